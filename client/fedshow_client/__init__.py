@@ -1,0 +1,1 @@
+"""The daemon on a user's GPU box: tunes concepts on private images, hands over adapters only."""

@@ -1,0 +1,1 @@
+"""The aggregation server: checks, keeps, fuses and publishes concepts."""

@@ -1,0 +1,70 @@
+"""What a concept file says about itself: an allow-list without room for anything private."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from fedshow.concepts.names import CLASS, NAME, words_of
+from fedshow.errors import RefusedConcept
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Number = int | float | bool
+Method = Literal["ed-lora", "lora", "p-plus", "custom-diffusion", "textual-inversion"]
+
+
+class BaseRef(BaseModel):
+    """Which base model: a public name and the fingerprint that decides."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$")
+    sha256: Sha256
+
+
+class ConceptHeader(BaseModel):
+    """The JSON under the one metadata key `fedshow` of a concept file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    format: Literal[1] = 1
+    family: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
+    base: BaseRef
+    name: str = Field(pattern=f"^(?:{NAME.pattern})$")
+    class_word: str = Field(alias="class", pattern=f"^(?:{CLASS.pattern})$")
+    words: tuple[str, ...] = Field(min_length=1, max_length=4)
+    slots: int = Field(ge=1, le=256)
+    method: Method = "ed-lora"
+    rank: int = Field(ge=1, le=1024)
+    alpha: float = Field(gt=0, le=65536)
+    recipe: dict[Key, Number] = Field(default_factory=dict, max_length=64)
+    metrics: dict[Key, Number] = Field(default_factory=dict, max_length=64)
+    created: datetime
+    fedshow: str = Field(pattern=r"^[0-9a-z.+-]{1,32}$")
+
+    @model_validator(mode="after")
+    def _words_belong_to_the_name(self) -> Self:
+        if self.words != words_of(self.name, len(self.words)):
+            raise ValueError(f"words {self.words} are not those of {self.name!r}")
+        return self
+
+    @property
+    def scale(self) -> float:
+        """The factor s = alpha / rank before B·A."""
+        return self.alpha / self.rank
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The header in `text`; raises RefusedConcept naming the field and the value."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "header"
+            value = str(first.get("input"))[:80]
+            raise RefusedConcept(f"concept header: {where} = {value!r}: {first['msg']}") from None
+
+    def dump(self) -> str:
+        """The header as JSON, keys as in the file."""
+        return self.model_dump_json(by_alias=True)

@@ -1,0 +1,49 @@
+"""Every error a caller can act on.
+
+    FedshowError            something failed (exit code 1)
+    ├── InvalidInput        the caller's value is wrong; says which, and what would be right (exit code 2)
+    │   ├── RefusedConcept  a concept file that breaks the format or the base's limits
+    │   └── BaseMismatch    made for another base model
+    ├── NotFound            no such concept, release or file
+    ├── Forbidden           no valid token, or not allowed with this one
+    ├── Unreachable         the other side does not answer; worth another try
+    └── Damaged             bytes that do not have the promised digest
+"""
+
+
+class FedshowError(Exception):
+    """Base of all errors that fedshow raises on purpose; the message is written for people."""
+
+    exit_code = 1
+
+
+class InvalidInput(FedshowError):
+    """The value refused and the limit it breaks."""
+
+    exit_code = 2
+
+
+class RefusedConcept(InvalidInput):
+    """A concept file that may not be used, and why."""
+
+
+class BaseMismatch(InvalidInput):
+    """A concept or release made for another base model."""
+
+
+class NotFound(FedshowError):
+    """The thing asked for does not exist here."""
+
+    exit_code = 2
+
+
+class Forbidden(FedshowError):
+    """The caller is unknown, revoked or not allowed to do this."""
+
+
+class Unreachable(FedshowError):
+    """The other side does not answer now."""
+
+
+class Damaged(FedshowError):
+    """Bytes arrived or lie on disk that are not what was promised."""

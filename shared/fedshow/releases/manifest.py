@@ -1,0 +1,89 @@
+"""manifest.json: what a release consists of, down to the last byte."""
+
+import json
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from fedshow.concepts.header import BaseRef, Key, Number, Sha256
+from fedshow.errors import Damaged
+
+FILE_NAME = "manifest.json"
+
+
+class FileEntry(BaseModel):
+    """Digest and size of one file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: Sha256
+    size_bytes: int = Field(ge=0)
+
+
+class Member(BaseModel):
+    """One concept in the release, by the digest of its file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    sha256: Sha256
+    weight: float = 1.0
+
+
+class Manifest(BaseModel):
+    """Everything a release contains and where it came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = 1
+    release: str = Field(pattern=r"^[0-9a-f]{16}$")
+    created: datetime
+    base: BaseRef
+    family: str
+    concepts: tuple[Member, ...]
+    fusion: dict[Key, str | Number]
+    files: dict[str, FileEntry]
+    """Path inside the folder (forward slashes) to digest; manifest.json itself is not listed."""
+
+    @field_validator("files")
+    @classmethod
+    def _paths_stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for path in files:
+            parts = PurePosixPath(path).parts
+            if not parts or path.startswith("/") or ".." in parts or "\\" in path or path == FILE_NAME:
+                raise ValueError(f"path {path!r} is not inside the release")
+        return files
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """The manifest in `content`; raises Damaged when it is not one."""
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise Damaged(f"manifest.json: {where}: {first['msg']}") from None
+
+    def dump(self) -> bytes:
+        """The manifest as it is stored."""
+        return self.model_dump_json(indent=2).encode()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The manifest of a release folder; raises Damaged."""
+        try:
+            return cls.parse((folder / FILE_NAME).read_bytes())
+        except OSError as error:
+            raise Damaged(f"{folder}: no readable {FILE_NAME} ({error.strerror})") from error
+
+
+def release_id(
+    base: BaseRef, concepts: tuple[Member, ...], fusion: dict[str, str | int | float | bool]
+) -> str:
+    """16 hexadecimal digits that depend on base, concepts and fusion settings, not on their order."""
+    members = sorted((m.name, m.sha256, m.weight) for m in concepts)
+    content = json.dumps([base.sha256, members, fusion], sort_keys=True, separators=(",", ":"))
+    return sha256(content.encode()).hexdigest()[:16]

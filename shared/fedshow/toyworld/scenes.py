@@ -1,0 +1,78 @@
+"""Pictures of scenes: characters set into a place, with the masks of who is where."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageChops, ImageFilter
+
+from fedshow.toyworld.figures import draw_character
+from fedshow.toyworld.places import paint_place
+from fedshow.toyworld.world import Scene
+
+SUPERSAMPLING = 4
+_TILT_DEGREES = 12
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn scene: `image` is RGB, `masks` holds one L image for each character."""
+
+    scene: Scene
+    image: Image.Image
+    masks: tuple[Image.Image, ...]
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Left, top, right, bottom of each character, in pixels."""
+        whole = (0, 0, *self.image.size)
+        return tuple(m.point(_HALF).getbbox() or whole for m in self.masks)
+
+    @property
+    def outline(self) -> Image.Image:
+        """White contours of the characters on black, for control modules."""
+        outline = Image.new("L", self.image.size, 0)
+        for mask in self.masks:
+            edges = ImageChops.subtract(mask, mask.filter(ImageFilter.MinFilter(3)))
+            outline = ImageChops.lighter(outline, edges)
+        return outline
+
+    def array(self) -> npt.NDArray[np.uint8]:
+        """The image as height × width × 3 bytes."""
+        return np.asarray(self.image, dtype=np.uint8)
+
+
+_HALF = [0] * 128 + [255] * 128
+
+
+def draw(scene: Scene, rng: random.Random, size: int = 32) -> Picture:
+    """A picture of the scene, `size` pixels wide and high; same `rng` state, same picture."""
+    canvas = size * SUPERSAMPLING
+    image = paint_place(scene.place, rng, canvas)
+    masks: list[Image.Image] = []
+    for position in range(len(scene.characters)):
+        mask = _set_in(image, scene, position, rng)
+        masks = [ImageChops.subtract(below, mask) for below in masks] + [mask]
+    small = tuple(m.resize((size, size), Image.Resampling.BOX) for m in masks)
+    return Picture(scene, image.resize((size, size), Image.Resampling.LANCZOS), small)
+
+
+def _set_in(image: Image.Image, scene: Scene, position: int, rng: random.Random) -> Image.Image:
+    """Paste one character into the image; gives its mask at the image's size."""
+    canvas, pair = image.width, len(scene.characters) == 2
+    side = int(canvas * (rng.uniform(0.5, 0.56) if pair else rng.uniform(0.6, 0.84)))
+    sprite = draw_character(scene.characters[position], rng)
+    sprite = sprite.resize((side, side), Image.Resampling.BILINEAR)
+    sprite = sprite.rotate(rng.uniform(-_TILT_DEGREES, _TILT_DEGREES), Image.Resampling.BILINEAR)
+    middle = rng.uniform(0.25, 0.27) if position == 0 else rng.uniform(0.73, 0.75)
+    x = canvas * (middle if pair else rng.uniform(0.42, 0.58))
+    y = canvas * rng.uniform(0.55, 0.61)
+    corner = int(x - side / 2), int(y - side / 2)
+    image.paste(sprite, corner, sprite)
+    mask = Image.new("L", image.size, 0)
+    mask.paste(sprite.getchannel("A"), corner)
+    return mask
