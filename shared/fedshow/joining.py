@@ -1,0 +1,79 @@
+"""How a node joins a server: the code that a person passes on, and the one call that redeems it."""
+
+import base64
+import binascii
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from fedshow.concepts.header import Sha256
+from fedshow.errors import InvalidInput
+from fedshow.families.card import BaseCard
+
+PREFIX = "fedshow-join:"
+MAX_CODE_LENGTH = 1024
+
+Address = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:]{2,39}\]):[0-9]{1,5}$")
+]
+"""HOST:PORT."""
+
+NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Secret = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+"""256 random bits, base64url without padding."""
+
+
+class JoinCode(BaseModel):
+    """Where a server is, how to recognise it, and a secret that works once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    address: Address = Field(alias="a")
+    ca_sha256: Sha256 = Field(alias="f")
+    """Digest of the DER form of the server's certificate authority."""
+    secret: Secret = Field(alias="s")
+
+    def encode(self) -> str:
+        """The code as people pass it on: one word."""
+        content = self.model_dump_json(by_alias=True).encode()
+        return PREFIX + base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The code in `text`; raises InvalidInput."""
+        word = text.strip()
+        if not word.startswith(PREFIX) or len(word) > MAX_CODE_LENGTH:
+            raise InvalidInput(f"{word[:24]!r} is no join code: it starts with {PREFIX!r}")
+        body = word.removeprefix(PREFIX)
+        try:
+            content = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+            return cls.model_validate_json(content)
+        except (ValidationError, binascii.Error, ValueError):
+            raise InvalidInput("this join code is incomplete: copy the whole line") from None
+
+
+class JoinRequest(BaseModel):
+    """JSON body of the POST to JOIN_PATH."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    secret: Secret
+    public_key: str = Field(pattern=r"^ecdsa-sha2-nistp384 [A-Za-z0-9+/=]{64,512}$")
+    """The node's new key as one OpenSSH line without a comment; its private half stays at home."""
+
+
+class JoinReply(BaseModel):
+    """What a node needs from then on; the token is told this once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    server: NodeName
+    """The server's public name; fit for a folder's name."""
+    node: NodeName
+    """The node's name here, as the invitation gave it."""
+    node_id: int
+    """Flower's number for the node's key."""
+    token: Secret
+    """Goes with every gRPC call as metadata `authorization: Bearer TOKEN`."""
+    grpc: Address
+    base: BaseCard
