@@ -1,0 +1,1 @@
+"""Entry points for Flower; the code behind them is installed on each side, never sent."""

@@ -1,0 +1,5 @@
+"""Flower's ServerApp, as installed on the server."""
+
+from importlib import import_module
+
+app = import_module("fedshow_server.flower_app").app  # by name: this part knows neither side
