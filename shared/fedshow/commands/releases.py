@@ -1,0 +1,52 @@
+"""`fedshow releases`: what a server has to offer."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fedshow.commands.output import JSON_OPTION, print_json, print_table, say, say_waiting
+
+if TYPE_CHECKING:
+    from fedshow.v1.releases_pb2 import Release
+
+WAIT_OPTION = typer.Option(
+    30.0, "--wait", envvar="FEDSHOW_WAIT_SECONDS", help="Seconds to wait for a server that is down."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("releases")(releases)
+
+
+def releases(
+    server: str = typer.Argument(help="A joined server, by name or HOST:PORT."),
+    wait: float = WAIT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Lists a server's releases, newest first.
+
+    Example: fedshow releases home --json
+    """
+    from fedshow.transfer import Connection, find_server, home_folder, list_releases, patiently
+    from fedshow.transfer.backoff import Patience
+
+    with Connection(find_server(server, home_folder())) as connection:
+        patience = Patience(wait, say_waiting)
+        found = [_described(r) for r in patiently(lambda: list_releases(connection), patience)]
+    if as_json:
+        return print_json(found)
+    if not found:
+        return say("no release yet: the first one follows the first concept")
+    rows = ((r["id"], r["created"][:19], ", ".join(r["concepts"])) for r in found)
+    return print_table(("release", "created", "concepts"), rows)
+
+
+def _described(release: "Release") -> dict[str, Any]:
+    return {
+        "id": release.id,
+        "created": release.created.ToJsonString(),
+        "concepts": list(release.concepts),
+        "base_sha256": release.base_sha256,
+        "manifest_sha256": release.manifest_sha256,
+    }

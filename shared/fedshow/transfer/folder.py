@@ -1,0 +1,218 @@
+"""A release as a folder: fetched beside its place, moved there when all of it is right."""
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedshow.errors import Damaged, FedshowError, InvalidInput
+from fedshow.files import digest
+from fedshow.releases import Manifest, release_id, verify_release
+from fedshow.releases.manifest import FILE_NAME
+from fedshow.transfer.backoff import OnWait, Patience, patiently
+from fedshow.transfer.connection import Connection
+from fedshow.transfer.download import download_file
+from fedshow.transfer.releases import get_release
+from fedshow.v1.releases_pb2 import Release, ReleaseFile
+
+LORA_FILES = frozenset({"fused.safetensors", "concepts.json"})
+"""What `--format lora` takes of a release."""
+
+OnProgress = Callable[[int, int], None]
+"""Told of bytes that are here and bytes in all."""
+
+
+def pull_release(
+    connection: Connection,
+    release: str,
+    out: Path,
+    *,
+    only: frozenset[str] | None = None,
+    reuse: Sequence[Path] = (),
+    patience_seconds: float | None = None,
+    on_wait: OnWait | None = None,
+    on_progress: OnProgress = lambda _here, _all: None,
+) -> Manifest:
+    """Puts a release into the folder `out` and returns its manifest; every byte is verified.
+
+    `only` takes some of its files. Files that an older release in `out`, or a release folder among
+    `reuse`, already has are not sent again. An interrupted pull goes on where it stopped.
+    """
+    out = out.absolute()
+    patience = Patience(patience_seconds, on_wait)
+    with _staging(out) as staging:
+        _check_replaceable(out, only or frozenset())
+        found = patiently(lambda: get_release(connection, release), patience)
+        patience.progressed()
+        if only is None and (manifest := _already_there(out, found.id)):
+            return manifest
+        manifest = _fetch_manifest(connection, found, staging, patience)
+        wanted = _wanted(found, manifest, only)
+        _reuse(wanted, staging, (out, *reuse))
+        _fetch(connection, wanted, staging, patience, on_progress)
+        _put(_assemble(wanted, staging), out, staging)
+    return manifest
+
+
+def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
+    """Raises InvalidInput when replacing `out` would lose something that is not a release's."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InvalidInput(f"{out} is a file; -o needs a folder")
+    found = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
+    if FILE_NAME in found:
+        try:
+            expected |= {FILE_NAME, *Manifest.read(out).files}
+        except Damaged as error:
+            raise InvalidInput(f"{out} holds something else ({error}); choose another") from None
+    if extra := sorted(found - expected):
+        raise InvalidInput(
+            f"{out} holds {extra[0]!r}, which is no part of a release; choose another"
+        )
+
+
+def _already_there(out: Path, wanted_id: str) -> Manifest | None:
+    try:
+        manifest = verify_release(out)
+    except Damaged:
+        return None
+    return manifest if manifest.release == wanted_id else None
+
+
+def _fetch_manifest(
+    connection: Connection, release: Release, staging: Path, patience: Patience
+) -> Manifest:
+    """The release's manifest, when the server's list of files says the same as it does."""
+    listed = next((file for file in release.files if file.path == FILE_NAME), None)
+    if listed is None or listed.sha256 != release.manifest_sha256:
+        raise Damaged(f"release {release.id}: no {FILE_NAME} with the promised digest")
+    target = staging / listed.sha256
+    if not target.exists():
+        download_file(connection, listed, target, patience)
+    manifest = Manifest.parse(target.read_bytes())
+    expected = release_id(manifest.base, manifest.concepts, dict(manifest.fusion))
+    if not manifest.release == expected == release.id:
+        raise Damaged(f"release {release.id}: its manifest is that of {expected}")
+    return manifest
+
+
+def _wanted(
+    release: Release, manifest: Manifest, only: frozenset[str] | None
+) -> dict[str, ReleaseFile]:
+    """The files to have, by path: the manifest decides what they are."""
+    files = {
+        path: ReleaseFile(path=path, size_bytes=entry.size_bytes, sha256=entry.sha256)
+        for path, entry in manifest.files.items()
+        if only is None or path in only
+    }
+    if only is not None and (missing := sorted(only - set(files))):
+        raise FedshowError(f"release {release.id} has no {missing[0]}")
+    if only is None:
+        (own,) = (file for file in release.files if file.path == FILE_NAME)
+        files[FILE_NAME] = own
+    return files
+
+
+def _reuse(wanted: dict[str, ReleaseFile], staging: Path, folders: Iterable[Path]) -> None:
+    """Takes over files that lie in other release folders with the very bytes wanted."""
+    digests = {file.sha256 for file in wanted.values()}
+    for folder in folders:
+        for path, sha256 in _listed(folder):
+            target = staging / sha256
+            source = folder / path
+            if sha256 not in digests or target.exists() or not source.is_file():
+                continue
+            if digest(source) == sha256:
+                _copy(source, target)
+
+
+def _listed(folder: Path) -> list[tuple[str, str]]:
+    try:
+        return [(path, entry.sha256) for path, entry in Manifest.read(folder).files.items()]
+    except Damaged:
+        return []
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy that shares its bytes with `source` where the file system can; whole or not at all."""
+    unfinished = target.with_name(f"{target.name}.copy")
+    unfinished.unlink(missing_ok=True)
+    try:
+        unfinished.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, unfinished)
+    unfinished.replace(target)
+
+
+def _fetch(
+    connection: Connection,
+    wanted: dict[str, ReleaseFile],
+    staging: Path,
+    patience: Patience,
+    on_progress: OnProgress,
+) -> None:
+    by_digest = {file.sha256: file for file in wanted.values()}
+    total = sum(file.size_bytes for file in by_digest.values())
+    missing = {
+        sha256: file for sha256, file in by_digest.items() if not (staging / sha256).exists()
+    }
+    here = total - sum(file.size_bytes for file in missing.values())
+    _check_space(staging, total - here)
+
+    def arrived(size_bytes: int) -> None:
+        nonlocal here
+        here += size_bytes
+        on_progress(here, total)
+
+    arrived(0)
+    for sha256, file in missing.items():
+        download_file(connection, file, staging / sha256, patience, arrived)
+
+
+def _check_space(staging: Path, needed_bytes: int) -> None:
+    parts = sum(file.stat().st_size for file in staging.glob("*.part"))
+    free_bytes = shutil.disk_usage(staging).free
+    if needed_bytes - parts > free_bytes:
+        raise FedshowError(f"{staging.parent}: {needed_bytes} bytes needed, {free_bytes} are free")
+
+
+def _assemble(wanted: dict[str, ReleaseFile], staging: Path) -> Path:
+    tree = staging / "tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    for path, file in wanted.items():
+        target = tree / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(staging / file.sha256, target)
+    return tree
+
+
+def _put(tree: Path, out: Path, staging: Path) -> None:
+    """Swaps the new folder in; a crash between the two moves is undone by the next pull."""
+    if out.exists():
+        out.replace(staging / "old")
+    tree.replace(out)
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """The folder beside `out` where files arrive; one pull at a time, gone after success."""
+    staging = out.with_name(f".{out.name}.part")
+    staging.mkdir(parents=True, exist_ok=True)
+    with (staging / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InvalidInput(f"another pull into {out} is at work") from None
+        if (staging / "old").exists() and not out.exists():
+            (staging / "old").replace(out)
+        shutil.rmtree(staging / "old", ignore_errors=True)
+        try:
+            yield staging
+        except BaseException:
+            if any(file.name != "lock" for file in staging.iterdir()):
+                raise  # what has arrived serves the next try
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        shutil.rmtree(staging, ignore_errors=True)

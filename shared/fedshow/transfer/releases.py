@@ -1,0 +1,63 @@
+"""Which releases a server has, and news of the next one."""
+
+from collections.abc import Iterator
+from threading import Event
+
+from fedshow.errors import Unreachable
+from fedshow.transfer.backoff import OnWait, Patience
+from fedshow.transfer.connection import STREAM_SECONDS, Connection
+from fedshow.v1.releases_pb2 import (
+    GetReleaseRequest,
+    ListReleasesRequest,
+    Release,
+    WatchReleasesRequest,
+)
+
+
+def list_releases(connection: Connection) -> list[Release]:
+    """All releases, newest first, without their files."""
+    reply = connection.call(connection.releases.ListReleases, ListReleasesRequest())
+    return list(reply.releases)
+
+
+def get_release(connection: Connection, release: str = "latest") -> Release:
+    """One release with its files: an id, a prefix of 8 digits or more, or "latest"."""
+    request = GetReleaseRequest(release=release)
+    found: Release = connection.call(connection.releases.GetRelease, request).release
+    return found
+
+
+def watch_releases(
+    connection: Connection, stop: Event, on_wait: OnWait | None = None
+) -> Iterator[Release]:
+    """The newest release, then each new one once; survives any outage, ends when `stop` is set.
+
+    Close the connection to end it at once.
+    """
+    patience = Patience(None, on_wait, stop)
+    last = ""
+    while not stop.is_set():
+        try:
+            for release in _stream(connection):
+                patience.progressed()
+                if release.id != last:
+                    last = release.id
+                    yield release
+            patience.wait(Unreachable(f"{connection.server.grpc} ended the watch"))
+        except Unreachable as error:
+            if not stop.is_set():
+                _wait_unless_stopped(patience, error)
+
+
+def _stream(connection: Connection) -> Iterator[Release]:
+    with connection.translated():
+        request = WatchReleasesRequest()
+        for reply in connection.releases.WatchReleases(request, timeout=STREAM_SECONDS):
+            yield reply.release
+
+
+def _wait_unless_stopped(patience: Patience, error: Unreachable) -> None:
+    try:
+        patience.wait(error)
+    except Unreachable:
+        return  # told to stop: the caller's loop sees it
