@@ -1,0 +1,1 @@
+"""Teaching one concept from a folder of private images; needs no server."""

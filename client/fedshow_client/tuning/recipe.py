@@ -1,0 +1,42 @@
+"""How a concept is tuned: the paper's settings, scaled to the base."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fedshow.families import Base
+
+
+class Recipe(BaseModel):
+    """All numbers of one tuning run; they travel in the concept file's header."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(4, ge=1, le=256)
+    alpha: float = Field(4.0, gt=0)
+    steps: int = Field(800, ge=1, le=1_000_000)
+    batch: int = Field(4, ge=1, le=256)
+    seed: int = Field(0, ge=0, lt=1 << 31)
+    lr_tokens: float = Field(1e-3, ge=0)
+    lr_text: float = Field(1e-5, ge=0)
+    lr_unet: float = Field(1e-4, ge=0)
+    weight_decay: float = Field(0.01, ge=0)
+    noise_offset: float = Field(0.01, ge=0)
+    attention_weight: float = Field(0.01, ge=0)
+    """Weight of the cross-attention regularisation; images without a mask have none."""
+
+    norm_limit: float = Field(1.4, gt=0)
+    """Token rows stop growing at this multiple of the base table's mean norm (0.55 in SD 1.x)."""
+
+    variants: int = Field(8, ge=1, le=64)
+    """Augmented versions of each image whose latents are kept."""
+
+    flip: bool = True
+    zoom: float = Field(1.15, ge=1, le=4)
+    """Largest magnification before the random crop."""
+
+    @classmethod
+    def for_base(cls, base: Base, **changes: float | int | bool) -> Self:
+        """The recipe for a base, with some values changed; small bases learn faster."""
+        small = dict(steps=200, lr_tokens=5e-3, lr_text=5e-4, lr_unet=2e-3)
+        return cls.model_validate((small if base.card.token_dim < 512 else {}) | changes)

@@ -1,0 +1,16 @@
+"""Weighted mean of the adapters: what Mix-of-Show (section 4, table 2) compares against."""
+
+from collections.abc import Sequence
+
+import torch
+
+from fedshow_server.fusion.layer import Inputs, Part, Update
+
+
+def weight_average(parts: Sequence[Part], inputs: Inputs | None = None) -> Update:  # noqa: ARG001
+    """delta = Σ w_i delta_i / Σ w_i."""
+    total = sum(part.weight for part in parts)
+    return Update(
+        torch.cat([part.down_RI for part in parts]),
+        torch.cat([part.up_OR * (part.weight / total) for part in parts], dim=1),
+    )

@@ -1,0 +1,55 @@
+"""Layer-wise conditioning of stock diffusers models: one pre-hook per cross-attention layer.
+
+What `encoder_hidden_states` may be:
+    [B, T, D]          ordinary: passed through
+    [B, S, T, D]       layered: the layer's slot is taken
+    [B, R*S*T, D]      packed: what stock pipelines carry, which insist on three dimensions;
+                       R = 1 background + number of regions
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+Hook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def pack(features_BSTD: Sequence[Tensor]) -> Tensor:
+    """Layered features of background and regions as one `[B, R*S*T, D]` tensor."""
+    return torch.stack(list(features_BSTD), dim=1).flatten(1, 3)
+
+
+class LayeredConditioning:
+    """Feeds each cross-attention layer the encoding made for its slot."""
+
+    def __init__(self, layers: Sequence[tuple[nn.Module, int]], slots: int, tokens: int) -> None:
+        self.slots, self.tokens = slots, tokens
+        self._handles: list[RemovableHandle] = [
+            module.register_forward_pre_hook(self._select(slot), with_kwargs=True)
+            for module, slot in layers
+        ]
+
+    def detach(self) -> None:
+        """Leaves the model as it was."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _select(self, slot: int) -> Hook:
+        def choose(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            features = kwargs.get("encoder_hidden_states")
+            if features is None:
+                return None
+            return args, {**kwargs, "encoder_hidden_states": self._of_slot(features, slot)}
+
+        return choose
+
+    def _of_slot(self, features: Tensor, slot: int) -> Tensor:
+        if features.ndim == 4:
+            return features[:, slot]
+        if features.shape[1] % (self.slots * self.tokens):
+            return features
+        return features.unflatten(1, (-1, self.slots, self.tokens))[:, :, slot].flatten(1, 2)

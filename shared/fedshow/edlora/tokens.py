@@ -1,0 +1,108 @@
+"""Layer-wise concept words: one tokenizer entry per word, one embedding row per slot.
+
+The space is P+ (arXiv 2303.09522); two words per concept are Mix-of-Show's (section 3.2).
+Shapes: B prompts, S slots, T tokens, D embedding width.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fedshow.concepts.names import expand_prompt
+from fedshow.errors import InvalidInput
+from fedshow.families.family import Tokenizer
+
+
+class LayeredEmbedding(nn.Module):
+    """Drop-in for `nn.Embedding`: ids below its size read the frozen table, ids above it concept rows."""
+
+    def __init__(self, table: nn.Embedding) -> None:
+        super().__init__()
+        self.table = table
+        self.rows = nn.ParameterList()
+
+    @property
+    def weight(self) -> Tensor:
+        """The frozen table; transformers looks here for device and dtype."""
+        return cast(Tensor, self.table.weight)
+
+    @property
+    def num_embeddings(self) -> int:
+        """Size of the frozen table; the id of the first concept row."""
+        return self.table.num_embeddings
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """`[..., T]` ids to `[..., T, D]` vectors; gradients reach concept rows only."""
+        vectors = F.embedding(ids.clamp(max=self.num_embeddings - 1), self.weight)
+        if not len(self.rows):
+            return vectors
+        rows = torch.cat(list(self.rows)).to(vectors.dtype)
+        own = F.embedding((ids - self.num_embeddings).clamp(min=0), rows)
+        return torch.where((ids >= self.num_embeddings)[..., None], own, vectors)
+
+
+class ConceptTokens:
+    """The concept words a text encoder knows, and prompts encoded with them."""
+
+    def __init__(self, text_encoder: Any, tokenizer: Tokenizer, slots: int) -> None:
+        self.text_encoder, self.tokenizer, self.slots = text_encoder, tokenizer, slots
+        self.concepts: dict[str, tuple[str, ...]] = {}
+        self._first_row: dict[int, int] = {}
+        self._table = text_encoder.get_input_embeddings()
+        self.embedding = LayeredEmbedding(self._table)
+        text_encoder.set_input_embeddings(self.embedding)
+
+    def detach(self) -> None:
+        """Gives the text encoder its own table back."""
+        self.text_encoder.set_input_embeddings(self._table)
+
+    def add_concept(self, name: str, rows: dict[str, Tensor]) -> list[nn.Parameter]:
+        """Makes `<name>` known with one `[S, D]` tensor per word; returns them as parameters."""
+        parameters = [self._add_word(word, row) for word, row in rows.items()]
+        self.concepts[name] = tuple(rows)
+        return parameters
+
+    def _add_word(self, word: str, row_SD: Tensor) -> nn.Parameter:
+        assert row_SD.shape == (self.slots, self._table.embedding_dim), row_SD.shape
+        self.tokenizer.add_tokens([word])  # a release's tokenizer has it already
+        first = self._table.num_embeddings + self.slots * len(self.embedding.rows)
+        self._first_row[self.tokenizer.convert_tokens_to_ids(word)] = first
+        parameter = nn.Parameter(row_SD.clone().float().to(self._table.weight.device))
+        self.embedding.rows.append(parameter)
+        return parameter
+
+    def class_row(self, class_word: str) -> Tensor:
+        """The base's embedding `[D]` of a class word; raises InvalidInput unless it is one token."""
+        ids = self.tokenizer(class_word, add_special_tokens=False).input_ids
+        if len(ids) != 1:
+            raise InvalidInput(
+                f"class {class_word!r} is {len(ids)} tokens for this base; use a word that is one token"
+            )
+        return cast(Tensor, self._table.weight[ids[0]].detach().float())
+
+    def token_ids(self, prompts: list[str]) -> Tensor:
+        """Prompts with `<name>` mentions as ids `[B, T]`, padded; raises InvalidInput when too long."""
+        texts = [expand_prompt(prompt, self.concepts) for prompt in prompts]
+        limit = self.tokenizer.model_max_length
+        for text, ids in zip(texts, self.tokenizer(texts).input_ids, strict=True):
+            if len(ids) > limit:
+                raise InvalidInput(f"prompt of {len(ids)} tokens, limit {limit}: {text!r}")
+        padded = self.tokenizer(texts, padding="max_length", max_length=limit, return_tensors="pt")
+        return cast(Tensor, padded.input_ids.to(self._table.weight.device))
+
+    def spread(self, ids_BT: Tensor) -> Tensor:
+        """Ids `[B, S, T]` in which every concept word points at its row of each slot."""
+        ids_BST = ids_BT[:, None].repeat(1, self.slots, 1)
+        slot = torch.arange(self.slots, device=ids_BT.device)[None, :, None]
+        for token, first in self._first_row.items():
+            ids_BST = torch.where(ids_BT[:, None] == token, first + slot, ids_BST)
+        return ids_BST
+
+    def encode(self, prompts: list[str]) -> Tensor:
+        """Text features `[B, S, T, D]`; equal prompts, and slots of prompts without a concept, run once."""
+        ids_BST = self.spread(self.token_ids(prompts))
+        distinct, back = torch.unique(ids_BST.flatten(0, 1), dim=0, return_inverse=True)
+        features = self.text_encoder(distinct)[0][back]
+        return cast(Tensor, features.unflatten(0, ids_BST.shape[:2]))

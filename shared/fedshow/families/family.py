@@ -1,0 +1,39 @@
+"""The seam every base-model family fills in."""
+
+from typing import Any, Protocol
+
+from torch import nn
+
+
+class Family(Protocol):
+    """How one kind of base is adapted; everything else asks here and never branches on a name."""
+
+    name: str
+
+    def adapted_layers(self, components: dict[str, nn.Module]) -> dict[str, nn.Linear]:
+        """`<component>.<module>` to the linear layers that take adapters, names as in concept files."""
+        ...
+
+    def slotted_layers(self, denoiser: nn.Module) -> list[tuple[nn.Module, int]]:
+        """Cross-attention modules in execution order (down, mid, up), each with its token slot."""
+        ...
+
+    def input_of(self, layer: str) -> str:
+        """Name of the input that `layer` reads; layers that read the same input share one Gram matrix."""
+        ...
+
+    def reads_text(self, layer: str) -> bool:
+        """Whether the layer's input depends on the prompt alone, not on the picture."""
+        ...
+
+
+class Tokenizer(Protocol):
+    """The part of a CLIP tokenizer that fedshow uses."""
+
+    model_max_length: int
+    eos_token_id: int
+
+    def add_tokens(self, tokens: list[str]) -> int: ...
+    def convert_tokens_to_ids(self, token: str) -> int: ...
+    def __call__(self, text: Any, **options: Any) -> Any: ...
+    def __len__(self) -> int: ...

@@ -1,0 +1,140 @@
+"""Opening base models: the embedded toyworld, a local diffusers folder, or a hub id."""
+
+import logging
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fedshow.concepts.header import BaseRef
+from fedshow.errors import InvalidInput
+from fedshow.families.card import BaseCard
+from fedshow.families.family import Family
+from fedshow.families.fingerprint import fingerprint
+from fedshow.families.sd1 import SD1
+
+TOYWORLD = "toyworld"
+FAMILIES: dict[str, Family] = {"sd1": SD1()}
+
+
+@dataclass
+class Base:
+    """A base model in memory: its stock pipeline, its family, its card."""
+
+    pipeline: Any
+    family: Family
+    card: BaseCard
+    folder: str
+    """What diffusers loads it from again."""
+
+    @property
+    def components(self) -> dict[str, nn.Module]:
+        """The parts that adapters may change."""
+        return adaptable(self.pipeline)
+
+    @property
+    def layers(self) -> dict[str, nn.Linear]:
+        """Concept-file module name to the linear layer that takes an adapter."""
+        return self.family.adapted_layers(self.components)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser lies."""
+        return next(self.pipeline.unet.parameters()).device
+
+    @property
+    def sample_pixels(self) -> int:
+        """The edge of the pictures the base was trained on."""
+        return int(self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor)
+
+
+def adaptable(pipeline: Any) -> dict[str, nn.Module]:
+    """Text encoder and U-Net of a stock pipeline, by the names concept files use."""
+    return {"text_encoder": pipeline.text_encoder, "unet": pipeline.unet}
+
+
+def open_base(base: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
+    """The base model `base` on `device`; raises InvalidInput when it is not one that fedshow knows."""
+    folder = locate(base)
+    pipeline = load_pipeline(folder, device, dtype)
+    family = FAMILIES["sd1"]
+    ref = BaseRef(name=public_name(base), sha256=_fingerprint(pipeline))
+    card = describe_pipeline(ref, family, pipeline)
+    return Base(pipeline, family, card, folder)
+
+
+def describe(base: str) -> BaseCard:
+    """The card of a base model: name, fingerprint, slots and adapted layers."""
+    return open_base(base).card
+
+
+def locate(base: str) -> str:
+    """Folder or hub id that diffusers loads `base` from."""
+    if base == TOYWORLD:
+        return str(files("fedshow.toyworld") / "weights")
+    if (Path(base) / "model_index.json").is_file():
+        return str(Path(base))
+    if base.count("/") != 1 or Path(base).exists() or base.startswith((".", "/", "~")):
+        raise InvalidInput(
+            f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json) or a hub id"
+        )
+    return base
+
+
+def public_name(base: str) -> str:
+    """The base's name as it may appear in files: never a local path."""
+    return "local" if Path(base).is_dir() else base
+
+
+def load_pipeline(folder: str, device: str, dtype: torch.dtype) -> Any:
+    """The stock diffusers pipeline in `folder`, frozen, without a progress bar."""
+    quiet_libraries()
+    from diffusers import StableDiffusionPipeline
+
+    try:
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, safety_checker=None, requires_safety_checker=False
+        )
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"base {folder!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    for part in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
+        part.requires_grad_(False).eval()
+    return pipeline
+
+
+def quiet_libraries() -> None:
+    """Silences start-up notes (no torchvision here) and progress bars that are not ours."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    for library in ("transformers", "diffusers"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def describe_pipeline(ref: BaseRef, family: Family, pipeline: Any) -> BaseCard:
+    """The card of a loaded pipeline that counts as the base `ref`."""
+    layers = family.adapted_layers(adaptable(pipeline))
+    return BaseCard(
+        name=ref.name,
+        sha256=ref.sha256,
+        family=family.name,
+        slots=len(family.slotted_layers(pipeline.unet)),
+        token_dim=pipeline.text_encoder.get_input_embeddings().embedding_dim,
+        layers={key: (layer.in_features, layer.out_features) for key, layer in layers.items()},
+    )
+
+
+def _fingerprint(pipeline: Any) -> str:
+    return fingerprint(adaptable(pipeline) | {"vae": pipeline.vae})

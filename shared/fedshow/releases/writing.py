@@ -1,0 +1,155 @@
+"""Writing a release: a plain diffusers folder that stock tools load, and everything needed to check it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedshow import __version__
+from fedshow.concepts import ConceptHeader
+from fedshow.edlora.adapters import Adapters
+from fedshow.families import Base
+from fedshow.families.opening import load_pipeline
+from fedshow.files import digest, write_atomically
+from fedshow.releases.card import model_card
+from fedshow.releases.loading import load_release
+from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest, Member, release_id
+
+FUSED = "fused.safetensors"
+CONCEPTS = "concepts.json"
+
+
+@dataclass(frozen=True)
+class ReleaseContent:
+    """What is fused into a release and where it came from."""
+
+    headers: Sequence[ConceptHeader]
+    members: tuple[Member, ...]
+    fusion: dict[str, str | int | float | bool]
+    adapters: Adapters
+    tokens: Mapping[str, Tensor]
+    """Word to its `[slots, dim]` rows."""
+
+    report: Mapping[str, Any]
+
+
+def write_release(folder: Path, base: Base, content: ReleaseContent) -> Manifest:
+    """Writes every file of a release to `folder`, draws one picture from it, then signs it off.
+
+    The base in memory is left as it was.
+    """
+    folder.mkdir(parents=True)
+    release = release_id(base.card.ref, content.members, content.fusion)
+    _save_pipeline(folder, base, content)
+    _save_fused(folder, release, base, content)
+    _save_texts(folder, release, base, content)
+    manifest = Manifest(
+        release=release,
+        created=datetime.now(UTC).replace(microsecond=0),
+        base=base.card.ref,
+        family=base.card.family,
+        concepts=content.members,
+        fusion=content.fusion,
+        files=_entries(folder),
+    )
+    write_atomically(folder / FILE_NAME, manifest.dump())
+    _try_out(folder, content)
+    return manifest
+
+
+def slot_word(word: str, slot: int) -> str:
+    """The tokenizer's entry for one slot of a word, as the release's own pipeline.py spells it."""
+    return f"{word}|{slot}"
+
+
+def _save_pipeline(folder: Path, base: Base, content: ReleaseContent) -> None:
+    """A fresh copy of the base with the update merged and the words in its vocabulary."""
+    pipeline = load_pipeline(base.folder, "cpu", torch.float32)
+    layers = base.family.adapted_layers(
+        {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
+    )
+    for name, adapter in content.adapters.items():
+        down, up = (x.detach().half().double().cpu() for x in (adapter.down_RI, adapter.up_OR))
+        layers[name].weight.data += (up @ down).float()
+    _add_words(pipeline, content.tokens)
+    pipeline.to(dtype=torch.float16)
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["concepts"] = {f"<{h.name}>": list(h.words) for h in content.headers}
+    index["slots"] = base.card.slots
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    source = files("fedshow.releases") / "standalone_pipeline.py"
+    (folder / "pipeline.py").write_text(source.read_text())
+
+
+def _add_words(pipeline: Any, tokens: Mapping[str, Tensor]) -> None:
+    """For each word its mean row (what plain pipelines see) and one entry per slot."""
+    rows = {}
+    for word, row_SD in tokens.items():
+        rows[word] = row_SD.mean(0)
+        rows |= {slot_word(word, slot): row for slot, row in enumerate(row_SD)}
+    tokenizer, text_encoder = pipeline.tokenizer, pipeline.text_encoder
+    tokenizer.add_tokens(list(rows))
+    text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    table = text_encoder.get_input_embeddings().weight
+    for word, row in rows.items():
+        table.data[tokenizer.convert_tokens_to_ids(word)] = row.to(table)
+
+
+def _save_fused(folder: Path, release: str, base: Base, content: ReleaseContent) -> None:
+    from safetensors.torch import save
+
+    tensors = content.adapters.tensors()
+    tensors |= {f"tokens.{word}": row for word, row in content.tokens.items()}
+    halves = {key: tensors[key].cpu().half().contiguous() for key in sorted(tensors)}
+    about = {
+        "format": 1,
+        "release": release,
+        "base": base.card.ref.model_dump(),
+        "family": base.card.family,
+        "slots": base.card.slots,
+        "concepts": {h.name: list(h.words) for h in content.headers},
+        "fedshow": __version__,
+    }
+    write_atomically(folder / FUSED, save(halves, metadata={"fedshow": json.dumps(about)}))
+
+
+def _save_texts(folder: Path, release: str, base: Base, content: ReleaseContent) -> None:
+    members = {member.name: member for member in content.members}
+    concepts = [
+        {
+            "name": header.name,
+            "class": header.class_word,
+            "prompt": f"<{header.name}>",
+            "words": list(header.words),
+            "sha256": members[header.name].sha256,
+            "weight": members[header.name].weight,
+        }
+        for header in sorted(content.headers, key=lambda header: header.name)
+    ]
+    (folder / CONCEPTS).write_text(json.dumps(concepts, indent=2) + "\n")
+    (folder / "report.json").write_text(json.dumps(content.report, indent=1) + "\n")
+    (folder / "README.md").write_text(model_card(release, base.card, concepts, content.fusion))
+
+
+def _entries(folder: Path) -> dict[str, FileEntry]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): FileEntry(
+            sha256=digest(path), size_bytes=path.stat().st_size
+        )
+        for path in found
+    }
+
+
+def _try_out(folder: Path, content: ReleaseContent) -> None:
+    """A release that cannot draw each of its concepts is never published."""
+    model = load_release(folder)
+    for header in content.headers:
+        model(f"photo of a <{header.name}>", steps=1)

@@ -1,0 +1,187 @@
+"""One thing to draw with, whatever it was loaded from."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from fedshow.concepts import ConceptFile, read_concept
+from fedshow.edlora.adapters import Adapters
+from fedshow.edlora.conditioning import LayeredConditioning, pack
+from fedshow.edlora.tokens import ConceptTokens
+from fedshow.errors import InvalidInput
+from fedshow.families.opening import Base, open_base
+from fedshow.sampling.regions import Region, regional
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a call gives back."""
+
+    images: list[Image]
+    seeds: list[int]
+
+
+class Model:
+    """A base with concept tokens and, where there are any, adapters; draws through stock diffusers."""
+
+    def __init__(self, base: Base) -> None:
+        self.base = base
+        self.tokens = ConceptTokens(
+            base.pipeline.text_encoder, base.pipeline.tokenizer, base.card.slots
+        )
+        self.cross_attention = base.family.slotted_layers(base.pipeline.unet)
+        self.conditioning = LayeredConditioning(
+            self.cross_attention, base.card.slots, base.pipeline.tokenizer.model_max_length
+        )
+        self.adapters: list[Adapters] = []
+        self.merged_strength = 0.0
+        """How much of the adapters the weights contain already: 1 for a release."""
+
+    def add_concept(self, concept: ConceptFile) -> Adapters:
+        """Loads tokens and adapters of a concept file made for this base."""
+        tensors = concept.tensors()
+        header = concept.header
+        self.tokens.add_concept(header.name, {word: tensors[f"tokens.{word}"] for word in header.words})
+        return self.add_adapters(Adapters.from_tensors(tensors, header.scale))
+
+    def add_adapters(self, adapters: Adapters) -> Adapters:
+        """Attaches adapters to the base's layers."""
+        self.adapters.append(adapters.to(self.base.device).attach(self.base.layers))
+        return adapters
+
+    def restore(self) -> Base:
+        """Takes everything off again and returns the base as it was."""
+        for adapters in self.adapters:
+            adapters.detach()
+        self.adapters.clear()
+        self.conditioning.detach()
+        self.tokens.detach()
+        return self.base
+
+    @contextmanager
+    def strength(self, scale: float) -> Iterator[None]:
+        """Within the block, adapters count `scale` times; 0 leaves what the embedding alone knows."""
+        for adapters in self.adapters:
+            adapters.strength = scale - self.merged_strength
+        try:
+            yield
+        finally:
+            for adapters in self.adapters:
+                adapters.strength = 1 - self.merged_strength
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str], regions: Sequence[Sequence[str]] = ()) -> Tensor:
+        """Packed features `[B, R*S*T, D]` of prompts and, per region, of as many region prompts."""
+        return pack([self.tokens.encode(list(texts)) for texts in (prompts, *regions)])
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        regions: Sequence[Region] = (),
+        negative: str = "",
+        steps: int = 20,
+        guidance: float | None = None,
+        seed: int = 0,
+        n: int = 1,
+        scale: float = 1.0,
+        width: int | None = None,
+        height: int | None = None,
+    ) -> Drawing:
+        """Draws `n` pictures per prompt; picture k of each prompt starts from `seed + k`.
+
+        Raises InvalidInput for unknown concepts, bad boxes and prompts that are too long.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        size = (height or self.base.sample_pixels, width or self.base.sample_pixels)
+        grid = self._latent_size(size)
+        seeds = [seed + k for _ in prompts for k in range(n)]
+        with self.strength(scale), regional(self.cross_attention, regions, grid):
+            positive = self.encode(prompts, [[r.prompt] * len(prompts) for r in regions])
+            opposite = self.encode([negative], [[r.negative or negative] for r in regions])
+            images = self._draw(positive.repeat_interleave(n, 0), opposite, steps, guidance, seeds, size)
+        return Drawing(images, seeds)
+
+    @torch.no_grad()
+    def sample_latents(self, prompts: Sequence[str], *, seed: int, steps: int) -> Tensor:
+        """Latents `[B, C, h, w]` of one picture per prompt, never decoded."""
+        edge = self.base.sample_pixels
+        embeds = self.encode(prompts), self.encode([""])
+        seeds = [seed + k for k in range(len(prompts))]
+        return cast(Tensor, self._draw(*embeds, steps, None, seeds, (edge, edge), output="latent"))
+
+    def _draw(
+        self,
+        positive: Tensor,
+        negative: Tensor,
+        steps: int,
+        guidance: float | None,
+        seeds: list[int],
+        size: tuple[int, int],
+        output: str = "pil",
+    ) -> Any:
+        pipeline = sampler(self.base)
+        return pipeline(
+            output_type=output,
+            prompt_embeds=positive,
+            negative_prompt_embeds=negative.expand(len(positive), -1, -1),
+            num_inference_steps=steps,
+            guidance_scale=default_guidance(self.base) if guidance is None else guidance,
+            latents=noise(self.base, seeds, self._latent_size(size)),
+            height=size[0],
+            width=size[1],
+        ).images
+
+    def _latent_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        factor = self.base.pipeline.vae_scale_factor
+        if any(edge <= 0 or edge % factor for edge in size):
+            raise InvalidInput(f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {factor}")
+        return size[0] // factor, size[1] // factor
+
+
+def noise(base: Base, seeds: Sequence[int], size: tuple[int, int]) -> Tensor:
+    """Initial latents, one `[C, h, w]` per seed, the same on every device and in every batch."""
+    shape = (base.pipeline.unet.config.in_channels, *size)
+    found = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    return torch.stack(found).to(base.device, base.pipeline.unet.dtype)
+
+
+def default_guidance(base: Base) -> float:
+    """Classifier-free guidance that suits the base: small pictures want less."""
+    return 4.0 if base.sample_pixels < 128 else 7.5
+
+
+def sampler(base: Base) -> Any:
+    """The stock pipeline with DPM-Solver++, the paper's choice for evaluation."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    if not isinstance(base.pipeline.scheduler, DPMSolverMultistepScheduler):
+        config = base.pipeline.scheduler.config
+        base.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(config)
+    return base.pipeline
+
+
+def load(model: str | Path, base: str | None = None, device: str = "cpu") -> Model:
+    """A release folder, a concept file (with its base) or a base, ready to draw.
+
+    Raises InvalidInput when `model` is none of them, BaseMismatch for a concept of another base.
+    """
+    path = Path(model)
+    if path.is_file():
+        opened = Model(open_base(base or "toyworld", device))
+        opened.add_concept(read_concept(path, opened.base.card))
+        return opened
+    if (path / "fused.safetensors").is_file():
+        from fedshow.releases.loading import load_release
+
+        return load_release(path, device)
+    if base is not None:
+        raise InvalidInput(f"{str(model)!r} is no concept file; a base of its own takes no --base")
+    return Model(open_base(str(model), device))
