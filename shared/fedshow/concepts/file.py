@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedshow.concepts.header import ConceptHeader
 from fedshow.errors import BaseMismatch, RefusedConcept
-from fedshow.families.card import BaseCard
 from fedshow.files import write_atomically
 from fedshow.wire import MAX_CONCEPT_BYTES
+
+if TYPE_CHECKING:  # cards name bases by what a header says: importing them here is a circle
+    from fedshow.families.card import BaseCard
 
 MAX_HEADER_BYTES = 8 << 20
 DTYPES = {"F32": np.dtype("<u4"), "F16": np.dtype("<u2"), "BF16": np.dtype("<u2")}
@@ -61,7 +63,7 @@ class ConceptFile:
         write_atomically(path, self.blob)
 
 
-def read_concept(source: Path | bytes, card: BaseCard | None = None) -> ConceptFile:
+def read_concept(source: Path | bytes, card: "BaseCard | None" = None) -> ConceptFile:
     """The concept file at a path or in memory, checked completely.
 
     With `card`, also that it fits that base: fingerprint, family, slots, every key and shape.
@@ -90,7 +92,7 @@ def write_concept(path: Path, header: ConceptHeader, tensors: Mapping[str, Any])
     return concept
 
 
-def check_against(concept: ConceptFile, card: BaseCard) -> None:
+def check_against(concept: ConceptFile, card: "BaseCard") -> None:
     """Raises BaseMismatch or RefusedConcept unless the concept fits the base of `card`."""
     header = concept.header
     if header.base.sha256 != card.sha256:
@@ -110,7 +112,7 @@ def check_against(concept: ConceptFile, card: BaseCard) -> None:
             raise RefusedConcept(f"{key}: shape {list(entry.shape)}, must be {list(want)}")
 
 
-def _expected_shape(key: str, header: ConceptHeader, card: BaseCard) -> tuple[int, ...] | None:
+def _expected_shape(key: str, header: ConceptHeader, card: "BaseCard") -> tuple[int, ...] | None:
     if key.startswith("tokens."):
         return (header.slots, card.token_dim)
     module, _, part = key.removesuffix(".weight").rpartition(".")
