@@ -1,0 +1,159 @@
+"""`fedshow client …`: the daemon on a user's GPU box, its queue and its state."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from fedshow.commands.output import JSON_OPTION, print_json, say, say_waiting
+from fedshow.commands.releases import WAIT_OPTION
+
+if TYPE_CHECKING:
+    from fedshow.transfer import KnownServer
+
+group = typer.Typer(no_args_is_help=True, help="Tune at home, share adapters only.")
+SERVER_OPTION = typer.Option(None, "--server", help="A joined server; needed if there are several.")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="client")
+
+
+@group.command()
+def join(
+    code: str = typer.Argument(help="The one-time code that the server's owner sent."),
+    name: str = typer.Option(None, "--as", help="What to call the server here."),
+    base: str = typer.Option(None, "--base", help="Folder with the server's base, if not public."),
+    wait: float = WAIT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Joins a server: checks its fingerprint, makes a key here, registers it there.
+
+    Example: fedshow client join fedshow-join:eyJhIjoi…
+    """
+    from fedshow.transfer import home_folder
+    from fedshow.transfer.backoff import Patience
+
+    from fedshow_client.joining import join as join_server
+
+    patience = Patience(wait, say_waiting)
+    server = join_server(code, home_folder(), patience, name=name, base_source=base)
+    if as_json:
+        return print_json({"server": server.name, "node": server.node, "base": server.base.name})
+    print(f"joined {server.name} ({server.address}) as {server.node}; base {server.base.name}")
+    return say("next: fedshow client add IMAGES --name N --class W, then fedshow client run")
+
+
+@group.command()
+def add(
+    images: Path = typer.Argument(help="Folder with 4 to 20 images of one thing."),
+    name: str = typer.Option(..., "--name", help="What to call it in prompts: <name>."),
+    class_word: str = typer.Option(..., "--class", help="What kind of thing it is, in one word."),
+    server: str = SERVER_OPTION,
+    steps: int = typer.Option(None, min=1, help="Tuning steps; the recipe knows a good number."),
+    seed: int = typer.Option(None, min=0, help="Makes tuning repeatable."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Queues a concept: the daemon tunes it here and hands over the adapter, never the images.
+
+    Example: fedshow client add photos/anna --name anna --class woman
+    """
+    from fedshow.concepts import check_class, check_name
+
+    from fedshow_client.home import Home
+    from fedshow_client.queue import NewJob, Queue
+    from fedshow_client.settings import load_settings
+    from fedshow_client.tuning.images import scan
+
+    home = Home(load_settings().home)
+    target = _one_server(server, home.folder)
+    check_name(name)
+    check_class(class_word)
+    found = scan(images)
+    for candidate in found.candidates:
+        if not candidate.accepted:
+            say(f"left out: {candidate.path.name}: {candidate.reason}")
+    source = target.base_source
+    with Queue(home.database) as queue:
+        new = NewJob(target.name, name, class_word, images.absolute(), source, steps, seed)
+        job = queue.add(new)
+    accepted = len(found.accepted)
+    if as_json:
+        return print_json({"job": job.id, "name": name, "server": target.name, "images": accepted})
+    print(f"queued {name} for {target.name}: {accepted} images")
+    if home.daemon_pid() is None:
+        say("no daemon runs: start it with fedshow client run")
+    return None
+
+
+@group.command()
+def run(
+    device: str = typer.Option(None, "--device", help="auto, cpu or cuda."),
+) -> None:
+    """Runs the daemon in the foreground until Ctrl-C: tunes, hands over, watches for releases.
+
+    Example: fedshow client run --device cuda
+    """
+    import logging
+
+    from fedshow.transfer import known_servers
+
+    from fedshow_client.daemon.service import Daemon
+    from fedshow_client.settings import load_settings
+
+    settings = load_settings(device=device)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if not known_servers(settings.home):
+        say("no server joined yet; waiting for fedshow client join")
+    daemon = Daemon(settings)
+    daemon.end_on_signals()
+    daemon.run()
+
+
+@group.command()
+def status(as_json: bool = JSON_OPTION) -> None:
+    """Shows the daemon, the servers, and every concept with its state.
+
+    Example: fedshow client status --json
+    """
+    from fedshow_client.settings import load_settings
+    from fedshow_client.status import read_status, show
+
+    found = read_status(load_settings().home)
+    if as_json:
+        return print_json(found)
+    return show(found)
+
+
+@group.command()
+def withdraw(
+    name: str = typer.Argument(help="The concept's name."),
+    server: str = SERVER_OPTION,
+    wait: float = WAIT_OPTION,
+) -> None:
+    """Takes a concept back: out of the queue here, and out of the server's next release.
+
+    Example: fedshow client withdraw anna
+    """
+    from fedshow_client.settings import load_settings
+    from fedshow_client.withdrawing import withdraw as withdraw_concept
+
+    job = withdraw_concept(name, server, load_settings().home, wait, say_waiting)
+    print(f"withdrew {job.name} from {job.server}")
+
+
+def _one_server(name: str | None, home: Path) -> "KnownServer":
+    from fedshow.errors import InvalidInput
+    from fedshow.transfer import find_server, known_servers
+
+    if name is not None:
+        return find_server(name, home)
+    servers = known_servers(home)
+    if len(servers) != 1:
+        listed = ", ".join(server.name for server in servers)
+        raise InvalidInput(
+            f"several servers are joined; choose with --server: {listed}"
+            if servers
+            else "no server joined yet: fedshow client join CODE"
+        )
+    return servers[0]

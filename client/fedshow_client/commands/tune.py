@@ -1,0 +1,105 @@
+"""`fedshow tune`: one concept from a folder of images, without any server."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from fedshow.commands.output import JSON_OPTION, print_json
+
+if TYPE_CHECKING:
+    from fedshow_client.tuning.checkpoint import Progress
+    from fedshow_client.tuning.trainer import Report
+
+PROGRESS_EVERY_STEPS = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("tune")(tune)
+
+
+def tune(
+    images: Path = typer.Argument(help="Folder with 4 to 20 pictures of one thing."),
+    name: str = typer.Option(..., help="The concept's name; prompts say <NAME>."),
+    class_word: str = typer.Option(
+        ..., "--class", help="One word for the kind of thing: man, dog, mug."
+    ),
+    out: Path = typer.Option(..., "--output", "-o", help="The concept file to write."),
+    base: str = typer.Option("toyworld", help="toyworld, a diffusers folder or a hub id."),
+    rank: int | None = typer.Option(None, help="Rank of the adapters (default 4)."),
+    steps: int | None = typer.Option(None, help="Optimizer steps (default: what suits the base)."),
+    seed: int = typer.Option(0, help="Same seed, same file."),
+    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    resume: bool = typer.Option(True, help="Continue an interrupted run of the same settings."),
+    work: Path | None = typer.Option(None, help="Folder for checkpoints (default: OUT.work)."),
+    progress: Path | None = typer.Option(
+        None, help="Append progress to this file, one JSON object a line."
+    ),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Teaches one concept; interrupted, the same command continues.
+
+    Example: fedshow tune ~/cat-pictures --name mimi --class cat -o mimi.safetensors
+    """
+    from fedshow.device import choose_device
+
+    from fedshow_client.tuning.tune import TuneRequest
+    from fedshow_client.tuning.tune import tune as run
+
+    changes: dict[str, Any] = {"seed": seed}
+    changes |= {"rank": rank, "alpha": float(rank)} if rank is not None else {}
+    changes |= {"steps": steps} if steps is not None else {}
+    request = TuneRequest(
+        images=images,
+        name=name,
+        class_word=class_word,
+        out=out,
+        work=work or out.with_name(out.name + ".work"),
+        base=base,
+        device=choose_device(device),
+        resume=resume,
+        recipe=changes,
+    )
+    with _reporter(progress) as report:
+        concept = run(request, report)
+    facts = {"file": str(out), "sha256": concept.sha256, **concept.header.metrics}
+    if as_json:
+        return print_json(facts)
+    return print(f"{out}: <{name}>, {len(concept.blob) / 1024:.0f} KiB, loss {facts['loss']}")
+
+
+@contextmanager
+def _reporter(progress: Path | None) -> Iterator["Report"]:
+    """Progress to a bar on a terminal, and to a file when one is named."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("tuning"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+    with bar:
+        task = bar.add_task("", total=None, loss=float("nan"))
+
+        def report(now: "Progress", steps: int) -> None:
+            bar.update(task, completed=now.step, total=steps, loss=now.losses[-1])
+            if progress and (now.step % PROGRESS_EVERY_STEPS == 0 or now.step == steps):
+                line = {
+                    "step": now.step,
+                    "steps": steps,
+                    "loss": now.losses[-1],
+                    "seconds": now.seconds,
+                }
+                with progress.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+
+        yield report

@@ -1,0 +1,81 @@
+"""A child process on a leash: logged to a file, ended with its parent."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+GRACE_SECONDS = 15.0
+MAX_LOG_BYTES = 4 << 20
+
+
+class Child:
+    """One running `MODULE:FUNCTION` with arguments; its output goes to a log file."""
+
+    def __init__(
+        self, entry: str, arguments: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        _rotate(log)
+        command = [sys.executable, "-m", "fedshow_client.leash", entry, *arguments]
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # the leash
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**_environment(), **(env or {})},
+                start_new_session=True,  # Ctrl-C reaches the daemon, which then ends it in order
+            )
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code (negative: the signal), or None when it still runs after `seconds`."""
+        try:
+            code: int = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        self._let_go()
+        return code
+
+    def end(self) -> None:
+        """Asks it to end, insists after a while, and returns when it is gone."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.process.stdin:
+            self.process.stdin.close()
+
+
+def last_line(log: Path) -> str:
+    """The last line in a log that says something."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8192))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with Flower's programs on the path and its calls home off."""
+    programs = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join((programs, os.environ.get("PATH", os.defpath))),
+        "PYTHONUNBUFFERED": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+    }
+
+
+def _rotate(log: Path) -> None:
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+        log.replace(log.with_suffix(".old.log"))

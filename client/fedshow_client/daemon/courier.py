@@ -1,0 +1,87 @@
+"""Tells a server what is in the outbox and learns what became of it."""
+
+import logging
+from pathlib import Path
+
+from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
+from fedshow.transfer.connection import Connection
+from fedshow.v1 import concepts_pb2 as pb
+
+from fedshow_client.home import Home
+from fedshow_client.queue import Job, JobState, Queue
+
+log = logging.getLogger(__name__)
+
+STATES = {
+    pb.CONCEPT_STATE_WANTED: JobState.SUBMITTED,
+    pb.CONCEPT_STATE_ADMITTED: JobState.ADMITTED,
+    pb.CONCEPT_STATE_REFUSED: JobState.REFUSED,
+    pb.CONCEPT_STATE_WITHDRAWN: JobState.WITHDRAWN,
+}
+OFFERED = (JobState.TUNED, JobState.SUBMITTED, JobState.ADMITTED)
+
+
+def reconcile(connection: Connection, queue: Queue, home: Home) -> bool:
+    """Brings queue and server to the same state; True while the server still wants something.
+
+    A concept that the server does not know is submitted (again): both sides may crash at any time.
+    Raises Unreachable or Forbidden.
+    """
+    server = connection.server
+    listed = connection.call(connection.concepts.ListConcepts, pb.ListConceptsRequest()).concepts
+    ours = {concept.name: concept for concept in reversed(listed) if concept.owner == server.node}
+    for job in queue.jobs(*OFFERED, server=server.name):
+        state, reason = _settled(connection, job, ours.get(job.name), home)
+        if (state, reason) != (job.state, job.reason):
+            log.info("%s is %s %s", job.name, state, reason)
+            queue.move(job.id, state, reason, unless=(JobState.WITHDRAWN,))
+        if state in (JobState.REFUSED, JobState.WITHDRAWN):
+            _clear(home.concept_file(job.server, job.sha256))
+    return bool(queue.jobs(JobState.TUNED, JobState.SUBMITTED, server=server.name))
+
+
+def withdraw(connection: Connection, name: str) -> None:
+    """Takes a concept of this node out of the server's next release."""
+    request = pb.WithdrawConceptRequest(name=name)
+    connection.call(connection.concepts.WithdrawConcept, request)
+
+
+def _settled(
+    connection: Connection, job: Job, concept: pb.Concept | None, home: Home
+) -> tuple[JobState, str]:
+    """The state that a job is in once server and outbox have been asked."""
+    known = concept is not None and concept.sha256 == job.sha256
+    if known and concept and not (job.state == JobState.TUNED and _is_over(concept)):
+        return STATES[concept.state], concept.reason
+    if not home.concept_file(job.server, job.sha256).exists():
+        return JobState.FAILED, "the tuned file is gone from the outbox"
+    return _submit(connection, job)
+
+
+def _is_over(concept: pb.Concept) -> bool:
+    """Whether the server is done with it, so that offering the same file again is a new start."""
+    return concept.state in (pb.CONCEPT_STATE_WITHDRAWN, pb.CONCEPT_STATE_REFUSED)
+
+
+def _submit(connection: Connection, job: Job) -> tuple[JobState, str]:
+    request = pb.SubmitConceptRequest(
+        name=job.name,
+        class_word=job.class_word,
+        sha256=job.sha256,
+        size_bytes=job.size_bytes,
+        base_sha256=connection.server.base.sha256,
+    )
+    try:
+        concept = connection.call(connection.concepts.SubmitConcept, request).concept
+    except (Unreachable, Forbidden):
+        raise
+    except InvalidInput as error:
+        return JobState.REFUSED, str(error)
+    except FedshowError as error:
+        log.warning("%s refuses %s for now: %s", connection.server.name, job.name, error)
+        return job.state, job.reason
+    return STATES[concept.state], concept.reason
+
+
+def _clear(file: Path) -> None:
+    file.unlink(missing_ok=True)

@@ -1,0 +1,92 @@
+"""Everything that the daemon does for one joined server, each in a thread of its own."""
+
+import logging
+from collections.abc import Callable
+from threading import Event, Thread
+
+from fedshow.errors import FedshowError, Forbidden, Unreachable
+from fedshow.transfer.backoff import delays
+from fedshow.transfer.connection import Connection
+from fedshow.transfer.releases import watch_releases
+from fedshow.transfer.servers import KnownServer
+
+from fedshow_client.daemon.courier import reconcile
+from fedshow_client.daemon.node import keep_node
+from fedshow_client.home import Home
+from fedshow_client.queue import Queue
+from fedshow_client.settings import ClientSettings
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 60.0
+"""Between looks at a server that wants nothing; news of our own wake the courier earlier."""
+
+
+class ServerLink:
+    """The node, the courier and the watcher for one server."""
+
+    def __init__(
+        self, server: KnownServer, home: Home, queue: Queue, settings: ClientSettings
+    ) -> None:
+        self.server = server
+        self._home, self._queue, self._settings = home, queue, settings
+        self._connection = Connection(server)
+        self._stop = Event()
+        self._news = Event()
+        self._threads = [
+            Thread(target=self._guarded, args=(part,), name=f"{part.__name__}-{server.name}")
+            for part in (self._node, self._courier, self._watcher)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """There is something new for the server."""
+        self._news.set()
+
+    def close(self) -> None:
+        """Ends the threads and the node in order."""
+        self._stop.set()
+        self._news.set()
+        self._connection.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _guarded(self, part: Callable[[], None]) -> None:
+        """Runs a part again and again until the link is closed, whatever happens in it."""
+        pauses = delays()
+        while not self._stop.is_set():
+            try:
+                part()
+            except Forbidden as error:
+                self._trouble(f"refuses us: {error}")
+            except FedshowError as error:
+                self._trouble(str(error))
+            except Exception:
+                log.exception("%s failed", part.__name__)
+            self._stop.wait(next(pauses))
+
+    def _node(self) -> None:
+        keep_node(self.server, self._home, self._settings.node_silence_seconds, self._stop)
+
+    def _courier(self) -> None:
+        while not self._stop.is_set():
+            self._news.clear()
+            wanted = reconcile(self._connection, self._queue, self._home)
+            self._queue.reached(self.server.name)
+            self._news.wait(self._settings.poll_seconds if wanted else IDLE_SECONDS)
+
+    def _watcher(self) -> None:
+        def lost(error: Unreachable, _seconds: float) -> None:
+            self._trouble(str(error))
+
+        for release in watch_releases(self._connection, self._stop, on_wait=lost):
+            log.info("release %s: %s", release.id, ", ".join(release.concepts))
+            self._queue.reached(self.server.name)
+            self._queue.saw_release(self.server.name, release.id, release.concepts)
+            self.wake()
+
+    def _trouble(self, text: str) -> None:
+        if not self._stop.is_set():
+            log.warning("%s: %s", self.server.name, text)
+            self._queue.reached(self.server.name, trouble=text)

@@ -1,0 +1,72 @@
+"""Keeps a SuperNode at work for one server; judged by what it does, not by being alive."""
+
+import json
+import logging
+import socket
+import time
+from threading import Event
+
+from fedshow.files import write_atomically
+from fedshow.transfer.backoff import delays
+from fedshow.transfer.servers import KnownServer, private_folder
+
+from fedshow_client.daemon.child import Child
+from fedshow_client.home import Home
+
+log = logging.getLogger(__name__)
+
+ENTRY = "fedshow_client.supernode:main"
+FIRST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 20.0
+"""The server takes a node that died for online up to a minute and refuses its key so long."""
+SETTLED_SECONDS = 120.0
+
+
+def keep_node(server: KnownServer, home: Home, silence_seconds: float, stop: Event) -> None:
+    """Runs the server's SuperNode until `stop`: starts it again when it ends or falls silent."""
+    pauses = delays(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    while not stop.is_set():
+        started = time.monotonic()
+        child = _start(server, home)
+        try:
+            _wait(child, server, home, silence_seconds, stop)
+        finally:
+            child.end()
+        if time.monotonic() - started > SETTLED_SECONDS:
+            pauses = delays(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        stop.wait(next(pauses))
+
+
+def _start(server: KnownServer, home: Home) -> Child:
+    folder = private_folder(home.flower(server.name))
+    outbox = private_folder(home.outbox(server.name))
+    config = folder / "node.toml"
+    write_atomically(config, f"outbox = {json.dumps(str(outbox))}\n".encode())
+    (folder / "pulse").write_text(str(time.time()))
+    keys = server.folder(home.folder)
+    arguments = [
+        *("--superlink", server.address, "--root-certificates", str(keys / "ca.pem")),
+        *("--auth-supernode-private-key", str(keys / "key"), "--node-config", str(config)),
+        *("--host", "127.0.0.1", "--port", str(_free_port())),
+    ]
+    env = {"FLWR_HOME": str(folder), "FEDSHOW_NODE_PULSE": str(folder / "pulse")}
+    return Child(ENTRY, arguments, home.log(f"supernode-{server.name}"), env)
+
+
+def _wait(
+    child: Child, server: KnownServer, home: Home, silence_seconds: float, stop: Event
+) -> None:
+    pulse = home.flower(server.name) / "pulse"
+    while not stop.is_set():
+        if (code := child.wait(1.0)) is not None:
+            log.info("the node for %s ended with %s", server.name, code)
+            return
+        if time.time() - pulse.stat().st_mtime > silence_seconds:
+            log.warning("the node for %s is silent; starting it again", server.name)
+            return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,110 @@
+"""Tuning one job in a child process; what comes out is checked and put into the outbox."""
+
+import logging
+from pathlib import Path
+from threading import Event
+
+from fedshow.concepts import read_concept
+from fedshow.errors import FedshowError, RefusedConcept
+from fedshow.transfer.servers import KnownServer, private_folder
+
+from fedshow_client.daemon.child import Child, last_line
+from fedshow_client.daemon.progress import PROGRESS_NAME, read_progress
+from fedshow_client.home import Home
+from fedshow_client.queue import Job, JobState, Queue
+from fedshow_client.settings import ClientSettings
+
+log = logging.getLogger(__name__)
+
+ENTRY = "fedshow.cli:main"
+LOG_NAME = "tune.log"
+WRONG_INPUT = 2
+"""Exit code of `fedshow tune` when trying again would not help."""
+
+
+class Tuner:
+    """Takes jobs from the queue one at a time."""
+
+    def __init__(self, home: Home, queue: Queue, settings: ClientSettings, holder: str) -> None:
+        self._home, self._queue, self._settings, self._holder = home, queue, settings, holder
+
+    def tune_next(self, servers: dict[str, KnownServer], stop: Event) -> Job | None:
+        """Works on the oldest waiting job until it is done, failed or stopped; None without one."""
+        job = self._queue.claim(self._holder, self._settings.lease_seconds)
+        if job is None:
+            return None
+        log.info("tuning %s", job.name)
+        try:
+            self._tune(job, servers[job.server], stop)
+        except KeyError:
+            self._fail(job, f"server {job.server!r} is no longer joined")
+        except RefusedConcept as error:
+            self._fail(job, f"tuning made a file that may not be used: {error}")
+        return job
+
+    def _tune(self, job: Job, server: KnownServer, stop: Event) -> None:
+        folder = private_folder(self._home.job(job.id))
+        result = folder / f"{job.name}.safetensors"
+        before = read_progress(folder).step
+        code = 0 if result.exists() else self._run(job, folder, result, stop)
+        progressed = read_progress(folder).step > before
+        if code is None:
+            self._queue.put_back(job.id, self._holder, failed=False)
+        elif code == 0:
+            self._offer(job, server, result)
+        elif code == WRONG_INPUT:
+            self._fail(job, last_line(folder / LOG_NAME))
+        else:
+            tries = self._queue.put_back(job.id, self._holder, failed=True, progressed=progressed)
+            log.warning("tuning %s failed (%s), try %s", job.name, code, tries)
+            if tries >= self._settings.tune_tries:
+                self._fail(job, last_line(folder / LOG_NAME) or f"tuning ended with {code}")
+
+    def _run(self, job: Job, folder: Path, result: Path, stop: Event) -> int | None:
+        """The tuner's exit code; None when it was stopped or the job was taken away."""
+        arguments = _arguments(job, folder, result, self._settings.device)
+        child = Child(ENTRY, arguments, folder / LOG_NAME)
+        try:
+            while (code := child.wait(0.5)) is None:
+                lease = self._settings.lease_seconds
+                if stop.is_set() or not self._queue.renew(job.id, self._holder, lease):
+                    return None
+            return code
+        finally:
+            child.end()
+
+    def _offer(self, job: Job, server: KnownServer, result: Path) -> None:
+        """Moves the checked file into the outbox, then says so in the queue."""
+        try:
+            concept = read_concept(result, server.base)
+            if (concept.header.name, concept.header.class_word) != (job.name, job.class_word):
+                raise RefusedConcept(f"it is {concept.header.name!r}, not {job.name!r}")
+        except FedshowError:
+            result.unlink()
+            raise
+        private_folder(self._home.outbox(job.server))
+        result.replace(self._home.concept_file(job.server, concept.sha256))
+        self._queue.finish(job.id, self._holder, concept.sha256, len(concept.blob))
+        log.info("tuned %s: %s bytes", job.name, len(concept.blob))
+
+    def _fail(self, job: Job, reason: str) -> None:
+        settled = [state for state in JobState if state != JobState.QUEUED]
+        self._queue.move(job.id, JobState.FAILED, reason.removeprefix("fedshow: "), unless=settled)
+
+
+def _arguments(job: Job, folder: Path, result: Path, device: str) -> list[str]:
+    options = {"--steps": job.steps, "--seed": job.seed}
+    given = [(flag, str(value)) for flag, value in options.items() if value is not None]
+    return [
+        "tune",
+        job.images,
+        *("--name", job.name, "--class", job.class_word, "--base", job.base),
+        *("-o", str(result), "--work", str(folder / "work")),
+        *("--progress", str(folder / PROGRESS_NAME), "--device", device),
+        *(
+            text
+            for flag, value in optional.items()
+            if value is not None
+            for text in (flag, str(value))
+        ),
+    ]

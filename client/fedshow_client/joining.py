@@ -1,0 +1,145 @@
+"""Joining a server with a code: pin its certificate authority, make a key, redeem the secret."""
+
+import hmac
+import ssl
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+from fedshow import rpc
+from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
+from fedshow.files import write_atomically
+from fedshow.joining import JoinCode, JoinReply, JoinRequest
+from fedshow.transfer.backoff import Patience, patiently
+from fedshow.transfer.servers import (
+    KnownServer,
+    known_servers,
+    private_folder,
+    save_server,
+)
+from fedshow.wire import CA_PATH, JOIN_PATH
+from pydantic import ValidationError
+
+TIMEOUT_SECONDS = 20.0
+REGISTERING_SECONDS = 90.0
+"""The server asks Flower to take in the new key, which starts a program there."""
+MAX_CA_BYTES = 64 << 10
+KEY_NAME = "key"
+
+
+def join(
+    code_text: str,
+    home: Path,
+    patience: Patience,
+    *,
+    name: str | None = None,
+    base_source: str | None = None,
+) -> KnownServer:
+    """The server that the code leads to, remembered under `home`.
+
+    Raises InvalidInput (no code), Forbidden (spent, expired, or another server than the code
+    names), Unreachable. Repeating it after a cut uses the same key.
+    """
+    code = JoinCode.parse(code_text)
+    ca_pem = patiently(lambda: fetch_ca(code), patience)
+    patience.progressed()
+    pending = private_folder(home / "joining" / sha256(code.secret.encode()).hexdigest()[:16])
+    public_key = make_key(pending / KEY_NAME)
+    request = JoinRequest(secret=code.secret, public_key=public_key)
+    reply = patiently(lambda: _redeem(code, request, ca_pem), patience)
+    server = KnownServer(
+        **reply.model_dump(),
+        name=name or _free_name(reply.server, ca_pem, home),
+        address=code.address,
+        base_source=base_source or reply.base.name,
+        ca_pem=ca_pem,
+    )
+    folder = private_folder(server.folder(home))
+    for file in (KEY_NAME, f"{KEY_NAME}.pub"):
+        (pending / file).replace(folder / file)
+    save_server(server, home)
+    pending.rmdir()
+    return server
+
+
+def fetch_ca(code: JoinCode) -> str:
+    """The server's certificate authority as PEM, when it is the one that the code names."""
+    try:
+        # nothing is believed before the fingerprint fits, and nothing secret is sent
+        with httpx.Client(verify=False, timeout=TIMEOUT_SECONDS) as client:  # noqa: S501
+            reply = client.get(f"https://{code.address}{CA_PATH}")
+    except httpx.HTTPError as error:
+        raise Unreachable(f"{code.address} does not answer: {error}") from error
+    try:
+        certificate = x509.load_pem_x509_certificate(reply.content[:MAX_CA_BYTES])
+    except ValueError:
+        raise FedshowError(f"{code.address} is no fedshow server ({reply.status_code})") from None
+    found = sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    if not hmac.compare_digest(found, code.ca_sha256):
+        raise Forbidden(
+            f"{code.address} is not the server that the join code names: its certificate authority "
+            f"has fingerprint {found[:16]}…, the code says {code.ca_sha256[:16]}…"
+        )
+    return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def make_key(path: Path) -> str:
+    """The public half, as one OpenSSH line, of the P-384 key at `path`; made if it is not there."""
+    if path.exists():
+        private = load_ssh_private_key(path.read_bytes(), password=None)
+        assert isinstance(private, ec.EllipticCurvePrivateKey)
+    else:
+        private = ec.generate_private_key(ec.SECP384R1())
+        secret = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        write_atomically(path, secret)
+    public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    write_atomically(path.with_name(f"{path.name}.pub"), public)
+    return public.decode()
+
+
+def _redeem(code: JoinCode, request: JoinRequest, ca_pem: str) -> JoinReply:
+    trust = ssl.create_default_context(cadata=ca_pem)
+    trust.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        with httpx.Client(verify=trust, timeout=REGISTERING_SECONDS) as client:
+            reply = client.post(f"https://{code.address}{JOIN_PATH}", json=request.model_dump())
+    except httpx.HTTPError as error:
+        raise Unreachable(f"{code.address} does not answer: {error}") from error
+    if reply.status_code != httpx.codes.OK:
+        raise _refusal(code.address, reply)
+    try:
+        return JoinReply.model_validate_json(reply.content)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise FedshowError(f"{code.address} speaks another version of fedshow ({where})") from None
+
+
+def _refusal(address: str, reply: httpx.Response) -> FedshowError:
+    """The server's own error; for anything else, what its status means."""
+    try:
+        body = reply.json()
+        return rpc.error_of(str(body["reason"]), str(body["message"]))
+    except (ValueError, KeyError, TypeError):
+        pass
+    if reply.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return Unreachable(f"{address} answers {reply.status_code}")
+    return Forbidden(f"{address} refuses this join code ({reply.status_code})")
+
+
+def _free_name(wanted: str, ca_pem: str, home: Path) -> str:
+    """The server's name, with a number when another server has it here."""
+    others = {server.name for server in known_servers(home) if server.ca_pem != ca_pem}
+    names = (wanted, *(f"{wanted[:60]}-{number}" for number in range(2, 99)))
+    for name in names:
+        if name not in others:
+            return name
+    raise InvalidInput(f"too many servers are called {wanted!r} here; choose a name with --as")

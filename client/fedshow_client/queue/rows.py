@@ -1,0 +1,95 @@
+"""The tables of the client's database."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import Enum, Index
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class JobState(StrEnum):
+    """How far a concept has come. There is no "running": a lease says that, and leases end."""
+
+    QUEUED = "queued"
+    """To be tuned; being tuned while a lease is alive."""
+    TUNED = "tuned"
+    """The file lies in the outbox; the server has not acknowledged it."""
+    SUBMITTED = "submitted"
+    """The server wants it and fetches it."""
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    FAILED = "failed"
+    WITHDRAWN = "withdrawn"
+
+
+ACTIVE = (JobState.QUEUED, JobState.TUNED, JobState.SUBMITTED, JobState.ADMITTED)
+"""States in which a name is taken."""
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A concept to be tuned and offered to one server."""
+
+    server: str
+    name: str
+    class_word: str
+    images: Path
+    base: str
+    steps: int | None = None
+    seed: int | None = None
+
+
+STATE = Enum(JobState, native_enum=False, length=16, values_callable=lambda kind: list(kind))
+
+
+class Table(DeclarativeBase):
+    """Everything in client.db."""
+
+
+class Job(Table):
+    """One concept on its way from images to a server."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("jobs_by_state", "state", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    server: Mapped[str]
+    name: Mapped[str]
+    class_word: Mapped[str]
+    images: Mapped[str]
+    base: Mapped[str]
+    steps: Mapped[int | None]
+    seed: Mapped[int | None]
+    state: Mapped[JobState] = mapped_column(STATE)
+    reason: Mapped[str] = mapped_column(default="")
+    sha256: Mapped[str] = mapped_column(default="")
+    size_bytes: Mapped[int] = mapped_column(default=0)
+    tries: Mapped[int] = mapped_column(default=0)
+    """Failed tries since the last progress."""
+    not_before: Mapped[float] = mapped_column(default=0.0)
+    holder: Mapped[str] = mapped_column(default="")
+    lease_until: Mapped[float] = mapped_column(default=0.0)
+    created: Mapped[float]
+
+
+class SeenServer(Table):
+    """When a server last answered, and what is wrong with it."""
+
+    __tablename__ = "seen_servers"
+
+    server: Mapped[str] = mapped_column(primary_key=True)
+    reached: Mapped[float] = mapped_column(default=0.0)
+    trouble: Mapped[str] = mapped_column(default="")
+
+
+class SeenRelease(Table):
+    """A release that a server told us about."""
+
+    __tablename__ = "seen_releases"
+
+    server: Mapped[str] = mapped_column(primary_key=True)
+    release: Mapped[str] = mapped_column(primary_key=True)
+    concepts: Mapped[str]
+    """Names, separated by spaces."""
+    seen: Mapped[float]

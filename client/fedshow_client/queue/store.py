@@ -1,0 +1,188 @@
+"""The queue in SQLite. A job is claimed by a lease that runs out: a crash leaves nothing stuck."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from fedshow.errors import InvalidInput, NotFound
+from sqlalchemy import Engine, create_engine, event, select, update
+from sqlalchemy.orm import Session
+
+from fedshow_client.queue.rows import (
+    ACTIVE,
+    Job,
+    JobState,
+    NewJob,
+    SeenRelease,
+    SeenServer,
+    Table,
+)
+
+BUSY_MILLISECONDS = 10_000
+OWNER_ONLY = 0o600
+
+
+class Queue:
+    """Jobs, and what servers told us; safe between threads and processes."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=OWNER_ONLY)
+        self._clock = clock
+        self._engine = _open(path)
+        Table.metadata.create_all(self._engine)
+
+    def close(self) -> None:
+        """Lets go of the database file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, new: NewJob) -> Job:
+        """The queued job; raises InvalidInput while the server has this name from us."""
+        with self._writing() as session:
+            taken = select(Job).where(
+                Job.server == new.server, Job.name == new.name, Job.state.in_(ACTIVE)
+            )
+            if job := session.scalars(taken).first():
+                raise InvalidInput(
+                    f"concept {new.name!r} is already {job.state} for {new.server}; "
+                    f"`fedshow client withdraw {new.name}` first"
+                )
+            fields = {**vars(new), "images": str(new.images)}
+            job = Job(state=JobState.QUEUED, created=self._clock(), **fields)
+            session.add(job)
+            session.flush()
+            return job
+
+    def claim(self, holder: str, seconds: float) -> Job | None:
+        """The oldest job that waits for tuning, now leased to `holder`; None if there is none."""
+        now = self._clock()
+        with self._writing() as session:
+            waiting = select(Job).where(
+                Job.state == JobState.QUEUED, Job.lease_until <= now, Job.not_before <= now
+            )
+            job = session.scalars(waiting.order_by(Job.id)).first()
+            if job:
+                job.holder, job.lease_until = holder, now + seconds
+            return job
+
+    def renew(self, job_id: int, holder: str, seconds: float) -> bool:
+        """Whether the lease still is `holder`'s; if so it is prolonged."""
+        now = self._clock()
+        ours = update(Job).where(
+            Job.id == job_id, Job.holder == holder, Job.state == JobState.QUEUED
+        )
+        return self._changed(ours.values(lease_until=now + seconds))
+
+    def drop_leases(self) -> None:
+        """Ends all leases: for a daemon that knows itself to be the only one."""
+        self._changed(update(Job).values(holder="", lease_until=0.0))
+
+    def put_back(self, job_id: int, holder: str, *, failed: bool, progressed: bool = False) -> int:
+        """Gives a claimed job back; returns its failed tries since the last progress."""
+        with self._writing() as session:
+            job = session.get_one(Job, job_id)
+            if job.holder == holder:
+                job.holder, job.lease_until = "", 0.0
+                job.tries = (0 if progressed else job.tries) + failed
+                job.not_before = self._clock() + (min(300, 2**job.tries) if failed else 0)
+            return job.tries
+
+    def finish(self, job_id: int, holder: str, sha256: str, size_bytes: int) -> bool:
+        """Marks a claimed job as tuned; False when it is no longer `holder`'s."""
+        ours = update(Job).where(
+            Job.id == job_id, Job.holder == holder, Job.state == JobState.QUEUED
+        )
+        tuned = {"state": JobState.TUNED, "sha256": sha256, "size_bytes": size_bytes}
+        return self._changed(ours.values(**tuned, holder="", lease_until=0.0, reason=""))
+
+    def move(
+        self, job_id: int, state: JobState, reason: str = "", *, unless: Iterable[JobState] = ()
+    ) -> bool:
+        """Sets a job's state; False when it was in one of the states `unless`."""
+        one = update(Job).where(Job.id == job_id, Job.state.not_in(tuple(unless)))
+        return self._changed(one.values(state=state, reason=reason, holder="", lease_until=0.0))
+
+    def jobs(self, *states: JobState, server: str | None = None) -> list[Job]:
+        """Jobs in these states (all states if none is given), oldest first."""
+        query = select(Job).order_by(Job.id)
+        if states:
+            query = query.where(Job.state.in_(states))
+        if server is not None:
+            query = query.where(Job.server == server)
+        return self._all(query)
+
+    def find(self, name: str, server: str | None = None) -> Job:
+        """The newest job of this name; raises NotFound, or InvalidInput when servers share it."""
+        jobs = [job for job in self.jobs(server=server) if job.name == name]
+        if not jobs:
+            raise NotFound(f"no concept {name!r} in the queue")
+        if len({job.server for job in jobs}) > 1:
+            raise InvalidInput(f"concept {name!r} is with several servers; name one with --server")
+        return jobs[-1]
+
+    def leased(self, job: Job) -> bool:
+        """Whether somebody is at work on the job now."""
+        return job.state == JobState.QUEUED and job.lease_until > self._clock()
+
+    def reached(self, server: str, trouble: str = "") -> None:
+        """Notes that a server answered, or what kept it from answering."""
+        with self._writing() as session:
+            seen = session.get(SeenServer, server) or SeenServer(server=server, reached=0.0)
+            seen.trouble = trouble
+            if not trouble:
+                seen.reached = self._clock()
+            session.add(seen)
+
+    def saw_release(self, server: str, release: str, concepts: Iterable[str]) -> None:
+        """Notes a release; the one told last is the newest."""
+        names = " ".join(concepts)
+        with self._writing() as session:
+            seen = SeenRelease(server=server, release=release, concepts=names, seen=self._clock())
+            session.merge(seen)
+
+    def servers_seen(self) -> dict[str, SeenServer]:
+        """What is known of each server that was tried, by name."""
+        return {seen.server: seen for seen in self._all(select(SeenServer))}
+
+    def releases_seen(self, server: str) -> list[SeenRelease]:
+        """Releases of a server, the newest first."""
+        mine = select(SeenRelease).where(SeenRelease.server == server)
+        return self._all(mine.order_by(SeenRelease.seen.desc()))
+
+    def _all(self, query: Any) -> list[Any]:
+        with Session(self._engine, expire_on_commit=False) as session:
+            return list(session.scalars(query))
+
+    def _changed(self, statement: Any) -> bool:
+        with self._writing() as session:
+            result: Any = session.execute(statement)
+            return bool(result.rowcount)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def _open(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}")
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _configure(connection: Any, _: Any) -> None:
+    """One transaction writes at a time and waits for its turn; readers see whole states."""
+    connection.isolation_level = None  # SQLAlchemy says when a transaction begins
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", f"busy_timeout={BUSY_MILLISECONDS}", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
