@@ -77,3 +77,12 @@ class JoinReply(BaseModel):
     """Goes with every gRPC call as metadata `authorization: Bearer TOKEN`."""
     grpc: Address
     base: BaseCard
+
+
+class Refusal(BaseModel):
+    """JSON body of every HTTP answer that is no success; `fedshow.rpc.error_of` makes the error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str
+    message: str

@@ -1,0 +1,66 @@
+"""What the base is, worked out once in a process of its own (it loads torch) and kept.
+
+python -m fedshow_server.describing --data DIR --base BASE
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+from fedshow import __version__
+from fedshow.errors import FedshowError, InvalidInput
+from fedshow.families.card import BaseCard
+from fedshow_server.children import Child, die_with_parent
+from fedshow_server.folder import DataFolder, DescribedBase
+
+log = logging.getLogger(__name__)
+
+
+async def described_base(folder: DataFolder, base: str) -> BaseCard:
+    """The card of the server's base. Raises InvalidInput: unknown base, or the data have another."""
+    known = folder.base()
+    if known is not None and known.base != base:
+        raise InvalidInput(
+            f"the data in {folder.path} belong to base {known.base!r}, not {base!r}: "
+            f"give that base or another --data"
+        )
+    if known is None or known.fedshow != __version__:
+        log.info("looking at base %s", base)
+        await _describe_in_child(folder, base)
+        known = folder.base()
+        assert known is not None
+    return known.card
+
+
+async def _describe_in_child(folder: DataFolder, base: str) -> None:
+    log_path = folder.logs / "describing.log"
+    arguments = ("--data", str(folder.path), "--base", base)
+    child = await Child.start("fedshow_server.describing", *arguments, log_path=log_path)
+    try:
+        status = await child.wait()
+    finally:
+        await child.stop()
+    if status:
+        lines = log_path.read_text(errors="replace").strip().splitlines() or ["no output"]
+        raise InvalidInput(f"base {base!r} cannot be used: {lines[-1]}")
+
+
+def main() -> None:
+    """Describes the base and keeps the result in the data folder."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--base", required=True)
+    arguments = parser.parse_args()
+    die_with_parent()
+    from fedshow.families import describe
+
+    try:
+        card = describe(arguments.base)
+    except FedshowError as error:
+        raise SystemExit(str(error)) from None
+    described = DescribedBase(base=arguments.base, fedshow=__version__, card=card)
+    DataFolder(arguments.data).keep_base(described)
+
+
+if __name__ == "__main__":
+    main()

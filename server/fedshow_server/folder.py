@@ -1,0 +1,105 @@
+"""The data folder: where each thing lies, and the one server that may use it at a time."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fedshow.errors import InvalidInput
+from fedshow.families.card import BaseCard
+from fedshow.files import write_atomically
+from fedshow.joining import Address, NodeName
+from fedshow_server.store import Store, open_store
+
+PRIVATE_FOLDER = 0o700
+
+DATA_VARIABLE = "FEDSHOW_SERVER_DATA"
+"""Tells the ServerApp, a grandchild of ours, where the data folder is."""
+
+
+class Facts(BaseModel):
+    """What the server's other processes and commands need of the one that runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: NodeName
+    address: Address
+    grpc: Address
+    database: str
+    base: str
+    max_concept_bytes: int
+
+
+class DescribedBase(BaseModel):
+    """The base as it was described once, by which version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str
+    fedshow: str
+    card: BaseCard
+
+
+class DataFolder:
+    """Paths below one folder; made when missing, readable by the owner only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ca = path / "ca"
+        self.flower = path / "flower"
+        self.logs = path / "logs"
+        self.blobs = path / "blobs"
+        self.work = path / "work"
+        self._facts = path / "server.json"
+        self._base = path / "base.json"
+
+    def make(self) -> None:
+        """Makes the folders. Raises InvalidInput."""
+        try:
+            for folder in (self.path, self.ca, self.flower, self.logs, self.blobs, self.work):
+                folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"data folder {self.path}: {error.strerror}") from None
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Inside, no other server may use this folder. Raises InvalidInput."""
+        with (self.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InvalidInput(
+                    f"a server runs on {self.path} already: stop it or choose another --data"
+                ) from None
+            yield
+
+    def keep_facts(self, facts: Facts) -> None:
+        """Leaves the facts for the other processes; the database's URL may hold a password."""
+        write_atomically(self._facts, facts.model_dump_json(indent=2).encode())
+
+    def facts(self) -> Facts:
+        """The facts of the server that runs here, or ran last. Raises InvalidInput."""
+        try:
+            return Facts.model_validate_json(self._facts.read_bytes())
+        except (OSError, ValidationError):
+            raise InvalidInput(
+                f"no server has run on {self.path} yet: start 'fedshow server run --data "
+                f"{self.path}' first"
+            ) from None
+
+    def keep_base(self, described: DescribedBase) -> None:
+        """Keeps the base's description: making one takes seconds."""
+        write_atomically(self._base, described.model_dump_json(indent=2).encode())
+
+    def base(self) -> DescribedBase | None:
+        """The description kept, when there is a readable one."""
+        try:
+            return DescribedBase.model_validate_json(self._base.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def open_store(self) -> Store:
+        """The store of the server that runs here, or ran last. Raises InvalidInput."""
+        return open_store(self.facts().database, self.blobs)

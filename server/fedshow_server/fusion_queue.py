@@ -1,0 +1,87 @@
+"""When to fuse: the admitted concepts differ from the latest release, and it has been quiet."""
+
+import asyncio
+import logging
+import shutil
+import time
+
+from fedshow_server.children import Child
+from fedshow_server.folder import DataFolder
+from fedshow_server.store import Store
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 600.0
+
+Members = frozenset[tuple[str, str]]
+"""Name and digest of each concept."""
+
+
+class FusionQueue:
+    """One fusion at a time, in a child process; the database says what is due."""
+
+    def __init__(self, store: Store, folder: DataFolder, quiet_seconds: float) -> None:
+        self._store = store
+        self._folder = folder
+        self._quiet_seconds = quiet_seconds
+
+    async def fuse_forever(self) -> None:
+        """Runs until cancelled."""
+        self._clear_leftovers()
+        failed: Members | None = None
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            due = await self._next_due()
+            if await self._fuse(due):
+                failed, pause = None, FIRST_PAUSE_SECONDS
+                continue
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if due == failed else FIRST_PAUSE_SECONDS
+            failed = due
+            log.error("fusing failed; again in %.0f s; see logs/fusing.log", pause)
+            await self._until_changed(due, pause)
+
+    async def _next_due(self) -> Members:
+        """The members of the next release, once they have been the same for long enough."""
+        seen: Members = frozenset()
+        since = time.monotonic()
+        while True:
+            admitted, released = await asyncio.to_thread(self._members)
+            if admitted != seen:
+                seen, since = admitted, time.monotonic()
+            quiet = time.monotonic() - since >= self._quiet_seconds
+            if admitted and admitted != released and quiet:
+                return admitted
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _members(self) -> tuple[Members, Members]:
+        newest = self._store.releases.newest()
+        released = frozenset(newest.concepts.items()) if newest else frozenset()
+        admitted = self._store.concepts.admitted()
+        return frozenset((concept.name, concept.sha256) for concept in admitted), released
+
+    async def _until_changed(self, due: Members, pause_seconds: float) -> None:
+        until = time.monotonic() + pause_seconds
+        while time.monotonic() < until:
+            if (await asyncio.to_thread(self._members))[0] != due:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _fuse(self, due: Members) -> bool:
+        log.info("fusing %s", ", ".join(sorted(name for name, _ in due)))
+        child = await Child.start(
+            "fedshow_server.fusing",
+            *("--data", str(self._folder.path)),
+            log_path=self._folder.logs / "fusing.log",
+        )
+        try:
+            status = await child.wait()
+        finally:
+            await asyncio.shield(child.stop())
+        return status == 0
+
+    def _clear_leftovers(self) -> None:
+        """Work of workers that were killed; nobody else uses this folder."""
+        for folder in self._folder.work.glob("fusing-*"):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""What the owner of a server can choose: flags, then FEDSHOW_SERVER_…, then a TOML file."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from fedshow.errors import InvalidInput
+from fedshow.joining import Address, NodeName
+from fedshow.wire import MAX_CONCEPT_BYTES
+
+FILE_NAME = "server.toml"
+EVERYWHERE = ("0.0.0.0", "[::]")  # noqa: S104  # recognised, not bound
+
+
+class ServerSettings(BaseSettings):
+    """Everything `fedshow server run` can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="FEDSHOW_SERVER_", extra="forbid", frozen=True)
+
+    data: Path = Field(default_factory=lambda: Path.home() / ".fedshow-server")
+    """The folder that holds everything the server remembers."""
+    base: str = "toyworld"
+    listen: Address = "127.0.0.1:8443"
+    """The public HTTPS port; port 0 takes a free one."""
+    grpc_listen: Address | None = None
+    """None: same host, next port."""
+    public_name: NodeName | None = None
+    """The host name that clients use; None: the host listened on, or this machine's name."""
+    database: str | None = None
+    """None: SQLite in the data folder."""
+    quiet_seconds: float = Field(default=5.0, ge=0, le=86400)
+    """A release is fused when this long no concept came or went."""
+    max_concept_bytes: int = Field(default=256 << 20, ge=1, le=MAX_CONCEPT_BYTES)
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("listen", "grpc_listen")
+    @classmethod
+    def _real_port(cls, value: str | None) -> str | None:
+        if value is not None and int(value.rpartition(":")[2]) > 65535:
+            raise ValueError("a port is at most 65535")
+        return value
+
+    @property
+    def host(self) -> str:
+        """The host part of `listen`."""
+        return self.listen.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        """The port part of `listen`."""
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def grpc_address(self) -> str:
+        """Where gRPC listens."""
+        return self.grpc_listen or f"{self.host}:{self.port + 1 if self.port else 0}"
+
+    @property
+    def name(self) -> str:
+        """The name in certificates and join codes."""
+        if self.public_name:
+            return self.public_name
+        return socket.gethostname() if self.host in EVERYWHERE else self.host.strip("[]")
+
+    @property
+    def database_url(self) -> str:
+        """The database as SQLAlchemy names it."""
+        return self.database or f"sqlite:///{self.data / 'fedshow.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags win over the environment, the environment over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(config: Path | None = None, **flags: Any) -> ServerSettings:
+    """The settings; flags that are None count as not given. Raises InvalidInput.
+
+    Without `config`, `server.toml` in the data folder is read when it is there.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    if config is not None and not config.is_file():
+        raise InvalidInput(f"settings file {config} does not exist")
+    if config is None:
+        config = _build(None, given).data / FILE_NAME
+    return _build(config, given)
+
+
+def _build(config: Path | None, given: dict[str, Any]) -> ServerSettings:
+    class WithFile(ServerSettings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        return WithFile(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise InvalidInput(f"setting {name} = {first['input']!r}: {first['msg']}") from None
+    except ValueError as error:  # no TOML
+        raise InvalidInput(f"settings file {config}: {error}") from None

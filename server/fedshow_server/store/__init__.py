@@ -1,0 +1,57 @@
+"""What the server remembers: members, concepts, releases, runs, and content by digest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedshow_server.store.blobs import Blobs, FolderBlobs, copy_out
+from fedshow_server.store.concepts import Concept, Concepts, Offer, State
+from fedshow_server.store.database import Database, open_database
+from fedshow_server.store.members import Members, Node
+from fedshow_server.store.releases import Release, Releases
+from fedshow_server.store.runs import Runs
+
+__all__ = [
+    "Blobs",
+    "Concept",
+    "Concepts",
+    "FolderBlobs",
+    "Members",
+    "Node",
+    "Offer",
+    "Release",
+    "Releases",
+    "Runs",
+    "State",
+    "Store",
+    "copy_out",
+    "open_store",
+]
+
+
+@dataclass(frozen=True)
+class Store:
+    """All of the server's memory; every process of the server opens its own."""
+
+    database: Database
+    blobs: Blobs
+    members: Members
+    concepts: Concepts
+    releases: Releases
+    runs: Runs
+
+    def close(self) -> None:
+        """Gives the database's connections back."""
+        self.database.close()
+
+
+def open_store(url: str, blobs: Path) -> Store:
+    """The store with its database at `url` and content under `blobs`. Raises InvalidInput."""
+    database = open_database(url)
+    return Store(
+        database=database,
+        blobs=FolderBlobs(blobs),
+        members=Members(database),
+        concepts=Concepts(database),
+        releases=Releases(database),
+        runs=Runs(database),
+    )

@@ -1,0 +1,95 @@
+"""Files by their content: whoever knows a digest can have exactly those bytes."""
+
+import os
+import re
+import shutil
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from fedshow.errors import Damaged, NotFound
+from fedshow.files import BLOCK_BYTES, write_atomically
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Blobs(Protocol):
+    """Where content lies; putting the same content twice changes nothing."""
+
+    def put(self, content: bytes) -> str:
+        """Keeps `content` and returns its digest; on the disk when this returns."""
+
+    def put_file(self, path: Path, digest: str) -> None:
+        """Keeps the file at `path`; raises Damaged unless it has that digest."""
+
+    def open(self, digest: str) -> BinaryIO:
+        """The content, readable and seekable; raises NotFound."""
+
+    def has(self, digest: str) -> bool:
+        """Whether the content is here."""
+
+
+class FolderBlobs:
+    """Blobs in a local folder: `<first two digits>/<digest>`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, content: bytes) -> str:
+        """Keeps `content` and returns its digest; on the disk when this returns."""
+        digest = sha256(content).hexdigest()
+        if not self.has(digest):
+            write_atomically(self._path(digest), content)
+        return digest
+
+    def put_file(self, path: Path, digest: str) -> None:
+        """Keeps the file at `path`; raises Damaged unless it has that digest."""
+        target = self._path(digest)
+        if target.is_file():
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".incoming-")
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as out:
+                found = _copy(path, out)
+            if found != digest:
+                raise Damaged(f"{path.name}: sha256 {found[:12]}…, must be {digest[:12]}…")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def open(self, digest: str) -> BinaryIO:
+        """The content, readable and seekable; raises NotFound."""
+        try:
+            return self._path(digest).open("rb")
+        except FileNotFoundError:
+            raise NotFound(f"no content {digest[:12]}… here") from None
+
+    def has(self, digest: str) -> bool:
+        """Whether the content is here."""
+        return self._path(digest).is_file()
+
+    def _path(self, digest: str) -> Path:
+        if not DIGEST.fullmatch(digest):
+            raise NotFound(f"{digest[:80]!r} is no digest")
+        return self._folder / digest[:2] / digest
+
+
+def copy_out(blobs: Blobs, digest: str, target: Path) -> None:
+    """Writes the content to `target`."""
+    with blobs.open(digest) as source, target.open("wb") as out:
+        shutil.copyfileobj(source, out, BLOCK_BYTES)
+
+
+def _copy(path: Path, out: BinaryIO) -> str:
+    """Copies the file onto the disk and returns the digest of what went through."""
+    found = sha256()
+    with path.open("rb") as source:
+        while block := source.read(BLOCK_BYTES):
+            found.update(block)
+            out.write(block)
+    out.flush()
+    os.fsync(out.fileno())
+    return found.hexdigest()

@@ -1,0 +1,170 @@
+"""Concepts and what became of them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from fedshow.errors import InvalidInput, NotFound
+from fedshow_server.store.database import Database
+from fedshow_server.store.tables import concepts, nodes
+
+
+class State(StrEnum):
+    """Stages of a concept; the contract's ConceptState in words."""
+
+    WANTED = "wanted"
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
+LIVE = (State.WANTED, State.ADMITTED)
+COLUMNS = (concepts, nodes.c.name.label("owner"), nodes.c.flower_id, nodes.c.revoked)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a node says about a concept file before it hands the file over."""
+
+    name: str
+    class_word: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One concept, whose it is and its state."""
+
+    name: str
+    class_word: str
+    sha256: str
+    size_bytes: int
+    node_id: int
+    owner: str
+    flower_id: int
+    state: State
+    reason: str
+    created: datetime
+
+
+class Concepts:
+    """Concepts in the database; every change is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(self, node_id: int, offer: Offer) -> Concept:
+        """The concept, WANTED when it is new; repeating changes nothing. Raises InvalidInput."""
+        with self._database.writing() as connection:
+            known = _one(connection, concepts.c.sha256 == offer.sha256)
+            if known is None:
+                _refuse_taken(connection, node_id, offer.name)
+                connection.execute(_insertion(node_id, offer))
+                known = _one(connection, concepts.c.sha256 == offer.sha256)
+            assert known is not None
+            if (known.node_id, known.name) != (node_id, offer.name):
+                raise InvalidInput(f"file {offer.sha256[:12]} is known here as another concept")
+            return known
+
+    def withdraw(self, name: str, node_id: int | None = None) -> Concept:
+        """Takes the concept out of what is fused; with `node_id` only that node's; or NotFound."""
+        with self._database.writing() as connection:
+            where = (concepts.c.name == name) & concepts.c.state.in_(LIVE)
+            if node_id is not None:
+                where &= concepts.c.node_id == node_id
+            found = _one(connection, where)
+            if found is None:
+                raise NotFound(f"no concept {name!r} that could be taken out")
+            connection.execute(update(concepts).where(where).values(state=State.WITHDRAWN))
+            after = _one(connection, concepts.c.sha256 == found.sha256)
+            assert after is not None
+            return after
+
+    def admit(self, sha256: str) -> None:
+        """A WANTED concept goes into the next release, in place of an older one of its name."""
+        with self._database.writing() as connection:
+            found = _one(connection, _wanted(sha256))
+            if found is None:  # withdrawn meanwhile, or handed over twice
+                return
+            older = (concepts.c.name == found.name) & (concepts.c.state == State.ADMITTED)
+            connection.execute(
+                update(concepts)
+                .where(older)
+                .values(state=State.WITHDRAWN, reason="replaced by a newer one")
+            )
+            connection.execute(update(concepts).where(_wanted(sha256)).values(state=State.ADMITTED))
+
+    def refuse(self, sha256: str, reason: str) -> None:
+        """A WANTED concept is refused for good."""
+        with self._database.writing() as connection:
+            connection.execute(
+                update(concepts).where(_wanted(sha256)).values(state=State.REFUSED, reason=reason)
+            )
+
+    def all(self) -> list[Concept]:
+        """Every concept, newest first."""
+        with self._database.reading() as connection:
+            return _many(connection, concepts.c.id.is_not(None))
+
+    def wanted(self) -> list[Concept]:
+        """Concepts to collect: WANTED, of nodes that are not revoked; newest first."""
+        with self._database.reading() as connection:
+            return _many(connection, (concepts.c.state == State.WANTED) & nodes.c.revoked.is_(None))
+
+    def admitted(self) -> list[Concept]:
+        """Concepts that belong into the next release; newest first."""
+        with self._database.reading() as connection:
+            return _many(connection, concepts.c.state == State.ADMITTED)
+
+
+def _refuse_taken(connection: Connection, node_id: int, name: str) -> None:
+    others = (
+        (concepts.c.name == name) & concepts.c.state.in_(LIVE) & (concepts.c.node_id != node_id)
+    )
+    if _one(connection, others):
+        raise InvalidInput(f"the name {name!r} is taken by another node's concept: choose another")
+
+
+def _wanted(sha256: str) -> Any:
+    return (concepts.c.sha256 == sha256) & (concepts.c.state == State.WANTED)
+
+
+def _insertion(node_id: int, offer: Offer) -> Any:
+    return insert(concepts).values(
+        node_id=node_id,
+        name=offer.name,
+        class_word=offer.class_word,
+        sha256=offer.sha256,
+        size_bytes=offer.size_bytes,
+        state=State.WANTED,
+        reason="",
+        created=datetime.now(UTC),
+    )
+
+
+def _many(connection: Connection, where: Any) -> list[Concept]:
+    query = select(*COLUMNS).join(nodes).where(where).order_by(concepts.c.id.desc())
+    return [_concept(row) for row in connection.execute(query)]
+
+
+def _one(connection: Connection, where: Any) -> Concept | None:
+    return next(iter(_many(connection, where)), None)
+
+
+def _concept(row: Any) -> Concept:
+    return Concept(
+        name=row.name,
+        class_word=row.class_word,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        node_id=row.node_id,
+        owner=row.owner,
+        flower_id=int(row.flower_id),
+        state=State(row.state),
+        reason=row.reason,
+        created=row.created,
+    )

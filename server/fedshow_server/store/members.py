@@ -1,0 +1,160 @@
+"""Who may talk to this server: invitations, and the nodes that redeemed one."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from hmac import compare_digest
+from secrets import token_urlsafe
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from fedshow.errors import Forbidden, InvalidInput, NotFound
+from fedshow_server.store.database import Database
+from fedshow_server.store.tables import invites, nodes
+
+SECRET_BYTES = 32
+
+
+def hash_secret(secret: str) -> str:
+    """How secrets and tokens are kept; they are random, so no salt is needed."""
+    return sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A member of the federation."""
+
+    id: int
+    name: str
+    flower_id: int
+    joined: datetime
+    revoked: datetime | None
+
+
+class Members:
+    """Invitations and nodes in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def invite(self, node_name: str, lifetime: timedelta) -> str:
+        """A fresh secret that lets one node join as `node_name`. Raises InvalidInput."""
+        secret = token_urlsafe(SECRET_BYTES)
+        with self._database.writing() as connection:
+            _refuse_taken(connection, node_name)
+            connection.execute(
+                insert(invites).values(
+                    secret_sha256=hash_secret(secret),
+                    node_name=node_name,
+                    expires=datetime.now(UTC) + lifetime,
+                )
+            )
+        return secret
+
+    def invited_name(self, secret: str) -> str:
+        """The node name that `secret` is good for now; raises Forbidden."""
+        with self._database.reading() as connection:
+            return _valid_invite(connection, secret)
+
+    def rejoin(self, secret: str, public_key: str) -> tuple[Node, str] | None:
+        """For a node that joined, but never heard so: itself with a new token, else None.
+
+        The same secret and the same key, before the invitation expires.
+        """
+        token = token_urlsafe(SECRET_BYTES)
+        with self._database.writing() as connection:
+            row = connection.execute(_joined_with(secret, public_key)).first()
+            if row is None:
+                return None
+            mine = nodes.c.id == row.id
+            connection.execute(update(nodes).where(mine).values(token_sha256=hash_secret(token)))
+        return _node(row), token
+
+    def join(self, secret: str, public_key: str, flower_id: int) -> tuple[Node, str]:
+        """Redeems `secret`: the new node and its token, told this once. Raises Forbidden."""
+        token = token_urlsafe(SECRET_BYTES)
+        with self._database.writing() as connection:
+            name = _valid_invite(connection, secret)
+            _refuse_taken(connection, name)
+            now = datetime.now(UTC)
+            connection.execute(
+                update(invites)
+                .where(invites.c.secret_sha256 == hash_secret(secret))
+                .values(used=now)
+            )
+            connection.execute(
+                insert(nodes).values(
+                    name=name,
+                    flower_id=str(flower_id),
+                    public_key=public_key,
+                    token_sha256=hash_secret(token),
+                    joined=now,
+                )
+            )
+            row = connection.execute(select(nodes).where(nodes.c.flower_id == str(flower_id))).one()
+        return _node(row), token
+
+    def authenticate(self, token: str) -> Node:
+        """The node that holds `token`; raises Forbidden for unknown and revoked ones."""
+        wanted = hash_secret(token)
+        with self._database.reading() as connection:
+            row = connection.execute(select(nodes).where(nodes.c.token_sha256 == wanted)).first()
+        if row is None or not compare_digest(row.token_sha256, wanted):
+            raise Forbidden("this token is not known here: join the server first")
+        if row.revoked is not None:
+            raise Forbidden(f"node {row.name!r} was cut off by the server's owner")
+        return _node(row)
+
+    def nodes(self) -> list[Node]:
+        """All nodes, in the order in which they joined."""
+        with self._database.reading() as connection:
+            return [_node(row) for row in connection.execute(select(nodes).order_by(nodes.c.id))]
+
+    def revoke(self, name: str) -> Node:
+        """Cuts the node of this name off; raises NotFound."""
+        with self._database.writing() as connection:
+            active = (nodes.c.name == name) & nodes.c.revoked.is_(None)
+            row = connection.execute(select(nodes).where(active)).first()
+            if row is None:
+                raise NotFound(f"no active node {name!r}")
+            connection.execute(
+                update(nodes).where(nodes.c.id == row.id).values(revoked=datetime.now(UTC))
+            )
+            return _node(connection.execute(select(nodes).where(nodes.c.id == row.id)).one())
+
+
+def _joined_with(secret: str, public_key: str) -> Any:
+    return (
+        select(nodes)
+        .join(invites, invites.c.used == nodes.c.joined)
+        .where(
+            invites.c.secret_sha256 == hash_secret(secret),
+            invites.c.expires > datetime.now(UTC),
+            nodes.c.public_key == public_key,
+            nodes.c.revoked.is_(None),
+        )
+    )
+
+
+def _valid_invite(connection: Connection, secret: str) -> str:
+    row = connection.execute(
+        select(invites).where(invites.c.secret_sha256 == hash_secret(secret))
+    ).first()
+    if row is None:
+        raise Forbidden("this join code is not from this server")
+    if row.used is not None:
+        raise Forbidden("this join code was used already: ask for a new one")
+    if row.expires <= datetime.now(UTC):
+        raise Forbidden(f"this join code expired on {row.expires:%Y-%m-%d %H:%M} UTC")
+    return str(row.node_name)
+
+
+def _refuse_taken(connection: Connection, name: str) -> None:
+    active = (nodes.c.name == name) & nodes.c.revoked.is_(None)
+    if connection.execute(select(nodes.c.id).where(active)).first():
+        raise InvalidInput(f"there is a node {name!r} already: choose another name")
+
+
+def _node(row: Any) -> Node:
+    return Node(row.id, row.name, int(row.flower_id), row.joined, row.revoked)

@@ -1,0 +1,161 @@
+"""Published releases: whole or not there."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from fedshow.errors import InvalidInput, NotFound
+from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
+from fedshow_server.store.database import Database
+from fedshow_server.store.tables import release_concepts, release_files, releases
+
+LATEST = "latest"
+SHORTEST_PREFIX = 8
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release and all that it lists."""
+
+    id: str
+    sequence: int
+    created: datetime
+    base_sha256: str
+    manifest_sha256: str
+    concepts: dict[str, str]
+    """Name to digest of the concept file."""
+    files: dict[str, FileEntry]
+    """Every file by path, manifest.json among them."""
+
+
+class Releases:
+    """Releases in the database; their bytes lie in the blob store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def publish(self, manifest: Manifest, listing: FileEntry) -> bool:
+        """Makes the release the latest; `listing` is manifest.json itself. False: it was already.
+
+        Its blobs must be in the store before. A known release keeps what it is.
+        """
+        with self._database.writing() as connection:
+            newest = _newest(connection)
+            if newest is not None and newest.id == manifest.release:
+                return False
+            sequence = newest.sequence + 1 if newest else 1
+            if not _renumber(connection, manifest.release, sequence):
+                _insert(connection, manifest, listing, sequence)
+        return True
+
+    def get(self, reference: str) -> Release:
+        """The release of an id, a prefix of one or `latest`. Raises NotFound, InvalidInput."""
+        with self._database.reading() as connection:
+            if reference == LATEST:
+                found = _newest(connection)
+                if found is None:
+                    raise NotFound("there is no release yet")
+                return found
+            return _with_files(connection, _by_prefix(connection, reference))
+
+    def newest(self) -> Release | None:
+        """The latest release, when there is one."""
+        with self._database.reading() as connection:
+            return _newest(connection)
+
+    def since(self, sequence: int) -> list[Release]:
+        """Releases that became the latest after that number, oldest first."""
+        query = select(releases).where(releases.c.sequence > sequence).order_by(releases.c.sequence)
+        with self._database.reading() as connection:
+            return [_with_files(connection, row) for row in connection.execute(query).all()]
+
+    def all(self) -> list[Release]:
+        """Every release, newest first."""
+        return self.since(0)[::-1]
+
+    def file_size(self, sha256: str) -> int:
+        """Size of a file that some release lists; raises NotFound for anything else."""
+        with self._database.reading() as connection:
+            query = select(release_files.c.size_bytes).where(release_files.c.sha256 == sha256)
+            size = connection.scalar(query.limit(1))
+        if size is None:
+            raise NotFound(f"no release has a file {sha256[:64]!r}")
+        return int(size)
+
+
+def _newest(connection: Connection) -> Release | None:
+    query = select(releases).order_by(releases.c.sequence.desc()).limit(1)
+    row = connection.execute(query).first()
+    return _with_files(connection, row) if row else None
+
+
+def _by_prefix(connection: Connection, prefix: str) -> Any:
+    if not SHORTEST_PREFIX <= len(prefix) <= 16 or set(prefix) - set("0123456789abcdef"):
+        raise InvalidInput(
+            f"release {prefix[:80]!r}: give {LATEST!r}, an id or at least its first "
+            f"{SHORTEST_PREFIX} digits"
+        )
+    rows = connection.execute(select(releases).where(releases.c.id.startswith(prefix))).all()
+    if not rows:
+        raise NotFound(f"no release {prefix}")
+    if len(rows) > 1:
+        raise InvalidInput(f"{len(rows)} releases start with {prefix}: give more digits")
+    return rows[0]
+
+
+def _renumber(connection: Connection, release: str, sequence: int) -> bool:
+    query = update(releases).where(releases.c.id == release).values(sequence=sequence)
+    return connection.execute(query).rowcount > 0
+
+
+def _insert(connection: Connection, manifest: Manifest, listing: FileEntry, sequence: int) -> None:
+    connection.execute(
+        insert(releases).values(
+            id=manifest.release,
+            sequence=sequence,
+            created=manifest.created,
+            base_sha256=manifest.base.sha256,
+            manifest_sha256=listing.sha256,
+        )
+    )
+    members = [
+        {"release_id": manifest.release, "name": member.name, "sha256": member.sha256}
+        for member in manifest.concepts
+    ]
+    files = [
+        {
+            "release_id": manifest.release,
+            "path": path,
+            "sha256": entry.sha256,
+            "size_bytes": entry.size_bytes,
+        }
+        for path, entry in {**manifest.files, FILE_NAME: listing}.items()
+    ]
+    connection.execute(insert(release_concepts), members)
+    connection.execute(insert(release_files), files)
+
+
+def _with_files(connection: Connection, row: Any) -> Release:
+    members = connection.execute(
+        select(release_concepts)
+        .where(release_concepts.c.release_id == row.id)
+        .order_by(release_concepts.c.name)
+    )
+    files = connection.execute(
+        select(release_files)
+        .where(release_files.c.release_id == row.id)
+        .order_by(release_files.c.path)
+    )
+    return Release(
+        id=row.id,
+        sequence=row.sequence,
+        created=row.created,
+        base_sha256=row.base_sha256,
+        manifest_sha256=row.manifest_sha256,
+        concepts={member.name: member.sha256 for member in members},
+        files={
+            file.path: FileEntry(sha256=file.sha256, size_bytes=file.size_bytes) for file in files
+        },
+    )

@@ -1,0 +1,117 @@
+"""The database's tables; `SCHEMA_VERSION` goes up with every change here."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A point in time, always UTC: SQLite would forget the zone."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Any) -> datetime | None:
+        """UTC on the way in."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, _dialect: Any) -> datetime | None:
+        """UTC on the way out."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+schema = Table("schema", metadata, Column("version", Integer, primary_key=True))
+
+invites = Table(
+    "invites",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("node_name", String(63), nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("used", Moment),  # the moment its node joined
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(63), nullable=False, index=True),
+    Column("flower_id", String(20), nullable=False, unique=True),  # unsigned 64 bit: no integer
+    Column("public_key", Text, nullable=False),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("joined", Moment, nullable=False),
+    Column("revoked", Moment),
+)
+
+concepts = Table(
+    "concepts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("node_id", ForeignKey("nodes.id"), nullable=False, index=True),
+    Column("name", String(32), nullable=False, index=True),
+    Column("class_word", String(31), nullable=False),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("state", String(10), nullable=False, index=True),
+    Column("reason", Text, nullable=False, default=""),
+    Column("created", Moment, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("sequence", Integer, nullable=False, unique=True),  # the highest is `latest`
+    Column("created", Moment, nullable=False),
+    Column("base_sha256", String(64), nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+)
+
+release_concepts = Table(
+    "release_concepts",
+    metadata,
+    Column("release_id", ForeignKey("releases.id"), primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+)
+
+release_files = Table(
+    "release_files",
+    metadata,
+    Column("release_id", ForeignKey("releases.id"), primary_key=True),
+    Column("path", String(512), primary_key=True),
+    Column("sha256", String(64), nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("flower_id", String(20), primary_key=True),
+    Column("beat_seconds", Float, nullable=False),  # Unix time of the run's last sign of life
+    Column("ended", Moment),
+)
