@@ -1,13 +1,13 @@
 """Every error a caller can act on.
 
-    FedshowError            something failed (exit code 1)
-    ├── InvalidInput        the caller's value is wrong; says which, and what would be right (exit code 2)
-    │   ├── RefusedConcept  a concept file that breaks the format or the base's limits
-    │   └── BaseMismatch    made for another base model
-    ├── NotFound            no such concept, release or file
-    ├── Forbidden           no valid token, or not allowed with this one
-    ├── Unreachable         the other side does not answer; worth another try
-    └── Damaged             bytes that do not have the promised digest
+FedshowError            something failed (exit code 1)
+├── InvalidInput        the caller's value is wrong; says which, and what would be right (exit code 2)
+│   ├── RefusedConcept  a concept file that breaks the format or the base's limits
+│   └── BaseMismatch    made for another base model
+├── NotFound            no such concept, release or file
+├── Forbidden           no valid token, or not allowed with this one
+├── Unreachable         the other side does not answer; worth another try
+└── Damaged             bytes that do not have the promised digest
 """
 
 

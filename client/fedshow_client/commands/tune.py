@@ -76,9 +76,10 @@ def tune(
 def _reporter(progress: Path | None) -> Iterator["Report"]:
     """Progress to a bar on a terminal, and to a file when one is named."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
-    bar = Progress(
+    bar = Bar(
         TextColumn("tuning"),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),

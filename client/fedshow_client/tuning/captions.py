@@ -12,5 +12,7 @@ def caption_for(name: str, class_word: str, written: str | None) -> str:
         return TEMPLATE.format(name=name)
     if mention in written:
         return written
-    replaced, count = re.subn(rf"\b{re.escape(class_word)}\b", mention, written, count=1, flags=re.I)
+    replaced, count = re.subn(
+        rf"\b{re.escape(class_word)}\b", mention, written, count=1, flags=re.I
+    )
     return replaced if count else f"{mention}, {written}"

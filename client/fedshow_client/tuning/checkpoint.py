@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
-
 from fedshow.errors import InvalidInput
 from fedshow.files import write_atomically
+from torch import Tensor
 
 FILE_NAME = "checkpoint.safetensors"
 
@@ -35,7 +34,7 @@ def save_checkpoint(
 
     tensors = {f"parameter.{key}": value.detach() for key, value in parameters.items()}
     for key, value in parameters.items():
-        moments = optimizer.state.get(value, {})  # type: ignore[call-overload]
+        moments = optimizer.state.get(value, {})
         tensors |= {f"{name}.{key}": moment.clone() for name, moment in moments.items()}
     metadata = {"run": run, "progress": json.dumps(progress.__dict__)}
     content = save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata=metadata)
@@ -66,5 +65,5 @@ def load_checkpoint(
     for name_key, moment in saved.items():
         name, _, key = name_key.partition(".")
         device = "cpu" if name == "step" else parameters[key].device
-        optimizer.state[parameters[key]][name] = moment.to(device)  # type: ignore[index]
+        optimizer.state[parameters[key]][name] = moment.to(device)
     return Progress(**json.loads(metadata["progress"]))

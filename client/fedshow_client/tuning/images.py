@@ -4,9 +4,8 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
-
 from fedshow.errors import InvalidInput
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 MASK_SUFFIX = ".mask.png"
@@ -61,13 +60,17 @@ def scan(folder: Path) -> ImageFolder:
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: not a folder of images")
     seen: dict[str, str] = {}
-    found = ImageFolder([_examine(path, seen) for path in sorted(folder.iterdir()) if _is_image(path)])
+    found = ImageFolder(
+        [_examine(path, seen) for path in sorted(folder.iterdir()) if _is_image(path)]
+    )
     if not found.candidates:
         raise InvalidInput(f"{folder}: no images (looked for {', '.join(sorted(SUFFIXES))})")
     if not found.accepted:
         first = found.candidates[0]
-        raise InvalidInput(f"{folder}: none of {len(found.candidates)} images is usable; "
-                           f"{first.path.name}: {first.reason}")
+        raise InvalidInput(
+            f"{folder}: none of {len(found.candidates)} images is usable; "
+            f"{first.path.name}: {first.reason}"
+        )
     return found
 
 
@@ -79,7 +82,9 @@ def _examine(path: Path, seen: dict[str, str]) -> Candidate:
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
-                return Candidate(path, image.size, reason=f"{image.width}x{image.height} is too large")
+                return Candidate(
+                    path, image.size, reason=f"{image.width}x{image.height} is too large"
+                )
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         return Candidate(path, reason=f"cannot be read ({type(error).__name__})")
@@ -103,5 +108,7 @@ def _with_companions(path: Path, size: tuple[int, int]) -> Candidate:
                 return Candidate(path, size, caption, reason=reason)
             image.load()
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        return Candidate(path, size, caption, reason=f"mask cannot be read ({type(error).__name__})")
+        return Candidate(
+            path, size, caption, reason=f"mask cannot be read ({type(error).__name__})"
+        )
     return Candidate(path, size, caption or None, mask)

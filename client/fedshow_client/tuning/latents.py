@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from fedshow.families import Base
 from PIL import Image
 from torch import Tensor
 
-from fedshow.families import Base
 from fedshow_client.tuning.images import Candidate
 from fedshow_client.tuning.recipe import Recipe
 
@@ -41,7 +41,7 @@ def cache_latents(base: Base, images: Sequence[Candidate], recipe: Recipe) -> La
     small = torch.nn.functional.avg_pool2d(torch.stack(masks).flatten(0, 1), factor)
     return LatentSet(
         torch.stack(latents),
-        small.unflatten(0, (len(images), recipe.variants)).to(base.device),
+        small.reshape(len(images), recipe.variants, *small.shape[1:]).to(base.device),
         torch.tensor([image.mask is not None for image in images], device=base.device),
     )
 

@@ -2,9 +2,8 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from fedshow.families import Base
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Recipe(BaseModel):
@@ -38,5 +37,5 @@ class Recipe(BaseModel):
     @classmethod
     def for_base(cls, base: Base, **changes: float | int | bool) -> Self:
         """The recipe for a base, with some values changed; small bases learn faster."""
-        small = dict(steps=200, lr_tokens=5e-3, lr_text=5e-4, lr_unet=2e-3)
+        small = {"steps": 200, "lr_tokens": 5e-3, "lr_text": 5e-4, "lr_unet": 2e-3}
         return cls.model_validate((small if base.card.token_dim < 512 else {}) | changes)

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from fedshow.edlora.adapters import Adapters
 from fedshow.errors import FedshowError
 from fedshow.families import Base
 from fedshow.sampling.model import Model
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from fedshow_client.tuning.attention import attention_loss, captured
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.latents import LatentSet
 from fedshow_client.tuning.recipe import Recipe
 
-Report = Callable[[Progress], None]
+Report = Callable[[Progress, int], None]
+"""Called after every step with the progress and the number of steps in all."""
 
 
 @dataclass
@@ -38,11 +39,15 @@ class Subject:
 class Trainer:
     """One run: parameters, optimizer and the step."""
 
-    def __init__(self, base: Base, subject: Subject, class_row: Tensor, model: Model, recipe: Recipe):
+    def __init__(
+        self, base: Base, subject: Subject, class_row: Tensor, model: Model, recipe: Recipe
+    ):
         self.base, self.subject, self.recipe, self.model = base, subject, recipe, model
         generator = torch.Generator().manual_seed(recipe.seed)
         rows = self._first_rows(class_row, generator)
-        self.rows = dict(zip(subject.words, model.tokens.add_concept(subject.name, rows), strict=True))
+        self.rows = dict(
+            zip(subject.words, model.tokens.add_concept(subject.name, rows), strict=True)
+        )
         fresh = Adapters.fresh(base.layers, recipe.rank, recipe.alpha, generator)
         self.adapters = model.add_adapters(fresh)
         self.optimizer = self._make_optimizer()
@@ -100,7 +105,7 @@ class Trainer:
             progress.step += 1
             progress.losses.append(loss)
             progress.seconds = time.perf_counter() - started
-            report(progress)
+            report(progress, self.recipe.steps)
 
     def step(self, index: int) -> float:
         """One optimizer step; returns its loss."""

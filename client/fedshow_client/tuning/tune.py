@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from fedshow import __version__
-from fedshow.concepts import ConceptFile, ConceptHeader, check_class, check_name, words_of, write_concept
+from fedshow.concepts import (
+    ConceptFile,
+    ConceptHeader,
+    check_class,
+    check_name,
+    words_of,
+    write_concept,
+)
 from fedshow.errors import FedshowError
 from fedshow.families import Base, open_base
 from fedshow.sampling.model import Model
+
 from fedshow_client.tuning.captions import caption_for
 from fedshow_client.tuning.checkpoint import Progress, load_checkpoint, save_checkpoint
 from fedshow_client.tuning.images import ImageFolder, scan
@@ -46,7 +54,7 @@ class TuneRequest:
     """Changes to the base's recipe."""
 
 
-def tune(request: TuneRequest, report: Report = lambda _: None) -> ConceptFile:
+def tune(request: TuneRequest, report: Report = lambda *_: None) -> ConceptFile:
     """Tunes one concept and writes its file; continues from the checkpoint when there is one.
 
     Raises InvalidInput for unusable images, names, classes and settings, Stopped after SIGTERM.
@@ -84,16 +92,18 @@ def _run_to_the_end(
     def save() -> None:
         save_checkpoint(request.work, run, trainer.parameters(), trainer.optimizer, progress)
 
-    def after_step(now: Progress) -> None:
+    def after_step(now: Progress, steps: int) -> None:
         if now.step % request.checkpoint_steps == 0:
             save()
-        report(now)
+        report(now, steps)
 
     with _on_sigterm() as stop:
         trainer.run(progress, after_step, stop)
     save()
     if progress.step < trainer.recipe.steps:
-        raise Stopped(f"stopped at step {progress.step} of {trainer.recipe.steps}; run again to go on")
+        raise Stopped(
+            f"stopped at step {progress.step} of {trainer.recipe.steps}; run again to go on"
+        )
 
 
 @contextmanager
@@ -134,5 +144,3 @@ def _header(request: TuneRequest, base: Base, recipe: Recipe, progress: Progress
         created=datetime.now(UTC).replace(microsecond=0),
         fedshow=__version__,
     )
-
-

@@ -2,6 +2,12 @@
 
 import typer
 
+from fedshow_server.commands import fuse
+
+MODULES = (fuse,)
+
 
 def register(app: typer.Typer) -> None:
     """Adds this part's commands to the program."""
+    for module in MODULES:
+        module.register(app)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from fedshow.concepts import ConceptFile
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow.sampling.model import Model
+from torch import Tensor
+
 from fedshow_server.fusion import prompts
 from fedshow_server.fusion.layer import Inputs, Part, Update
 from fedshow_server.fusion.recording import Moments, record
@@ -70,14 +70,24 @@ def record_all(base: Base, concepts: Sequence[ConceptFile], say: Say) -> list[Re
         model = Model(base)
         model.add_concept(concept)
         name = concept.header.name
-        found.append(_record_both(model, prompts.for_concept(prompts.FIT, name),
-                                  prompts.for_concept(prompts.HELDOUT, name)))
+        found.append(
+            _record_both(
+                model,
+                prompts.for_concept(prompts.FIT, name),
+                prompts.for_concept(prompts.HELDOUT, name),
+            )
+        )
         model.restore()
     say("recording generic prompts")
     classes = sorted({concept.header.class_word for concept in concepts})
     model = Model(base)
-    found.append(_record_both(model, prompts.generic(prompts.GENERIC_FIT, classes),
-                              prompts.generic(prompts.GENERIC_HELDOUT, classes)))
+    found.append(
+        _record_both(
+            model,
+            prompts.generic(prompts.GENERIC_FIT, classes),
+            prompts.generic(prompts.GENERIC_HELDOUT, classes),
+        )
+    )
     model.restore()
     return found
 
@@ -102,7 +112,9 @@ def layer_parts(
 ) -> dict[str, list[Part]]:
     """Per layer the adapters of all concepts, in float64; a concept without one there has rank 0."""
     tensors = [concept.tensors() for concept in concepts]
-    layers = sorted({key.removesuffix(".lora_A.weight") for t in tensors for key in t if "lora_A" in key})
+    layers = sorted(
+        {key.removesuffix(".lora_A.weight") for t in tensors for key in t if "lora_A" in key}
+    )
     return {
         layer: [
             _part(layer, own, concept.header.scale, weights.get(concept.header.name, 1.0), tensors)
@@ -113,7 +125,11 @@ def layer_parts(
 
 
 def _part(
-    layer: str, own: Mapping[str, Tensor], scale: float, weight: float, everyone: list[dict[str, Tensor]]
+    layer: str,
+    own: Mapping[str, Tensor],
+    scale: float,
+    weight: float,
+    everyone: list[dict[str, Tensor]],
 ) -> Part:
     down, up = f"{layer}.lora_A.weight", f"{layer}.lora_B.weight"
     if down in own:

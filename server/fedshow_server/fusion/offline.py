@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-
 from fedshow.concepts import ConceptFile, read_concept
 from fedshow.edlora.adapters import Adapter, Adapters
 from fedshow.errors import InvalidInput
 from fedshow.families import open_base
 from fedshow.releases.manifest import Manifest, Member
 from fedshow.releases.writing import ReleaseContent, write_release
+from torch import Tensor
+
 from fedshow_server.fusion.fuse import Fused, fuse
 from fedshow_server.fusion.layer import Update
 
@@ -51,7 +52,7 @@ def content_of(
     concepts: Sequence[ConceptFile], fused: Fused, method: str, weights: Mapping[str, float]
 ) -> ReleaseContent:
     """What a release of these concepts consists of."""
-    tokens = {}
+    tokens: dict[str, Tensor] = {}
     for concept in concepts:
         tensors = concept.tensors()
         tokens |= {word: tensors[f"tokens.{word}"].float() for word in concept.header.words}
@@ -78,5 +79,3 @@ def _balanced(update: Update) -> Adapter:
     up, down = update.up_ON.norm(dim=0), update.down_NI.norm(dim=1)
     ratio = torch.where((up > 0) & (down > 0), (up / down).sqrt(), torch.ones_like(up))
     return Adapter((update.down_NI * ratio[:, None]).float(), (update.up_ON / ratio).float())
-
-

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
 from fedshow.families import Base
 from fedshow.sampling.model import Model
+from torch import Tensor, nn
 
 STEPS = 20
 
@@ -75,7 +74,9 @@ class Recorder:
         return listen
 
 
-def record(model: Model, prompts: Sequence[str], seeds: Sequence[int], steps: int = STEPS) -> Moments:
+def record(
+    model: Model, prompts: Sequence[str], seeds: Sequence[int], steps: int = STEPS
+) -> Moments:
     """Moments of everything the model's layers read while it draws every prompt from every seed."""
     recorder = Recorder(model.base)
     try:

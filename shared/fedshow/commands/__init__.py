@@ -2,9 +2,9 @@
 
 import typer
 
-from fedshow.commands import pull, releases, verify
+from fedshow.commands import pull, releases, sample, verify
 
-MODULES = (releases, pull, verify)
+MODULES = (sample, releases, pull, verify)
 
 
 def register(app: typer.Typer) -> None:

@@ -24,7 +24,11 @@ if TYPE_CHECKING:  # cards name bases by what a header says: importing them here
     from fedshow.families.card import BaseCard
 
 MAX_HEADER_BYTES = 8 << 20
-DTYPES = {"F32": np.dtype("<u4"), "F16": np.dtype("<u2"), "BF16": np.dtype("<u2")}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<u4"),
+    "F16": np.dtype("<u2"),
+    "BF16": np.dtype("<u2"),
+}
 EXPONENT = {"F32": 0x7F800000, "F16": 0x7C00, "BF16": 0x7F80}
 """Bits that are all set in NaN and infinity."""
 
@@ -158,7 +162,9 @@ def _entry(key: str, value: dict[str, Any]) -> TensorEntry:
     if dtype not in DTYPES:
         raise RefusedConcept(f"{key}: dtype {dtype}, allowed are {', '.join(DTYPES)}")
     if min(shape, default=1) < 1 or end - start != int(np.prod(shape)) * DTYPES[dtype].itemsize:
-        raise RefusedConcept(f"{key}: shape {list(shape)} does not fit {end - start} bytes of {dtype}")
+        raise RefusedConcept(
+            f"{key}: shape {list(shape)} does not fit {end - start} bytes of {dtype}"
+        )
     return TensorEntry(dtype, shape, start, end)
 
 

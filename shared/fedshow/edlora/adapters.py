@@ -44,7 +44,8 @@ class Adapters(nn.Module):
     def attach(self, layers: Mapping[str, nn.Linear]) -> "Adapters":
         """Adds every adapter to its layer's output until `detach`."""
         self._handles = [
-            layers[name].register_forward_hook(self._hook(adapter)) for name, adapter in self.items()
+            layers[name].register_forward_hook(self._hook(adapter))
+            for name, adapter in self.items()
         ]
         return self
 
@@ -58,7 +59,8 @@ class Adapters(nn.Module):
         def add(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
             if self.strength == 0:
                 return output
-            return output + (self.scale * self.strength) * adapter(args[0])
+            update: Tensor = adapter(args[0])
+            return output + (self.scale * self.strength) * update
 
         return add
 

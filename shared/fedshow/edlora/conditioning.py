@@ -52,4 +52,7 @@ class LayeredConditioning:
             return features[:, slot]
         if features.shape[1] % (self.slots * self.tokens):
             return features
-        return features.unflatten(1, (-1, self.slots, self.tokens))[:, :, slot].flatten(1, 2)
+        parts_BRSTD = features.reshape(
+            len(features), -1, self.slots, self.tokens, features.shape[-1]
+        )
+        return parts_BRSTD[:, :, slot].flatten(1, 2)

@@ -26,7 +26,7 @@ class LayeredEmbedding(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The frozen table; transformers looks here for device and dtype."""
-        return cast(Tensor, self.table.weight)
+        return self.table.weight
 
     @property
     def num_embeddings(self) -> int:

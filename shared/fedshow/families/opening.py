@@ -44,7 +44,7 @@ class Base:
     @property
     def device(self) -> torch.device:
         """Where the denoiser lies."""
-        return next(self.pipeline.unet.parameters()).device
+        return torch.device(next(self.pipeline.unet.parameters()).device)
 
     @property
     def sample_pixels(self) -> int:
@@ -100,7 +100,9 @@ def load_pipeline(folder: str, device: str, dtype: torch.dtype) -> Any:
             folder, dtype=dtype, safety_checker=None, requires_safety_checker=False
         )
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"base {folder!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise InvalidInput(
+            f"base {folder!r} cannot be loaded: {str(error).splitlines()[0]}"
+        ) from error
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     for part in (pipeline.unet, pipeline.text_encoder, pipeline.vae):

@@ -48,7 +48,8 @@ def model_card(
 ) -> str:
     """The card as Markdown."""
     rows = "\n".join(
-        f"| `{c['prompt']}` | {c['class']} | `{c['sha256'][:16]}…` | {c['weight']:g} |" for c in concepts
+        f"| `{c['prompt']}` | {c['class']} | `{c['sha256'][:16]}…` | {c['weight']:g} |"
+        for c in concepts
     )
     return TEXT.format(
         release=release,

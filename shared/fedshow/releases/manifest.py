@@ -53,7 +53,13 @@ class Manifest(BaseModel):
     def _paths_stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
         for path in files:
             parts = PurePosixPath(path).parts
-            if not parts or path.startswith("/") or ".." in parts or "\\" in path or path == FILE_NAME:
+            if (
+                not parts
+                or path.startswith("/")
+                or ".." in parts
+                or "\\" in path
+                or path == FILE_NAME
+            ):
                 raise ValueError(f"path {path!r} is not inside the release")
         return files
 

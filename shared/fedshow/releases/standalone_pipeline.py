@@ -37,8 +37,15 @@ class LayeredConceptPipeline(StableDiffusionPipeline):
         slots=1,
     ):
         super().__init__(
-            vae, text_encoder, tokenizer, unet, scheduler, safety_checker, feature_extractor,
-            image_encoder, requires_safety_checker,
+            vae,
+            text_encoder,
+            tokenizer,
+            unet,
+            scheduler,
+            safety_checker,
+            feature_extractor,
+            image_encoder,
+            requires_safety_checker,
         )
         self.register_to_config(concepts=concepts, slots=slots)
         for slot, attention in enumerate(cross_attention_layers(unet)):
@@ -50,7 +57,10 @@ class LayeredConceptPipeline(StableDiffusionPipeline):
             slots, tokens = self.config.slots, self.tokenizer.model_max_length
             if packed is None or packed.shape[1] != slots * tokens:
                 return None
-            return args, {**kwargs, "encoder_hidden_states": packed.unflatten(1, (slots, -1))[:, slot]}
+            return args, {
+                **kwargs,
+                "encoder_hidden_states": packed.unflatten(1, (slots, -1))[:, slot],
+            }
 
         return choose
 
@@ -66,7 +76,10 @@ class LayeredConceptPipeline(StableDiffusionPipeline):
         spelled = [self._text_of_slot(text, slot) for text in texts for slot in range(slots)]
         distinct = list(dict.fromkeys(spelled))
         ids = self.tokenizer(
-            distinct, padding="max_length", truncation=True, return_tensors="pt",
+            distinct,
+            padding="max_length",
+            truncation=True,
+            return_tensors="pt",
             max_length=self.tokenizer.model_max_length,
         ).input_ids.to(device)
         features = self.text_encoder(ids)[0][[distinct.index(text) for text in spelled]]

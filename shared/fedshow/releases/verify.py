@@ -15,7 +15,9 @@ def verify_release(folder: Path) -> Manifest:
     manifest = Manifest.read(folder)
     expected = release_id(manifest.base, manifest.concepts, dict(manifest.fusion))
     if manifest.release != expected:
-        raise Damaged(f"release id {manifest.release} does not follow from its content ({expected})")
+        raise Damaged(
+            f"release id {manifest.release} does not follow from its content ({expected})"
+        )
     for path, entry in manifest.files.items():
         _verify_file(folder / path, path, entry.sha256, entry.size_bytes)
     for found in sorted(folder.rglob("*")):

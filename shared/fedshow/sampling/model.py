@@ -47,7 +47,9 @@ class Model:
         """Loads tokens and adapters of a concept file made for this base."""
         tensors = concept.tensors()
         header = concept.header
-        self.tokens.add_concept(header.name, {word: tensors[f"tokens.{word}"] for word in header.words})
+        self.tokens.add_concept(
+            header.name, {word: tensors[f"tokens.{word}"] for word in header.words}
+        )
         return self.add_adapters(Adapters.from_tensors(tensors, header.scale))
 
     def add_adapters(self, adapters: Adapters) -> Adapters:
@@ -106,7 +108,9 @@ class Model:
         with self.strength(scale), regional(self.cross_attention, regions, grid):
             positive = self.encode(prompts, [[r.prompt] * len(prompts) for r in regions])
             opposite = self.encode([negative], [[r.negative or negative] for r in regions])
-            images = self._draw(positive.repeat_interleave(n, 0), opposite, steps, guidance, seeds, size)
+            images = self._draw(
+                positive.repeat_interleave(n, 0), opposite, steps, guidance, seeds, size
+            )
         return Drawing(images, seeds)
 
     @torch.no_grad()
@@ -142,7 +146,9 @@ class Model:
     def _latent_size(self, size: tuple[int, int]) -> tuple[int, int]:
         factor = self.base.pipeline.vae_scale_factor
         if any(edge <= 0 or edge % factor for edge in size):
-            raise InvalidInput(f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {factor}")
+            raise InvalidInput(
+                f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {factor}"
+            )
         return size[0] // factor, size[1] // factor
 
 

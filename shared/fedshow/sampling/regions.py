@@ -75,7 +75,10 @@ class RegionalAttention:
     """Wraps any attention processor: its outputs for background and regions, blended by position."""
 
     def __init__(
-        self, processor: Any, boxes: Sequence[tuple[float, float, float, float]], size: tuple[int, int]
+        self,
+        processor: Any,
+        boxes: Sequence[tuple[float, float, float, float]],
+        size: tuple[int, int],
     ) -> None:
         self.processor, self.boxes, self.size = processor, boxes, size
 
@@ -99,10 +102,7 @@ class RegionalAttention:
             self.processor(attn, hidden_states, context, attention_mask, temb, **options)
             for context in contexts
         ]
-        blended: Tensor = sum(
-            share[index][None, :, None] * output for index, output in enumerate(outputs)
-        )  # type: ignore[assignment]
-        return blended
+        return torch.einsum("rq,rbqd->bqd", share, torch.stack(outputs))
 
     def _grid(self, queries: int) -> tuple[int, int]:
         """Height and width of this layer: the latent's, halved upward as stride-2 convolutions do."""
@@ -129,4 +129,4 @@ def regional(
         yield
     finally:
         for module, processor in before:
-            module.processor = processor  # type: ignore[assignment]
+            module.processor = processor

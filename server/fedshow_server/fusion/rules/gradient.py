@@ -73,7 +73,9 @@ def solutions(
     wanted_IN = torch.cat(
         [w * g @ p.down_RI.T for w, g, p in zip(weights, inputs.fit, parts, strict=True)], dim=1
     )
-    mean_IN = torch.cat([p.down_RI.T * (w / sum(weights)) for w, p in zip(weights, parts, strict=True)], 1)
+    mean_IN = torch.cat(
+        [p.down_RI.T * (w / sum(weights)) for w, p in zip(weights, parts, strict=True)], 1
+    )
     for guard in guards:
         values, vectors = torch.linalg.eigh(moment + guard * inputs.generic)
         values = values.clamp(min=0)

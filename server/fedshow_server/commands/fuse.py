@@ -1,0 +1,61 @@
+"""`fedshow fuse`: concept files into a release folder, without any server."""
+
+from pathlib import Path
+
+import typer
+from fedshow.commands.output import JSON_OPTION, print_json
+from fedshow.errors import InvalidInput
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("fuse")(fuse)
+
+
+def fuse(
+    files: list[Path] = typer.Argument(help="Concept files, all for one base."),
+    out: Path = typer.Option(
+        ..., "--output", "-o", help="Folder for the release; must be empty or new."
+    ),
+    base: str = typer.Option("toyworld", help="toyworld, a diffusers folder or a hub id."),
+    method: str = typer.Option("gradient", help="gradient, average or sum."),
+    weight: list[str] = typer.Option([], help="NAME=1.0, how much a concept counts; repeatable."),
+    report: bool = typer.Option(False, help="Print residuals and drift per concept."),
+    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Fuses concepts into one model that can draw them all.
+
+    Example: fedshow fuse potter.safetensors hermione.safetensors -o fused
+    """
+    from fedshow.device import choose_device
+
+    from fedshow_server.fusion import fuse_to_folder
+    from fedshow_server.fusion.summary import summarise
+
+    manifest = fuse_to_folder(
+        base,
+        files,
+        out,
+        method=method,
+        weights=dict(map(parse_weight, weight)),
+        device=choose_device(device),
+        say=lambda line: typer.echo(line, err=True),
+    )
+    summary = summarise(out / "report.json")
+    if as_json:
+        return print_json({"release": manifest.release, "folder": str(out), **summary})
+    print(f"{out}: release {manifest.release} of {', '.join(m.name for m in manifest.concepts)}")
+    if report:
+        for key, value in summary.items():
+            print(f"{key}: {value}")
+    return None
+
+
+def parse_weight(text: str) -> tuple[str, float]:
+    """`NAME=1.5` as a pair; raises InvalidInput."""
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise InvalidInput(f"--weight {text!r}: write NAME=1.0") from None
