@@ -23,7 +23,7 @@ NOT_HERE = 404
 app = ClientApp()
 
 
-@app.query(HANDOVER.partition(".")[2])
+@app.query(HANDOVER.partition(".")[2])  # type: ignore[untyped-decorator]  # flwr has no types
 def hand_over(message: Message, context: Context) -> Message:
     """The concept file that the server asks for by digest, or an error without details."""
     try:

@@ -8,7 +8,7 @@ from fedshow.commands.output import JSON_OPTION, print_json, say, say_waiting
 from fedshow.commands.releases import WAIT_OPTION
 
 if TYPE_CHECKING:
-    from fedshow.transfer import KnownServer
+    from fedshow.transfer.servers import KnownServer
 
 group = typer.Typer(no_args_is_help=True, help="Tune at home, share adapters only.")
 SERVER_OPTION = typer.Option(None, "--server", help="A joined server; needed if there are several.")
@@ -31,8 +31,8 @@ def join(
 
     Example: fedshow client join fedshow-join:eyJhIjoi…
     """
-    from fedshow.transfer import home_folder
     from fedshow.transfer.backoff import Patience
+    from fedshow.transfer.servers import home_folder
 
     from fedshow_client.joining import join as join_server
 
@@ -96,7 +96,7 @@ def run(
     """
     import logging
 
-    from fedshow.transfer import known_servers
+    from fedshow.transfer.servers import known_servers
 
     from fedshow_client.daemon.service import Daemon
     from fedshow_client.settings import load_settings
@@ -144,7 +144,7 @@ def withdraw(
 
 def _one_server(name: str | None, home: Path) -> "KnownServer":
     from fedshow.errors import InvalidInput
-    from fedshow.transfer import find_server, known_servers
+    from fedshow.transfer.servers import find_server, known_servers
 
     if name is not None:
         return find_server(name, home)

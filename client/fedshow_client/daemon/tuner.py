@@ -101,10 +101,5 @@ def _arguments(job: Job, folder: Path, result: Path, device: str) -> list[str]:
         *("--name", job.name, "--class", job.class_word, "--base", job.base),
         *("-o", str(result), "--work", str(folder / "work")),
         *("--progress", str(folder / PROGRESS_NAME), "--device", device),
-        *(
-            text
-            for flag, value in optional.items()
-            if value is not None
-            for text in (flag, str(value))
-        ),
+        *(text for pair in given for text in pair),
     ]

@@ -34,8 +34,9 @@ def pull(
 
     Example: fedshow pull home@latest -o model
     """
-    from fedshow.transfer import Connection, find_server, home_folder, pull_release
-    from fedshow.transfer.folder import LORA_FILES
+    from fedshow.transfer.connection import Connection
+    from fedshow.transfer.folder import LORA_FILES, pull_release
+    from fedshow.transfer.servers import find_server, home_folder
 
     name, _, release = server.partition("@")
     with (

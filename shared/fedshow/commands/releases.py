@@ -28,8 +28,10 @@ def releases(
 
     Example: fedshow releases home --json
     """
-    from fedshow.transfer import Connection, find_server, home_folder, list_releases, patiently
-    from fedshow.transfer.backoff import Patience
+    from fedshow.transfer.backoff import Patience, patiently
+    from fedshow.transfer.connection import Connection
+    from fedshow.transfer.releases import list_releases
+    from fedshow.transfer.servers import find_server, home_folder
 
     with Connection(find_server(server, home_folder())) as connection:
         patience = Patience(wait, say_waiting)

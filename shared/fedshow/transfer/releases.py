@@ -1,5 +1,6 @@
 """Which releases a server has, and news of the next one."""
 
+import time
 from collections.abc import Iterator
 from threading import Event
 
@@ -12,6 +13,8 @@ from fedshow.v1.releases_pb2 import (
     Release,
     WatchReleasesRequest,
 )
+
+RENEWAL_PAUSE_SECONDS = 0.5
 
 
 def list_releases(connection: Connection) -> list[Release]:
@@ -43,17 +46,23 @@ def watch_releases(
                 if release.id != last:
                     last = release.id
                     yield release
-            patience.wait(Unreachable(f"{connection.server.grpc} ended the watch"))
+            stop.wait(RENEWAL_PAUSE_SECONDS)
         except Unreachable as error:
             if not stop.is_set():
                 _wait_unless_stopped(patience, error)
 
 
 def _stream(connection: Connection) -> Iterator[Release]:
-    with connection.translated():
-        request = WatchReleasesRequest()
-        for reply in connection.releases.WatchReleases(request, timeout=STREAM_SECONDS):
-            yield reply.release
+    """One stream's releases; its own deadline is an end like any other."""
+    started = time.monotonic()
+    try:
+        with connection.translated():
+            request = WatchReleasesRequest()
+            for reply in connection.releases.WatchReleases(request, timeout=STREAM_SECONDS):
+                yield reply.release
+    except Unreachable:
+        if time.monotonic() - started < STREAM_SECONDS:
+            raise
 
 
 def _wait_unless_stopped(patience: Patience, error: Unreachable) -> None:
