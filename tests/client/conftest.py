@@ -1,0 +1,275 @@
+# ruff: noqa: N802, ARG002  # the contract names the methods of its services
+"""A home of its own for every test, and a small real gRPC server with releases."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from fedshow import rpc
+from fedshow.concepts import BaseRef
+from fedshow.errors import FedshowError, Forbidden, NotFound
+from fedshow.families.card import BaseCard
+from fedshow.releases import FileEntry, Manifest, Member, release_id
+from fedshow.transfer.connection import Connection
+from fedshow.transfer.servers import KnownServer, save_server
+from fedshow.v1 import concepts_pb2, releases_pb2
+from fedshow.v1.concepts_pb2_grpc import (
+    ConceptServiceServicer,
+    add_ConceptServiceServicer_to_server,
+)
+from fedshow.v1.releases_pb2_grpc import (
+    ReleaseServiceServicer,
+    add_ReleaseServiceServicer_to_server,
+)
+
+TOKEN = "t" * 43
+CHUNK_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A certificate authority and a server certificate for 127.0.0.1, as PEM."""
+
+    ca: bytes
+    server: bytes
+    key: bytes
+
+
+def make_certificates() -> Certificates:
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test server")])
+    hosts = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    authority = x509.BasicConstraints(ca=True, path_length=0)
+    ca = _signed(ca_name, ca_name, ca_key, ca_key, authority, critical=True)
+    server = _signed(name, ca_name, key, ca_key, hosts, critical=False)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Certificates(ca.public_bytes(Encoding.PEM), server.public_bytes(Encoding.PEM), private)
+
+
+def _signed(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    extension: x509.ExtensionType,
+    *,
+    critical: bool,
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(extension, critical=critical)
+        .sign(signer, hashes.SHA256())
+    )
+
+
+@dataclass
+class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
+    """The services, with content and faults that a test sets."""
+
+    certificates: Certificates
+    port: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
+    releases: list[releases_pb2.Release] = field(default_factory=list)
+    concepts: dict[str, concepts_pb2.Concept] = field(default_factory=dict)
+    offsets: list[int] = field(default_factory=list)
+    sent_bytes: int = 0
+    fault: Callable[[bytes], bytes] = bytes
+    """Applied to every chunk before it is sent; may raise."""
+    _server: Any = None
+
+    def publish(self, files: dict[str, bytes], names: tuple[str, ...] = ("potter",)) -> Manifest:
+        """A new release with these files, told to watchers at their next look."""
+        members = tuple(Member(name=name, sha256=digest(name.encode())) for name in names)
+        base = BaseRef(name="toyworld", sha256="b" * 64)
+        entries = {
+            path: FileEntry(sha256=digest(content), size_bytes=len(content))
+            for path, content in files.items()
+        }
+        manifest = Manifest(
+            release=release_id(base, members, {"method": "gradient"}),
+            created=datetime.now(UTC),
+            base=base,
+            family="sd1",
+            concepts=members,
+            fusion={"method": "gradient"},
+            files=entries,
+        )
+        everything = {**files, "manifest.json": manifest.dump()}
+        self.files |= {digest(content): content for content in everything.values()}
+        self.releases.insert(0, _release(manifest, everything))
+        return manifest
+
+    def start(self) -> None:
+        """Listens, on the port of last time if there was one."""
+        self._server = grpc.server(ThreadPoolExecutor(8))
+        add_ReleaseServiceServicer_to_server(self, self._server)
+        add_ConceptServiceServicer_to_server(self, self._server)
+        own = self.certificates
+        credentials = grpc.ssl_server_credentials([(own.key, own.server)])
+        self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", credentials)
+        self._server.start()
+
+    def stop(self) -> None:
+        if self._server:
+            self._server.stop(0).wait(10)
+            self._server = None
+
+    def ListReleases(self, request: Any, context: Any) -> Any:
+        self._check(context)
+        return releases_pb2.ListReleasesResponse(releases=self.releases)
+
+    def GetRelease(self, request: Any, context: Any) -> Any:
+        self._check(context)
+        for release in self.releases:
+            if request.release in ("latest", release.id):
+                return releases_pb2.GetReleaseResponse(release=release)
+        return _abort(context, NotFound(f"no release {request.release!r}"))
+
+    def WatchReleases(self, request: Any, context: Any) -> Iterator[Any]:
+        self._check(context)
+        for release in self.releases[:1]:
+            yield releases_pb2.WatchReleasesResponse(release=release)
+
+    def DownloadFile(self, request: Any, context: Any) -> Iterator[Any]:
+        self._check(context)
+        self.offsets.append(request.offset_bytes)
+        content = self.files[request.sha256][request.offset_bytes :]
+        for start in range(0, len(content), CHUNK_BYTES):
+            chunk = self.fault(content[start : start + CHUNK_BYTES])
+            self.sent_bytes += len(chunk)
+            yield releases_pb2.DownloadFileResponse(chunk=chunk)
+
+    def ListConcepts(self, request: Any, context: Any) -> Any:
+        self._check(context)
+        return concepts_pb2.ListConceptsResponse(concepts=self.concepts.values())
+
+    def SubmitConcept(self, request: Any, context: Any) -> Any:
+        self._check(context)
+        concept = concepts_pb2.Concept(
+            name=request.name,
+            class_word=request.class_word,
+            sha256=request.sha256,
+            size_bytes=request.size_bytes,
+            owner="box",
+            state=concepts_pb2.CONCEPT_STATE_WANTED,
+        )
+        self.concepts[request.name] = concept
+        return concepts_pb2.SubmitConceptResponse(concept=concept)
+
+    def WithdrawConcept(self, request: Any, context: Any) -> Any:
+        self._check(context)
+        if request.name not in self.concepts:
+            return _abort(context, NotFound(f"no concept {request.name!r}"))
+        self.concepts[request.name].state = concepts_pb2.CONCEPT_STATE_WITHDRAWN
+        return concepts_pb2.WithdrawConceptResponse(concept=self.concepts[request.name])
+
+    def _check(self, context: Any) -> None:
+        shown = dict(context.invocation_metadata()).get("authorization")
+        if shown != f"Bearer {TOKEN}":
+            _abort(context, Forbidden("no valid token"))
+
+
+def _abort(context: Any, error: FedshowError) -> Any:
+    status = rpc.rpc_status.to_status(rpc.status_of(error))
+    context.set_trailing_metadata(status.trailing_metadata)
+    return context.abort(status.code, status.details)
+
+
+def _release(manifest: Manifest, files: dict[str, bytes]) -> releases_pb2.Release:
+    listed = [
+        releases_pb2.ReleaseFile(path=path, size_bytes=len(content), sha256=digest(content))
+        for path, content in files.items()
+    ]
+    return releases_pb2.Release(
+        id=manifest.release,
+        base_sha256=manifest.base.sha256,
+        concepts=[member.name for member in manifest.concepts],
+        manifest_sha256=digest(files["manifest.json"]),
+        files=listed,
+    )
+
+
+def digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This test's FEDSHOW_HOME."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("FEDSHOW_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Certificates:
+    return make_certificates()
+
+
+@pytest.fixture
+def host(certificates: Certificates) -> Iterator[ReleaseHost]:
+    """A running server."""
+    server = ReleaseHost(certificates)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def card() -> BaseCard:
+    """A base with one layer in each part."""
+    layers = {"unet.mid.to_q": (8, 8), "text_encoder.text_model.q": (4, 4)}
+    return BaseCard(
+        name="toyworld", sha256="b" * 64, family="sd1", slots=4, token_dim=4, layers=layers
+    )
+
+
+@pytest.fixture
+def known(host: ReleaseHost, home: Path, card: BaseCard) -> KnownServer:
+    """The running server, joined."""
+    server = KnownServer(
+        server="home",
+        name="home",
+        node="box",
+        node_id=1,
+        token=TOKEN,
+        grpc=f"127.0.0.1:{host.port}",
+        address="127.0.0.1:1",
+        base=card,
+        base_source="toyworld",
+        ca_pem=host.certificates.ca.decode(),
+    )
+    save_server(server, home)
+    return server
+
+
+@pytest.fixture
+def connection(known: KnownServer) -> Iterator[Connection]:
+    with Connection(known) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def certificates_of_another() -> Certificates:
+    return make_certificates()

@@ -1,0 +1,223 @@
+"""Downloads against a real gRPC server: whole, resumed, damaged, interrupted."""
+
+import json
+from pathlib import Path
+from threading import Event, Timer
+
+import pytest
+
+from fedshow.errors import Damaged, FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
+from fedshow.releases import verify_release
+from fedshow.transfer.backoff import Patience
+from fedshow.transfer.connection import Connection
+from fedshow.transfer.folder import LORA_FILES, pull_release
+from fedshow.transfer.releases import get_release, list_releases, watch_releases
+from fedshow.transfer.servers import KnownServer, find_server, known_servers
+
+BIG = bytes(range(256)) * 4096  # 16 chunks
+FILES = {"fused.safetensors": BIG, "unet/config.json": b"{}", "concepts.json": b"[]"}
+
+
+def pull(connection: Connection, out: Path, **options):
+    options = {"patience_seconds": 20.0, **options}
+    return pull_release(connection, "latest", out, **options)
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_a_pulled_release_is_whole_and_verified(host, connection, tmp_path) -> None:
+    manifest = host.publish(FILES)
+    out = tmp_path / "models" / "model"
+    assert pull(connection, out) == manifest
+    assert verify_release(out) == manifest
+    assert (out / "unet" / "config.json").read_bytes() == b"{}"
+    assert leftovers(out.parent) == []
+
+
+def test_progress_ends_at_all_bytes(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    seen = []
+    pull(connection, tmp_path / "model", on_progress=lambda here, total: seen.append((here, total)))
+    assert seen[-1][0] == seen[-1][1] == max(here for here, _ in seen)
+
+
+def test_a_broken_stream_is_taken_up_where_it_stopped(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    chunks = 0
+
+    def break_once(chunk: bytes) -> bytes:
+        nonlocal chunks
+        chunks += 1
+        if chunks == 8:
+            raise ConnectionError("cut")
+        return chunk
+
+    host.fault = break_once
+    with pytest.raises(FedshowError):
+        pull(connection, tmp_path / "model", patience_seconds=0)
+    assert not (tmp_path / "model").exists()
+    host.offsets.clear()
+    pull(connection, tmp_path / "model")
+    assert verify_release(tmp_path / "model")
+    assert any(host.offsets)
+
+
+def test_a_stream_that_ends_early_is_continued(host, connection, tmp_path) -> None:
+    host.publish({"fused.safetensors": BIG})
+    (sha256,) = (key for key, content in host.files.items() if content == BIG)
+    host.files[sha256] = BIG[: len(BIG) // 2]
+    Timer(0.3, lambda: host.files.update({sha256: BIG})).start()
+    pull(connection, tmp_path / "model")
+    assert verify_release(tmp_path / "model")
+    assert len(BIG) // 2 in host.offsets
+
+
+def test_damage_on_the_way_is_found_and_fetched_again(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    faults = [
+        lambda chunk: chunk,
+        lambda chunk: bytes(len(chunk)),
+    ]  # manifest good, then zeros once
+    host.fault = lambda chunk: faults.pop(0)(chunk) if faults else chunk
+    pull(connection, tmp_path / "model")
+    assert verify_release(tmp_path / "model")
+
+
+def test_lasting_damage_is_an_error_and_leaves_no_folder(host, connection, tmp_path) -> None:
+    host.publish({"fused.safetensors": BIG})
+    host.fault = lambda chunk: chunk if chunk.startswith(b"{") else chunk[:-1] + b"\0"
+    with pytest.raises(Damaged, match=r"fused\.safetensors"):
+        pull(connection, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_more_bytes_than_promised_are_refused(host, connection, tmp_path) -> None:
+    host.publish({"fused.safetensors": BIG})
+    host.fault = lambda chunk: chunk if chunk.startswith(b"{") else chunk * 3
+    with pytest.raises(Damaged, match="more than the promised"):
+        pull(connection, tmp_path / "model")
+
+
+def test_a_manifest_of_another_release_is_refused(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    host.releases[0].id = "0" * 16
+    with pytest.raises(Damaged, match="its manifest is that of"):
+        pull(connection, tmp_path / "model")
+
+
+def test_a_server_that_is_down_is_waited_for(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    host.stop()
+    Timer(1.5, host.start).start()
+    pull(connection, tmp_path / "model")
+    assert verify_release(tmp_path / "model")
+
+
+def test_waiting_ends(host, connection, tmp_path) -> None:
+    host.stop()
+    with pytest.raises(Unreachable, match="does not answer"):
+        pull(connection, tmp_path / "model", patience_seconds=0.5)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_newer_release_sends_only_what_changed(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    pull(connection, tmp_path / "model")
+    host.sent_bytes = 0
+    second = host.publish({**FILES, "concepts.json": b"[1]"}, names=("potter", "hermione"))
+    pull(connection, tmp_path / "model")
+    assert verify_release(tmp_path / "model") == second
+    assert host.sent_bytes < 10_000
+
+
+def test_a_changed_file_at_home_is_not_reused(host, connection, tmp_path) -> None:
+    manifest = host.publish(FILES)
+    pull(connection, tmp_path / "model")
+    (tmp_path / "model" / "fused.safetensors").write_bytes(BIG[:-1] + b"!")
+    pull(connection, tmp_path / "model")
+    assert verify_release(tmp_path / "model") == manifest
+
+
+def test_a_release_that_is_there_is_not_fetched(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    pull(connection, tmp_path / "model")
+    host.offsets.clear()
+    pull(connection, tmp_path / "model")
+    assert host.offsets == []
+
+
+def test_other_peoples_files_are_not_replaced(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    diary = tmp_path / "model" / "diary.txt"
+    diary.parent.mkdir()
+    diary.write_text("mine")
+    with pytest.raises(InvalidInput, match=r"diary\.txt"):
+        pull(connection, tmp_path / "model")
+    assert diary.read_text() == "mine"
+
+
+def test_a_crash_between_the_two_moves_is_undone(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    out = tmp_path / "model"
+    pull(connection, out)
+    (tmp_path / ".model.part").mkdir()
+    out.rename(tmp_path / ".model.part" / "old")
+    host.stop()
+    with pytest.raises(Unreachable):
+        pull(connection, out, patience_seconds=0)
+    assert verify_release(out)
+
+
+def test_the_lora_alone(host, connection, tmp_path) -> None:
+    host.publish(FILES)
+    pull(connection, tmp_path / "model", only=LORA_FILES)
+    pull(connection, tmp_path / "model", only=LORA_FILES)
+    assert {file.name for file in (tmp_path / "model").iterdir()} == LORA_FILES
+
+
+def test_the_servers_errors_arrive_as_they_are(host, connection, known) -> None:
+    with pytest.raises(NotFound, match="'feedbeef'"):
+        get_release(connection, "feedbeef")
+    stranger = known.model_copy(update={"token": "x" * 43})
+    with Connection(stranger) as other, pytest.raises(Forbidden, match="no valid token"):
+        list_releases(other)
+
+
+def test_another_servers_certificate_is_not_trusted(host, known, certificates_of_another) -> None:
+    impostor = known.model_copy(update={"ca_pem": certificates_of_another.ca.decode()})
+    with Connection(impostor) as connection, pytest.raises(Unreachable):
+        list_releases(connection)
+
+
+def test_watching_survives_an_outage(host, connection) -> None:
+    first = host.publish(FILES)
+    stop, seen = Event(), []
+    for release in watch_releases(connection, stop):
+        seen.append(release.id)
+        if len(seen) == 1:
+            host.stop()
+            second = host.publish(FILES, names=("potter", "hermione"))
+            Timer(1.0, host.start).start()
+        else:
+            stop.set()
+            connection.close()
+    assert seen == [first.release, second.release]
+
+
+def test_patience_stops_when_told() -> None:
+    stop = Event()
+    stop.set()
+    with pytest.raises(Unreachable, match="gone"):
+        Patience(None, stop=stop).wait(Unreachable("gone"))
+
+
+def test_known_servers_are_found_by_name_and_address(known: KnownServer, home: Path) -> None:
+    assert find_server("home", home) == find_server(known.grpc, home) == known
+    assert known_servers(home) == [known]
+    with pytest.raises(NotFound, match="joined: home"):
+        find_server("work", home)
+    record = known.folder(home) / "server.json"
+    assert record.stat().st_mode & 0o077 == 0
+    assert json.loads(record.read_text())["node"] == "box"
