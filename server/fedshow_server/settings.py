@@ -17,7 +17,7 @@ from fedshow.joining import Address, NodeName
 from fedshow.wire import MAX_CONCEPT_BYTES
 
 FILE_NAME = "server.toml"
-EVERYWHERE = ("0.0.0.0", "[::]")  # noqa: S104  # recognised, not bound
+EVERYWHERE = ("0.0.0.0",)  # noqa: S104  # recognised, not bound
 
 
 class ServerSettings(BaseSettings):
@@ -72,7 +72,8 @@ class ServerSettings(BaseSettings):
         """The name in certificates and join codes."""
         if self.public_name:
             return self.public_name
-        return socket.gethostname() if self.host in EVERYWHERE else self.host.strip("[]")
+        spelled_out = ":" in self.host or self.host in EVERYWHERE  # no name that others could use
+        return socket.gethostname() if spelled_out else self.host
 
     @property
     def database_url(self) -> str:

@@ -50,6 +50,8 @@ BY_CODE: dict[grpc.StatusCode, type[FedshowError]] = {
 
 SERVICES = ("fedshow.v1.ConceptService", "fedshow.v1.ReleaseService")
 
+OUR_METHODS = "/fedshow."
+
 SERVICE_CONFIG = {
     "methodConfig": [
         {
@@ -145,8 +147,8 @@ class TypedErrors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         """The handler, guarded; calls take one request and give one answer or a stream."""
         handler = await continuation(details)
-        if handler is None:  # no such method: gRPC answers UNIMPLEMENTED
-            return None
+        if handler is None or not details.method.startswith(OUR_METHODS):
+            return handler
         if handler.response_streaming:
             return _guarded_stream(handler)
         return _guarded_call(handler)

@@ -2,9 +2,9 @@
 
 import typer
 
-from fedshow_server.commands import fuse
+from fedshow_server.commands import fuse, server
 
-MODULES = (fuse,)
+MODULES = (fuse, server)
 
 
 def register(app: typer.Typer) -> None:

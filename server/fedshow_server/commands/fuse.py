@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import typer
+
 from fedshow.commands.output import JSON_OPTION, print_json
 from fedshow.errors import InvalidInput
 
@@ -29,7 +30,6 @@ def fuse(
     Example: fedshow fuse potter.safetensors hermione.safetensors -o fused
     """
     from fedshow.device import choose_device
-
     from fedshow_server.fusion import fuse_to_folder
     from fedshow_server.fusion.summary import summarise
 

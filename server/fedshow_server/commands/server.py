@@ -1,0 +1,219 @@
+"""`fedshow server …`: the aggregation server and what its owner does with it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from fedshow.commands.output import JSON_OPTION, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from fedshow_server.folder import DataFolder
+    from fedshow_server.store import Concept, Node
+
+group = typer.Typer(
+    no_args_is_help=True, help="The aggregation server: keeps concepts, fuses them, publishes."
+)
+
+DATA_OPTION = typer.Option(None, "--data", help="The server's folder. [default: ~/.fedshow-server]")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="server")
+
+
+@group.command()
+def run(
+    data: Path | None = DATA_OPTION,
+    base: str | None = typer.Option(None, help="The base model. [default: toyworld]"),
+    listen: str | None = typer.Option(
+        None, help="HOST:PORT of the public HTTPS door. [default: 127.0.0.1:8443]"
+    ),
+    grpc_listen: str | None = typer.Option(
+        None, help="HOST:PORT for gRPC. [default: the next port]"
+    ),
+    public_name: str | None = typer.Option(
+        None, help="Host name under which clients reach this server."
+    ),
+    database: str | None = typer.Option(
+        None, help="SQLAlchemy URL. [default: SQLite in the folder]"
+    ),
+    quiet_seconds: float | None = typer.Option(
+        None, help="Fuse when this long no concept came or went. [default: 5]"
+    ),
+    max_concept_bytes: int | None = typer.Option(None, help="Largest concept file taken."),
+    config: Path | None = typer.Option(
+        None, help="TOML file with these settings. [default: server.toml in the folder]"
+    ),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Runs the server in the foreground until SIGTERM or Ctrl-C.
+
+    Example: fedshow server run --data /srv/fedshow --listen 0.0.0.0:8443 --public-name fuse.example
+    """
+    import asyncio
+    import logging
+
+    from fedshow_server.folder import Facts
+    from fedshow_server.running import serve
+    from fedshow_server.settings import load_settings
+
+    settings = load_settings(
+        config,
+        data=data,
+        base=base,
+        listen=listen,
+        grpc_listen=grpc_listen,
+        public_name=public_name,
+        database=database,
+        quiet_seconds=quiet_seconds,
+        max_concept_bytes=max_concept_bytes,
+    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per call is too much
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+    def ready(facts: Facts) -> None:
+        if as_json:
+            print_json({"address": facts.address, "grpc": facts.grpc, "data": str(settings.data)})
+        else:
+            print(f"ready at https://{facts.address} (gRPC {facts.grpc})")
+        typer.get_text_stream("stdout").flush()
+
+    asyncio.run(serve(settings, ready))
+
+
+@group.command()
+def invite(
+    name: str = typer.Argument(help="What the new node shall be called."),
+    data: Path | None = DATA_OPTION,
+    hours: float = typer.Option(24.0, min=0.01, max=24 * 365, help="How long the code is good."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Prints a join code: good once, for one node, for a limited time.
+
+    Example: fedshow server invite anna-laptop
+    """
+    from datetime import timedelta
+
+    from pydantic import TypeAdapter, ValidationError
+
+    from fedshow.errors import InvalidInput
+    from fedshow.joining import JoinCode, NodeName
+    from fedshow_server.certificates import fingerprint
+
+    folder = _folder(data)
+    facts = folder.facts()
+    try:
+        TypeAdapter(NodeName).validate_python(name)
+    except ValidationError:
+        raise InvalidInput(
+            f"node name {name!r}: use 1 to 63 letters, digits, '.', '_', '-', no sign in front"
+        ) from None
+    store = folder.open_store()
+    secret = store.members.invite(name, timedelta(hours=hours))
+    store.close()
+    ca_sha256 = fingerprint((folder.ca / "ca.pem").read_bytes())
+    code = JoinCode(address=facts.address, ca_sha256=ca_sha256, secret=secret).encode()
+    if as_json:
+        return print_json({"code": code, "node": name, "hours": hours})
+    say(f"good once, for {hours:g} h; on the other machine: fedshow client join CODE")
+    return print(code)
+
+
+@group.command()
+def concepts(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Lists all concepts, newest first.
+
+    Example: fedshow server concepts --json
+    """
+    store = _folder(data).open_store()
+    found = [_concept(concept) for concept in store.concepts.all()]
+    store.close()
+    if as_json:
+        return print_json(found)
+    head = ("name", "class", "state", "owner", "size_bytes", "created", "reason")
+    return print_table(head, ([concept[key] for key in head] for concept in found))
+
+
+@group.command()
+def remove(
+    name: str = typer.Argument(help="The concept's name."),
+    data: Path | None = DATA_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Takes a concept out; a running server then makes a release without it.
+
+    Example: fedshow server remove potter
+    """
+    from fedshow.concepts import check_name
+
+    store = _folder(data).open_store()
+    concept = store.concepts.withdraw(check_name(name))
+    store.close()
+    if as_json:
+        return print_json(_concept(concept))
+    return print(f"{name} is out of the next release")
+
+
+@group.command()
+def nodes(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Lists the nodes that joined.
+
+    Example: fedshow server nodes
+    """
+    store = _folder(data).open_store()
+    found = [_node(node) for node in store.members.nodes()]
+    store.close()
+    if as_json:
+        return print_json(found)
+    head = ("name", "joined", "revoked")
+    return print_table(head, ([node[key] or "" for key in head] for node in found))
+
+
+@group.command()
+def revoke(
+    name: str = typer.Argument(help="The node's name."),
+    data: Path | None = DATA_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Cuts a node off: its token is worth nothing at once; its concepts stay.
+
+    Example: fedshow server revoke anna-laptop
+    """
+    store = _folder(data).open_store()
+    node = store.members.revoke(name)
+    store.close()
+    if as_json:
+        return print_json(_node(node))
+    return print(f"{name} is cut off")
+
+
+def _folder(data: Path | None) -> "DataFolder":
+    from fedshow_server.folder import DataFolder
+    from fedshow_server.settings import load_settings
+
+    return DataFolder(load_settings(data=data).data)
+
+
+def _concept(concept: "Concept") -> dict[str, object]:
+    return {
+        "name": concept.name,
+        "class": concept.class_word,
+        "state": str(concept.state),
+        "owner": concept.owner,
+        "size_bytes": concept.size_bytes,
+        "created": concept.created.isoformat(timespec="seconds"),
+        "reason": concept.reason,
+        "sha256": concept.sha256,
+    }
+
+
+def _node(node: "Node") -> dict[str, object]:
+    return {
+        "name": node.name,
+        "node_id": node.flower_id,
+        "joined": node.joined.isoformat(timespec="seconds"),
+        "revoked": node.revoked and node.revoked.isoformat(timespec="seconds"),
+    }

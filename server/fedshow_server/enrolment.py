@@ -1,0 +1,107 @@
+"""Letting nodes in, and keeping out those that were cut off."""
+
+import asyncio
+import logging
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
+from fedshow.errors import InvalidInput, Unreachable
+from fedshow.families.card import BaseCard
+from fedshow.joining import JoinReply, JoinRequest
+from fedshow_server.folder import Facts
+from fedshow_server.store import Members, Node
+from fedshow_server.superlink import SuperLink
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+LONGEST_WAIT_SECONDS = 30.0
+"""A join waits this long for a SuperLink that is restarting."""
+
+
+class Enrolment:
+    """Redeems join codes; Flower's list of nodes follows ours."""
+
+    def __init__(
+        self, members: Members, superlink: SuperLink, facts: Facts, card: BaseCard
+    ) -> None:
+        self._members = members
+        self._superlink = superlink
+        self._facts = facts
+        self._card = card
+        self._turn = asyncio.Lock()  # a key is registered before its node is in our list
+
+    async def join(self, request: JoinRequest) -> JoinReply:
+        """The new node's papers. Raises Forbidden, InvalidInput, Unreachable."""
+        _check_key(request.public_key)
+        async with self._turn:
+            secret, key = request.secret, request.public_key
+            again = await asyncio.to_thread(self._members.rejoin, secret, key)
+            if again is not None:
+                return self._papers(*again)
+            await asyncio.to_thread(self._members.invited_name, secret)
+            flower_id = await self._register(key)
+            node, token = await asyncio.to_thread(self._members.join, secret, key, flower_id)
+        log.info("node %s joined", node.name)
+        return self._papers(node, token)
+
+    async def follow_revocations(self) -> None:
+        """Unregisters from Flower whoever is not, or no longer, an active node; until cancelled."""
+        settled: set[int] | None = None
+        while True:
+            active = await self._active()
+            if settled is None or settled - active:
+                await self._superlink.healthy.wait()
+                try:
+                    async with self._turn:
+                        active = await self._active()
+                        await self._cut_off_all_but(active)
+                except Unreachable as error:
+                    log.warning("could not bring Flower's list of nodes up to date: %s", error)
+                    await asyncio.sleep(POLL_SECONDS)
+                    continue
+            settled = active
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _register(self, public_key: str) -> int:
+        try:
+            await asyncio.wait_for(self._superlink.healthy.wait(), LONGEST_WAIT_SECONDS)
+        except TimeoutError:
+            raise Unreachable("the server's SuperLink is not up; try again later") from None
+        try:
+            return await self._superlink.register(public_key)
+        except Unreachable:  # perhaps the key of a join that we did not live to write down
+            if not await self._cut_off_all_but(await self._active()):
+                raise
+        return await self._superlink.register(public_key)
+
+    async def _cut_off_all_but(self, active: set[int]) -> bool:
+        gone = await self._superlink.unregister_all_but(active)
+        if gone:
+            log.info("cut off from Flower: %s", ", ".join(map(str, gone)))
+        return bool(gone)
+
+    async def _active(self) -> set[int]:
+        nodes = await asyncio.to_thread(self._members.nodes)
+        return {node.flower_id for node in nodes if node.revoked is None}
+
+    def _papers(self, node: Node, token: str) -> JoinReply:
+        return JoinReply(
+            server=self._facts.name,
+            node=node.name,
+            node_id=node.flower_id,
+            token=token,
+            grpc=self._facts.grpc,
+            base=self._card,
+        )
+
+
+def _check_key(line: str) -> None:
+    try:
+        key = load_ssh_public_key(line.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise InvalidInput("public_key is not an OpenSSH key") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
+        raise InvalidInput("public_key must be of type ecdsa-sha2-nistp384")

@@ -1,0 +1,198 @@
+"""The whole server in one process: ports, services, and the work that goes on behind them."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
+
+import uvicorn
+
+from fedshow.errors import InvalidInput
+from fedshow.families.card import BaseCard
+from fedshow_server.certificates import Certificates, prepare_certificates
+from fedshow_server.collecting import Collector
+from fedshow_server.describing import described_base
+from fedshow_server.edge import make_edge
+from fedshow_server.enrolment import Enrolment
+from fedshow_server.folder import DataFolder, Facts
+from fedshow_server.fusion_queue import FusionQueue
+from fedshow_server.news import News
+from fedshow_server.services.concepts import ConceptServicer
+from fedshow_server.services.listening import Listener, add_services, listen
+from fedshow_server.services.releases import ReleaseServicer
+from fedshow_server.settings import ServerSettings
+from fedshow_server.store import Store, open_store
+from fedshow_server.superlink import SuperLink
+
+log = logging.getLogger(__name__)
+
+OnReady = Callable[[Facts], None]
+
+
+@dataclass
+class Ground:
+    """What the server stands on, made before anything runs."""
+
+    settings: ServerSettings
+    folder: DataFolder
+    door: socket.socket
+    certificates: Certificates
+    store: Store
+    listener: Listener
+    facts: Facts
+
+
+async def serve(settings: ServerSettings, on_ready: OnReady) -> None:
+    """Runs until SIGTERM or SIGINT; tells `on_ready` once when calls are answered.
+
+    Raises InvalidInput when an address, the base or the data folder cannot be used.
+    """
+    folder = DataFolder(settings.data)
+    folder.make()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with folder.claimed(), _ground(settings, folder) as ground:
+        card = await described_base(folder, settings.base)
+        folder.keep_facts(ground.facts)
+        await _run(ground, card, stop, on_ready)
+
+
+@contextmanager
+def _ground(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
+    certificates = prepare_certificates(folder.ca, settings.name)
+    with _bind(settings.host, settings.port) as door:
+        store = open_store(settings.database_url, folder.blobs)
+        try:
+            listener = listen(settings.grpc_address, certificates, store.members)
+            facts = _facts(settings, door.getsockname()[1], listener.port)
+            yield Ground(settings, folder, door, certificates, store, listener, facts)
+        finally:
+            store.close()
+
+
+def _facts(settings: ServerSettings, port: int, grpc_port: int) -> Facts:
+    return Facts(
+        name=settings.name,
+        address=f"{settings.name}:{port}",
+        grpc=f"{settings.name}:{grpc_port}",
+        database=settings.database_url,
+        base=settings.base,
+        max_concept_bytes=settings.max_concept_bytes,
+    )
+
+
+async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: OnReady) -> None:
+    store, listener = ground.store, ground.listener
+    superlink = SuperLink(ground.folder, ground.certificates)
+    collector, news = Collector(store, superlink), News(store)
+    enrolment = Enrolment(store.members, superlink, ground.facts, card)
+    limit = ground.settings.max_concept_bytes
+    add_services(
+        listener,
+        ConceptServicer(store.concepts, card, limit, collector.wake),
+        ReleaseServicer(store, news),
+    )
+    ca_pem = ground.certificates.ca_pem
+    edge = Edge(make_edge(superlink, enrolment, ca_pem, superlink.healthy.is_set), ground)
+    fusion = FusionQueue(store, ground.folder, ground.settings.quiet_seconds)
+    async with AsyncExitStack() as stack:
+        tasks = [
+            asyncio.create_task(work, name=name)
+            for name, work in {
+                "superlink": superlink.supervise(),
+                "edge": edge.serve([ground.door]),
+                "news": news.watch_forever(),
+                "collector": collector.collect_forever(),
+                "fusion": fusion.fuse_forever(),
+                "revocations": enrolment.follow_revocations(),
+                "ready": _announce(ground, superlink, edge, on_ready),
+                "stop": stop.wait(),
+            }.items()
+        ]
+        stack.push_async_callback(_end, tasks)
+        stack.push_async_callback(listener.stop)
+        await listener.start()
+        await _first_end(tasks)
+        log.info("stopping")
+
+
+async def _announce(ground: Ground, superlink: SuperLink, edge: "Edge", on_ready: OnReady) -> None:
+    """Says that all is up, then keeps the health service's word true."""
+    await superlink.healthy.wait()
+    while not edge.started:
+        await asyncio.sleep(0.05)
+    await ground.listener.serving(True)
+    on_ready(ground.facts)
+    said = True
+    while True:
+        if superlink.healthy.is_set() != said:
+            said = not said
+            await ground.listener.serving(said)
+        await asyncio.sleep(1)
+
+
+async def _first_end(tasks: list[asyncio.Task[object]]) -> None:
+    """Returns when somebody says stop; raises what ended any other task."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _end(tasks: list[asyncio.Task[object]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Edge(uvicorn.Server):
+    """Uvicorn inside our loop: signals are ours, and cancelling ends it in order."""
+
+    def __init__(self, app: object, ground: Ground) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ssl_certfile=str(ground.certificates.certificate),
+                ssl_keyfile=str(ground.certificates.key),
+                timeout_graceful_shutdown=2,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to the whole server."""
+        yield
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until cancelled."""
+        serving = asyncio.ensure_future(super().serve(sockets))
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            self.should_exit = True
+            with suppress(Exception):
+                await serving
+            raise
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    bare = host.strip("[]")
+    door = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind((bare, port))
+        door.listen(1024)
+    except (OSError, OverflowError) as error:
+        door.close()
+        raise InvalidInput(
+            f"cannot listen on {host}:{port} ({getattr(error, 'strerror', error)}): choose "
+            f"another address with --listen"
+        ) from None
+    return door

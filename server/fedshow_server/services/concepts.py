@@ -1,0 +1,99 @@
+"""ConceptService: what nodes offer and what became of it."""
+
+# ruff: noqa: N802, ARG002  # names and signatures are the contract's
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from fedshow.concepts import check_class, check_name
+from fedshow.errors import BaseMismatch, InvalidInput
+from fedshow.families.card import BaseCard
+from fedshow.v1 import concepts_pb2 as pb
+from fedshow.v1.concepts_pb2_grpc import ConceptServiceServicer
+from fedshow_server.services.doors import caller
+from fedshow_server.store import Concept, Concepts, Offer, State
+from fedshow_server.store.blobs import DIGEST
+
+STATES = {
+    State.WANTED: pb.CONCEPT_STATE_WANTED,
+    State.ADMITTED: pb.CONCEPT_STATE_ADMITTED,
+    State.REFUSED: pb.CONCEPT_STATE_REFUSED,
+    State.WITHDRAWN: pb.CONCEPT_STATE_WITHDRAWN,
+}
+
+
+class ConceptServicer(ConceptServiceServicer):
+    """Answers from the store; `on_offer` is told when there may be something to collect."""
+
+    def __init__(
+        self,
+        concepts: Concepts,
+        card: BaseCard,
+        max_concept_bytes: int,
+        on_offer: Callable[[], None],
+    ) -> None:
+        self._concepts = concepts
+        self._card = card
+        self._max_concept_bytes = max_concept_bytes
+        self._on_offer = on_offer
+
+    async def ListConcepts(
+        self, request: pb.ListConceptsRequest, context: Any
+    ) -> pb.ListConceptsResponse:
+        """All concepts, newest first."""
+        found = await asyncio.to_thread(self._concepts.all)
+        return pb.ListConceptsResponse(concepts=[message_of(concept) for concept in found])
+
+    async def SubmitConcept(
+        self, request: pb.SubmitConceptRequest, context: Any
+    ) -> pb.SubmitConceptResponse:
+        """The concept as the server has it now."""
+        offer = self._checked(request)
+        concept = await asyncio.to_thread(self._concepts.submit, caller().id, offer)
+        if concept.state is State.WANTED:
+            self._on_offer()
+        return pb.SubmitConceptResponse(concept=message_of(concept))
+
+    async def WithdrawConcept(
+        self, request: pb.WithdrawConceptRequest, context: Any
+    ) -> pb.WithdrawConceptResponse:
+        """The caller's concept, taken out of the next release."""
+        name = check_name(request.name)
+        concept = await asyncio.to_thread(self._concepts.withdraw, name, caller().id)
+        return pb.WithdrawConceptResponse(concept=message_of(concept))
+
+    def _checked(self, request: pb.SubmitConceptRequest) -> Offer:
+        if not DIGEST.fullmatch(request.sha256):
+            raise InvalidInput(f"sha256 {request.sha256[:80]!r}: must be 64 hexadecimal digits")
+        if not 0 < request.size_bytes <= self._max_concept_bytes:
+            raise InvalidInput(
+                f"concept file of {request.size_bytes} bytes, the limit here is "
+                f"{self._max_concept_bytes}"
+            )
+        if request.base_sha256 != self._card.sha256:
+            raise BaseMismatch(
+                f"concept {request.name!r} was made for base {request.base_sha256[:12]!r}, this "
+                f"server fuses for {self._card.name} ({self._card.sha256[:12]})"
+            )
+        return Offer(
+            check_name(request.name),
+            check_class(request.class_word),
+            request.sha256,
+            request.size_bytes,
+        )
+
+
+def message_of(concept: Concept) -> pb.Concept:
+    """The concept in the contract's words."""
+    message = pb.Concept(
+        name=concept.name,
+        class_word=concept.class_word,
+        sha256=concept.sha256,
+        size_bytes=concept.size_bytes,
+        owner=concept.owner,
+        state=STATES[concept.state],
+        reason=concept.reason,
+    )
+    message.created.FromDatetime(concept.created)
+    return message

@@ -1,0 +1,88 @@
+"""Who may call what: every method has an entry, or nobody may call it."""
+
+import asyncio
+from contextvars import ContextVar
+from enum import Enum
+from typing import Any
+
+import grpc
+
+from fedshow.errors import Forbidden
+from fedshow_server.store import Members, Node
+
+CONCEPTS = "/fedshow.v1.ConceptService/"
+RELEASES = "/fedshow.v1.ReleaseService/"
+HEALTH = "/grpc.health.v1.Health/"
+BEARER = "Bearer "
+
+
+class Policy(Enum):
+    """Who gets in."""
+
+    ANYBODY = "anybody"
+    NODE = "a node with a valid token"
+
+
+POLICIES: dict[str, Policy] = {
+    f"{HEALTH}Check": Policy.ANYBODY,
+    f"{HEALTH}List": Policy.ANYBODY,
+    f"{HEALTH}Watch": Policy.ANYBODY,
+    f"{CONCEPTS}ListConcepts": Policy.NODE,
+    f"{CONCEPTS}SubmitConcept": Policy.NODE,
+    f"{CONCEPTS}WithdrawConcept": Policy.NODE,
+    f"{RELEASES}ListReleases": Policy.NODE,
+    f"{RELEASES}GetRelease": Policy.NODE,
+    f"{RELEASES}WatchReleases": Policy.NODE,
+    f"{RELEASES}DownloadFile": Policy.NODE,
+}
+
+_caller: ContextVar[Node] = ContextVar("caller")
+
+
+def caller() -> Node:
+    """The node whose call is being served."""
+    return _caller.get()
+
+
+class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+    """Lets a call in, or raises Forbidden in its place."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """The handler, behind its door."""
+        handler = await continuation(details)
+        policy = POLICIES.get(details.method)
+        if handler is None or policy is Policy.ANYBODY:
+            return handler
+        token = _token(details.invocation_metadata) if policy is Policy.NODE else None
+        return _behind(handler, self._members, token)
+
+
+def _token(metadata: Any) -> str | None:
+    values = [value for name, value in metadata if name == "authorization"]
+    if len(values) == 1 and str(values[0]).startswith(BEARER):
+        return str(values[0]).removeprefix(BEARER)
+    return None
+
+
+def _behind(handler: Any, members: Members, token: str | None) -> Any:
+    async def enter() -> None:
+        if token is None:
+            raise Forbidden("this call needs a token: join the server first")
+        _caller.set(await asyncio.to_thread(members.authenticate, token))
+
+    async def call(request: Any, context: Any) -> Any:
+        await enter()
+        return await handler.unary_unary(request, context)
+
+    async def stream(request: Any, context: Any) -> Any:
+        await enter()
+        async for answer in handler.unary_stream(request, context):
+            yield answer
+
+    codec = (handler.request_deserializer, handler.response_serializer)
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(stream, *codec)
+    return grpc.unary_unary_rpc_method_handler(call, *codec)
