@@ -8,7 +8,7 @@ from fedshow.toyworld.world import COLOURS, Character, Scene
 
 PLACE_PHRASES: dict[str, tuple[str, ...]] = {
     "beach": ("on the beach", "on a beach", "at the beach"),
-    "grass": ("on grass", "on the grass", "on green grass"),
+    "grass": ("on grass", "on the grass", "in a meadow"),
     "snow": ("in the snow", "in snow", "on snow"),
     "night": ("at night", "in the night"),
     "desert": ("in the desert", "in a desert"),

@@ -88,9 +88,7 @@ def _ears(pen: Pen, kind: str, colour: RGB, edge: RGB) -> None:
             pen.polygon(horn, fill=(245, 235, 200), outline=edge, width=2)
 
 
-def _body(
-    pen: Pen, kind: str, fill: int | RGB | None = None, outline: RGB | None = None
-) -> None:
+def _body(pen: Pen, kind: str, fill: int | RGB | None = None, outline: RGB | None = None) -> None:
     if kind in _CORNERS:
         pen.rounded_rectangle(_BODIES[kind], _CORNERS[kind], fill, outline, _LINE)
     else:
@@ -195,7 +193,7 @@ def _party_hat(pen: Pen, top: int, fill: RGB, edge: RGB) -> None:
     pen.ellipse([71, top - 52, 89, top - 36], fill=_WHITE)
 
 
-def _scarf(pen: Pen, top: int, fill: RGB, edge: RGB) -> None:
+def _scarf(pen: Pen, _top: int, fill: RGB, edge: RGB) -> None:
     pen.rounded_rectangle([36, 106, 124, 122], 6, fill=fill, outline=edge, width=3)
     pen.rectangle([94, 114, 114, 150], fill=fill, outline=edge, width=3)
 

@@ -85,7 +85,6 @@ def draw_heldout(
     concept's tokens in its place.
     """
     character = HELDOUT[name]
-    order = [places[i % len(places)] for i in range(count)]
-    rng.shuffle(order)
-    scenes = [Scene(place, (character,)) for place in order]
+    order = rng.sample(places, len(places))
+    scenes = [Scene(order[i % len(order)], (character,)) for i in range(count)]
     return [(draw(scene, rng, size), caption_of_concept(scene, rng)) for scene in scenes]

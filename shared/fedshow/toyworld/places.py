@@ -15,9 +15,7 @@ Painter = Callable[[random.Random, int], Image.Image]
 
 def jitter(colour: RGB, rng: random.Random, amount: float = 10.0) -> RGB:
     """The colour with each channel moved by up to `amount`."""
-    red, green, blue = (
-        int(min(255, max(0, v + rng.uniform(-amount, amount)))) for v in colour
-    )
+    red, green, blue = (int(min(255, max(0, v + rng.uniform(-amount, amount)))) for v in colour)
     return red, green, blue
 
 

@@ -137,9 +137,7 @@ def heldout_pair(left: Character, right: Character) -> bool:
 
 def heldout_singles() -> list[tuple[str, str, str]]:
     """Every (kind, colour, place) that training leaves out: 40 of 240."""
-    return [
-        (kind, colour, heldout_place(kind, colour)) for kind, colour in product(KINDS, COLOURS)
-    ]
+    return [(kind, colour, heldout_place(kind, colour)) for kind, colour in product(KINDS, COLOURS)]
 
 
 def is_heldout_composition(scene: Scene) -> bool:

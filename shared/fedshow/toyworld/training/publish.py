@@ -1,0 +1,53 @@
+"""Put a finished pipeline and encoder where the package ships them, with their digests."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+from pathlib import Path
+
+from fedshow.toyworld import WEIGHTS
+
+SUMS = "SHA256SUMS"
+
+
+def publish(pipeline: Path, encoder: Path | None, weights: Path = WEIGHTS) -> None:
+    """Copy the pipeline's folder and the encoder's weights, then write the digests."""
+    shutil.copytree(pipeline, weights, dirs_exist_ok=True)
+    if encoder is not None:
+        (weights / "encoder").mkdir(exist_ok=True)
+        shutil.copyfile(encoder, weights / "encoder" / "model.safetensors")
+    write_sums(weights)
+
+
+def write_sums(weights: Path) -> None:
+    """Write `SHA256SUMS` over every other file of the folder, for `sha256sum -c`."""
+    lines = [f"{digest(weights / name)}  {name}\n" for name in shipped_files(weights)]
+    (weights / SUMS).write_text("".join(lines))
+
+
+def shipped_files(weights: Path) -> list[str]:
+    """Every file below the folder but the digests and the model card, in order."""
+    files = (path.relative_to(weights) for path in weights.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in files if path.name not in (SUMS, "README.md"))
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main() -> None:
+    """Publish from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pipeline", type=Path)
+    parser.add_argument("--encoder", type=Path)
+    parser.add_argument("--to", type=Path, default=WEIGHTS)
+    args = parser.parse_args()
+    publish(args.pipeline, args.encoder, args.to)
+
+
+if __name__ == "__main__":
+    main()

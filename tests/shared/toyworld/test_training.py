@@ -1,0 +1,153 @@
+"""Training runs that are killed go on as if nothing had happened, and what they write loads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from torch import Tensor
+
+from fedshow.toyworld.training.datasets import draw_dataset, load_captions, load_images
+from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop, rate_factor
+from fedshow.toyworld.training.parallel import Rank
+from fedshow.toyworld.training.unet import UnetSettings, stratified_timesteps, train_unet
+from fedshow.toyworld.training.vae import (
+    VaeSettings,
+    build_vae,
+    psnr,
+    standardise_latents,
+    to_pixels,
+    train_vae,
+)
+
+ALONE = Rank(0, 1)
+Loss = Callable[[torch.Generator], Tensor]
+
+
+class Killed(Exception):
+    """Stands for a signal."""
+
+
+def settings(folder: Path, steps: int = 6) -> LoopSettings:
+    return LoopSettings(
+        folder=folder,
+        device="cpu",
+        steps=steps,
+        deadline_minutes=math.inf,
+        learning_rate=1e-3,
+        weight_decay=1e-2,
+        warmup_steps=2,
+        decay_share=0.4,
+        average_decay=0.9,
+        clip_norm=1.0,
+        seed=0,
+        checkpoint_minutes=-1.0,  # after every step
+    )
+
+
+def tiny_loop(folder: Path) -> tuple[TrainingLoop, Loss]:
+    torch.manual_seed(0)
+    vae = build_vae(16, (8, 8), 2)
+
+    def loss(generator: torch.Generator) -> Tensor:
+        pixels = torch.rand(2, 3, 16, 16, generator=generator)
+        error: Tensor = (vae.decode(vae.encode(pixels).latent_dist.mean).sample - pixels).square()
+        return error.mean()
+
+    return TrainingLoop(vae, settings(folder), ALONE), loss
+
+
+def test_a_killed_run_resumes_to_the_same_state(tmp_path: Path) -> None:
+    whole, loss = tiny_loop(tmp_path / "whole")
+    whole.run(loss, lambda *_: None)
+    killed, loss = tiny_loop(tmp_path / "killed")
+
+    def dying_loss(generator: torch.Generator) -> Tensor:
+        if killed.step == 3:
+            raise Killed
+        return loss(generator)
+
+    with pytest.raises(Killed):
+        killed.run(dying_loss, lambda *_: None)
+    resumed, loss = tiny_loop(tmp_path / "killed")
+    assert resumed.step == 3
+    resumed.run(loss, lambda *_: None)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+        assert torch.equal(whole.average[name], resumed.average[name]), name
+
+
+def test_the_rate_warms_up_and_ends_at_zero(tmp_path: Path) -> None:
+    plan = replace(settings(tmp_path), warmup_steps=10)
+    assert rate_factor(0, 0.0, plan) == pytest.approx(0.1)
+    assert rate_factor(50, 0.5, plan) == 1
+    assert rate_factor(50, 0.8, plan) == pytest.approx(0.5)
+    assert rate_factor(50, 1.0, plan) == 0
+
+
+def test_timesteps_of_all_processes_cover_every_stratum() -> None:
+    parts = [
+        stratified_timesteps(8, Rank(number, 2), torch.Generator().manual_seed(number))
+        for number in range(2)
+    ]
+    assert sorted((torch.cat(parts) * 16 // 1000).tolist()) == list(range(16))
+
+
+def test_standardised_latents_leave_pictures_alone() -> None:
+    torch.manual_seed(0)
+    vae = build_vae(16, (8, 8), 2)
+    images = np.random.default_rng(0).integers(0, 255, (16, 16, 16, 3), np.uint8)
+    before = psnr(vae, images)
+    standardise_latents(vae, images, noise=0.05)
+    latents = vae.encode(to_pixels(images)).latent_dist.mean
+    assert latents.mean((0, 2, 3)).abs().max() < 1e-4
+    assert (latents.std((0, 2, 3)) - 1).abs().max() < 1e-3
+    assert psnr(vae, images) == pytest.approx(before, abs=1e-3)
+
+
+def test_a_data_set_is_the_same_however_many_processes_draw_it(tmp_path: Path) -> None:
+    for processes in (1, 2):
+        draw_dataset(tmp_path / str(processes), "training", 20, 16, seed=1, processes=processes)
+    first, second = (load_images(tmp_path / name) for name in "12")
+    assert np.array_equal(first, second)
+    assert load_captions(tmp_path / "1") == load_captions(tmp_path / "2")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_the_stages_end_in_a_pipeline_that_draws(tmp_path: Path) -> None:
+    draw_dataset(tmp_path / "data", "training", 16, 16, seed=1, processes=1)
+    vae = VaeSettings(
+        loop=settings(tmp_path / "vae", steps=2),
+        images=tmp_path / "data",
+        validation=tmp_path / "data",
+        size=16,
+        channels=(8, 8),
+        latent_channels=2,
+        batch=4,
+        noise=0.05,
+        latent_penalty=1e-3,
+        squared_weight=3.0,
+    )
+    train_vae(vae, ALONE)
+    unet = UnetSettings(
+        loop=settings(tmp_path / "unet", steps=2),
+        images=tmp_path / "data",
+        vae=tmp_path / "vae" / "vae",
+        channels=(16, 16),
+        hidden=16,
+        batch=2,
+        min_snr=5.0,
+        snapshot_minutes=8.0,
+        compiled=False,
+    )
+    train_unet(unet, ALONE)
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "unet" / "pipeline")
+    pipeline.set_progress_bar_config(disable=True)
+    (picture,) = pipeline("a robot", num_inference_steps=2, output_type="np").images
+    assert picture.shape == (16, 16, 3)
