@@ -9,25 +9,49 @@ to our own app stays something to check.
 import hashlib
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 PULSE = "FEDSHOW_NODE_PULSE"
 """Environment: the file to touch whenever the server answered."""
+
+MAX_BUNDLE_BYTES = 1 << 20
 
 LOST_CONNECTION = 75
 """Exit code when Flower's loop has ended while its process would have stayed."""
 
 
-def installed_bundle() -> str:
-    """sha256 of the only bundle that may run here, built from the installed package."""
-    from fedshow.bundle import FOLDER
+def installed_bundle() -> dict[str, bytes]:
+    """The files of the only bundle that may run here, built from the installed package."""
     from flwr.cli.build import build_fab_from_disk
 
-    return hashlib.sha256(build_fab_from_disk(FOLDER)).hexdigest()
+    from fedshow.bundle import FOLDER
+
+    return contents(build_fab_from_disk(FOLDER))
+
+
+def contents(bundle: bytes) -> dict[str, bytes]:
+    """Every file of a bundle; raises ValueError when it is not plainly one.
+
+    Digests of bundles would not do: the same files are packed differently by another zlib.
+    """
+    try:
+        with ZipFile(BytesIO(bundle)) as archive:
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > MAX_BUNDLE_BYTES:
+                raise ValueError("larger than any bundle of ours")
+            files = {entry.filename: archive.read(entry) for entry in entries}
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
+    if len(files) != len(entries):
+        raise ValueError("two files of the same name")
+    return files
 
 
 def main() -> None:
@@ -40,23 +64,31 @@ def main() -> None:
     program.flower_supernode()
 
 
-def _pin(internal: Any, allowed: str) -> None:
-    """Uses the check made for signed bundles: the same refusal, decided by our digest."""
+def _pin(internal: Any, allowed: dict[str, bytes]) -> None:
+    """Uses the check made for signed bundles: the same refusal, decided by our own build."""
 
     def verify(fab: Any, _entities: Any) -> bool:
+        ours = _is(fab.content, allowed)
         digest = hashlib.sha256(fab.content).hexdigest()
-        print(f"bundle {digest[:12]}: {'ours' if digest == allowed else 'REFUSED'}", flush=True)
-        return bool(digest == allowed)
+        print(f"bundle {digest[:12]}: {'ours' if ours else 'REFUSED'}", flush=True)
+        return ours
 
     internal._verify_fab = verify
     pull = internal._pull_and_store_message
 
     def pull_checked(**arguments: Any) -> Any:
-        arguments["trusted_entities"] = {"installed": allowed}  # or nothing would be checked
+        arguments["trusted_entities"] = {"installed": ""}  # or nothing would be checked
         arguments["get_fab"] = _marked(arguments["get_fab"])
         return pull(**arguments)
 
     internal._pull_and_store_message = pull_checked
+
+
+def _is(bundle: bytes, allowed: dict[str, bytes]) -> bool:
+    try:
+        return contents(bundle) == allowed
+    except Exception:  # whatever it is, it is not ours
+        return False
 
 
 def _marked(get_fab: Callable[[str, int], Any]) -> Callable[[str, int], Any]:

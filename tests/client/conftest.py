@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from safetensors.numpy import save
 
 from fedshow import rpc
-from fedshow.concepts import BaseRef
+from fedshow.concepts import BaseRef, ConceptHeader, words_of
 from fedshow.errors import FedshowError, Forbidden, NotFound
 from fedshow.families.card import BaseCard
 from fedshow.releases import FileEntry, Manifest, Member, release_id
@@ -273,3 +275,30 @@ def connection(known: KnownServer) -> Iterator[Connection]:
 @pytest.fixture(scope="session")
 def certificates_of_another() -> Certificates:
     return make_certificates()
+
+
+@pytest.fixture
+def concept_blob(card: BaseCard) -> Callable[..., bytes]:
+    """Makes a concept file that fits the card."""
+
+    def make(name: str = "potter", class_word: str = "man", base_sha256: str = "") -> bytes:
+        header = ConceptHeader(
+            family=card.family,
+            base=BaseRef(name=card.name, sha256=base_sha256 or card.sha256),
+            name=name,
+            class_word=class_word,
+            words=words_of(name),
+            slots=card.slots,
+            rank=2,
+            alpha=2,
+            created=datetime.now(UTC),
+            fedshow="0.1.0",
+        )
+        shapes = {f"tokens.{word}": (card.slots, card.token_dim) for word in header.words}
+        for layer, (d_in, d_out) in card.layers.items():
+            shapes |= {f"{layer}.lora_A.weight": (2, d_in), f"{layer}.lora_B.weight": (d_out, 2)}
+        random = np.random.default_rng(1)
+        tensors = {key: random.random(shape, np.float32) for key, shape in shapes.items()}
+        return save(tensors, metadata={"fedshow": header.dump()})
+
+    return make

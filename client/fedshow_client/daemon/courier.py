@@ -6,7 +6,6 @@ from pathlib import Path
 from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
 from fedshow.transfer.connection import Connection
 from fedshow.v1 import concepts_pb2 as pb
-
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, Queue
 

@@ -9,7 +9,6 @@ from fedshow.transfer.backoff import delays
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.releases import watch_releases
 from fedshow.transfer.servers import KnownServer
-
 from fedshow_client.daemon.courier import reconcile
 from fedshow_client.daemon.node import keep_node
 from fedshow_client.home import Home

@@ -9,7 +9,6 @@ from threading import Event
 from fedshow.files import write_atomically
 from fedshow.transfer.backoff import delays
 from fedshow.transfer.servers import KnownServer, private_folder
-
 from fedshow_client.daemon.child import Child
 from fedshow_client.home import Home
 

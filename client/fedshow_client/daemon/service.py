@@ -6,7 +6,6 @@ import signal
 from threading import Event
 
 from fedshow.transfer.servers import known_servers
-
 from fedshow_client.daemon.link import ServerLink
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home
@@ -56,7 +55,11 @@ class Daemon:
 
     def _work(self, tuner: Tuner) -> None:
         servers = {name: link.server for name, link in self._links.items()}
-        job = tuner.tune_next(servers, self.stop)
+        try:
+            job = tuner.tune_next(servers, self.stop)
+        except Exception:  # a full disk, say: the job's lease runs out and it is tried again
+            log.exception("tuning failed here")
+            job = None
         if job is None:
             self.stop.wait(self._settings.poll_seconds)
         elif link := self._links.get(job.server):

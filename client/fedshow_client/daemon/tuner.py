@@ -5,9 +5,8 @@ from pathlib import Path
 from threading import Event
 
 from fedshow.concepts import read_concept
-from fedshow.errors import FedshowError, RefusedConcept
+from fedshow.errors import FedshowError, InvalidInput, RefusedConcept
 from fedshow.transfer.servers import KnownServer, private_folder
-
 from fedshow_client.daemon.child import Child, last_line
 from fedshow_client.daemon.progress import PROGRESS_NAME, read_progress
 from fedshow_client.home import Home
@@ -38,7 +37,7 @@ class Tuner:
             self._tune(job, servers[job.server], stop)
         except KeyError:
             self._fail(job, f"server {job.server!r} is no longer joined")
-        except RefusedConcept as error:
+        except InvalidInput as error:
             self._fail(job, f"tuning made a file that may not be used: {error}")
         return job
 

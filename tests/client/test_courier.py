@@ -1,0 +1,126 @@
+"""Queue and server agree in the end, whichever of them forgot something."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fedshow.errors import InvalidInput, Unreachable
+from fedshow.v1 import concepts_pb2 as pb
+from fedshow_client.daemon.courier import reconcile
+from fedshow_client.home import Home
+from fedshow_client.queue import Job, JobState, NewJob, Queue
+from fedshow_client.withdrawing import withdraw
+
+SHA256 = "a" * 64
+
+
+@pytest.fixture
+def place(home: Path) -> Home:
+    return Home(home)
+
+
+@pytest.fixture
+def queue(place: Home) -> Iterator[Queue]:
+    with Queue(place.database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def job(queue: Queue, place: Home, known) -> Job:
+    """A tuned concept in the outbox."""
+    job = queue.add(NewJob("home", "potter", "man", Path("/pictures"), "toyworld"))
+    queue.claim("test", 60)
+    queue.finish(job.id, "test", SHA256, 9)
+    place.outbox("home").mkdir(parents=True)
+    place.concept_file("home", SHA256).write_bytes(b"a concept")
+    return job
+
+
+def test_a_tuned_concept_is_submitted_once(host, connection, queue, place, job) -> None:
+    assert reconcile(connection, queue, place)
+    assert queue.find("potter").state == JobState.SUBMITTED
+    offered = host.concepts.pop("potter")
+    assert (offered.sha256, offered.size_bytes, offered.class_word) == (SHA256, 9, "man")
+
+
+def test_what_the_server_says_is_taken_over(host, connection, queue, place, job) -> None:
+    reconcile(connection, queue, place)
+    host.concepts["potter"].state = pb.CONCEPT_STATE_ADMITTED
+    assert not reconcile(connection, queue, place)
+    assert queue.find("potter").state == JobState.ADMITTED
+    assert place.concept_file("home", SHA256).exists()
+
+
+def test_a_refusal_keeps_its_reason(host, connection, queue, place, job) -> None:
+    reconcile(connection, queue, place)
+    host.concepts["potter"].state = pb.CONCEPT_STATE_REFUSED
+    host.concepts["potter"].reason = "NaN in it"
+    reconcile(connection, queue, place)
+    found = queue.find("potter")
+    assert (found.state, found.reason) == (JobState.REFUSED, "NaN in it")
+    assert not place.concept_file("home", SHA256).exists()
+
+
+def test_a_server_that_lost_everything_is_told_again(host, connection, queue, place, job) -> None:
+    reconcile(connection, queue, place)
+    host.concepts["potter"].state = pb.CONCEPT_STATE_ADMITTED
+    reconcile(connection, queue, place)
+    host.concepts.clear()
+    assert reconcile(connection, queue, place)
+    assert host.concepts["potter"].sha256 == SHA256
+
+
+def test_other_peoples_concepts_are_not_ours(host, connection, queue, place, job) -> None:
+    host.concepts["potter"] = pb.Concept(name="potter", sha256=SHA256, owner="stranger")
+    reconcile(connection, queue, place)
+    assert host.concepts["potter"].owner == "box"
+
+
+def test_a_concept_removed_by_the_server_is_not_offered_again(
+    host, connection, queue, place, job
+) -> None:
+    reconcile(connection, queue, place)
+    host.concepts["potter"].state = pb.CONCEPT_STATE_WITHDRAWN
+    assert not reconcile(connection, queue, place)
+    assert queue.find("potter").state == JobState.WITHDRAWN
+
+
+def test_a_refused_submission_is_final(host, connection, queue, place, job, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise InvalidInput("the name belongs to another node")
+
+    monkeypatch.setattr(connection, "concepts", connection.concepts)
+    monkeypatch.setattr(connection, "call", _fails_at_submit(connection, refuse))
+    reconcile(connection, queue, place)
+    assert queue.find("potter").state == JobState.REFUSED
+    assert "another node" in queue.find("potter").reason
+
+
+def _fails_at_submit(connection, refuse):
+    call = connection.call
+
+    def wrapped(method, request):
+        return refuse() if isinstance(request, pb.SubmitConceptRequest) else call(method, request)
+
+    return wrapped
+
+
+def test_withdrawing_tells_the_server_and_clears_the_outbox(
+    host, connection, queue, place, job, home
+) -> None:
+    reconcile(connection, queue, place)
+    withdraw("potter", None, home, 5, lambda *_: None)
+    assert host.concepts["potter"].state == pb.CONCEPT_STATE_WITHDRAWN
+    assert queue.find("potter").state == JobState.WITHDRAWN
+    assert not place.concept_file("home", SHA256).exists()
+
+
+def test_withdrawing_changes_nothing_while_the_server_is_down(
+    host, connection, queue, place, job, home
+) -> None:
+    reconcile(connection, queue, place)
+    host.stop()
+    with pytest.raises(Unreachable):
+        withdraw("potter", None, home, 0, lambda *_: None)
+    assert queue.find("potter").state == JobState.SUBMITTED

@@ -1,0 +1,157 @@
+"""Joining: the fingerprint decides whom we talk to, and the secret goes nowhere else."""
+
+import json
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, load_ssh_private_key
+
+from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
+from fedshow.joining import JoinCode
+from fedshow.transfer.backoff import Patience
+from fedshow.transfer.servers import find_server
+from fedshow_client.joining import join
+
+SECRET = "s" * 43
+
+
+@dataclass
+class Edge:
+    """A small HTTPS server with the two paths of joining."""
+
+    ca: bytes
+    reply: dict[str, Any]
+    status: int = 200
+    posts: list[dict[str, Any]] = field(default_factory=list)
+    address: str = ""
+
+    def code(self, **changes: str) -> str:
+        der = x509.load_pem_x509_certificate(self.ca).public_bytes(Encoding.DER)
+        fields = {
+            "address": self.address,
+            "ca_sha256": sha256(der).hexdigest(),
+            "secret": SECRET,
+            **changes,
+        }
+        return JoinCode(**fields).encode()
+
+
+@pytest.fixture
+def edge(certificates, card, tmp_path: Path) -> Iterator[Edge]:
+    reply = {
+        "server": "studio",
+        "node": "box",
+        "node_id": 5,
+        "token": "t" * 43,
+        "grpc": "127.0.0.1:1",
+        "base": card.model_dump(mode="json"),
+    }
+    edge = Edge(certificates.ca, reply)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(200, edge.ca)
+
+        def do_POST(self) -> None:
+            length = int(self.headers["content-length"])
+            edge.posts.append(json.loads(self.rfile.read(length)))
+            self.answer(edge.status, json.dumps(edge.reply).encode())
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    (tmp_path / "server.pem").write_bytes(certificates.server)
+    (tmp_path / "server.key").write_bytes(certificates.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        edge.address = f"127.0.0.1:{server.server_port}"
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield edge
+        server.shutdown()
+        thread.join()
+
+
+def test_a_joined_server_is_remembered_with_a_key_of_its_own(edge: Edge, home: Path) -> None:
+    server = join(edge.code(), home, Patience(5))
+    assert find_server("studio", home) == server
+    folder = server.folder(home)
+    private = load_ssh_private_key((folder / "key").read_bytes(), None)
+    assert private.curve.name == "secp384r1"
+    assert edge.posts == [{"secret": SECRET, "public_key": (folder / "key.pub").read_text()}]
+    for file in folder.iterdir():
+        assert file.stat().st_mode & 0o077 == 0, file
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_wrong_fingerprint_is_refused_before_the_secret_is_told(edge: Edge, home: Path) -> None:
+    with pytest.raises(Forbidden, match="not the server that the join code names"):
+        join(edge.code(ca_sha256="f" * 64), home, Patience(5))
+    assert edge.posts == []
+    assert not (home / "servers").exists()
+
+
+def test_a_certificate_authority_that_did_not_sign_the_server_is_refused(
+    edge: Edge, home: Path, certificates_of_another
+) -> None:
+    edge.ca = certificates_of_another.ca
+    with pytest.raises(Unreachable, match="certificate"):
+        join(edge.code(), home, Patience(0))
+    assert edge.posts == []
+
+
+def test_a_spent_code_shows_the_servers_words(edge: Edge, home: Path) -> None:
+    edge.status, edge.reply = 403, {"reason": "FORBIDDEN", "message": "this code was used"}
+    with pytest.raises(Forbidden, match="this code was used"):
+        join(edge.code(), home, Patience(5))
+
+
+def test_trying_again_shows_the_same_key(edge: Edge, home: Path) -> None:
+    good, edge.status, edge.reply = edge.reply, 503, {}
+    with pytest.raises(Unreachable, match="503"):
+        join(edge.code(), home, Patience(0))
+    edge.status, edge.reply = 200, good
+    join(edge.code(), home, Patience(5))
+    first, second = edge.posts
+    assert first == second
+
+
+def test_another_server_of_the_same_name_gets_a_number(edge: Edge, home: Path, known) -> None:
+    edge.reply["server"] = "home"
+    record = home / "servers" / "home" / "server.json"
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "ca_pem": "another"}))
+    assert join(edge.code(), home, Patience(5)).name == "home-2"
+
+
+def test_something_else_at_the_address_is_named(edge: Edge, home: Path) -> None:
+    edge.ca, code = b"<html>", edge.code()
+    with pytest.raises(FedshowError, match="no fedshow server"):
+        join(code, home, Patience(5))
+
+
+def test_a_server_that_is_down_is_waited_for_and_given_up(home: Path, edge: Edge) -> None:
+    code = edge.code(address="127.0.0.1:9")
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9 does not answer"):
+        join(code, home, Patience(0.3))
+
+
+def test_half_a_code_is_refused(home: Path, edge: Edge) -> None:
+    with pytest.raises(InvalidInput, match="copy the whole line"):
+        join(edge.code()[:-9], home, Patience(0))

@@ -1,0 +1,135 @@
+"""Tuning on the embedded base: what changes, what does not, and going on after a stop."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedshow.demo.folders import Person, draw_images
+from fedshow.errors import FedshowError, InvalidInput
+from fedshow.families import Base, BaseCard
+from fedshow_client.tuning.checkpoint import FILE_NAME, Progress
+from fedshow_client.tuning.tune import Stopped, TuneRequest, tune
+from tests.conftest import BASE
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Person:
+    found = Person("alice", "gloop", tmp_path_factory.mktemp("alice"))
+    draw_images(found, seed=0)
+    return found
+
+
+def request(person: Person, folder: Path, steps: int = 6, **changes: object) -> TuneRequest:
+    settings: dict[str, object] = {
+        "images": person.images,
+        "name": "gloop",
+        "class_word": "monster",
+        "out": folder / "gloop.safetensors",
+        "work": folder / "work",
+        "base": BASE,
+        "checkpoint_steps": 2,
+        "recipe": {"steps": steps, "variants": 2},
+    }
+    return TuneRequest(**(settings | changes))  # type: ignore[arg-type]
+
+
+def test_everything_that_should_learn_does_and_the_base_does_not(
+    person: Person, card: BaseCard, tmp_path: Path
+) -> None:
+    concept = tune(request(person, tmp_path))
+    assert concept.header.base == card.ref
+    tensors = concept.tensors()
+    for layer in card.layers:
+        assert tensors[f"{layer}.lora_B.weight"].abs().max() > 0, layer
+    for word in ("<gloop1>", "<gloop2>"):
+        rows = tensors[f"tokens.{word}"].float()
+        assert (rows - rows[0]).abs().max() > 0, "slots must have become different"
+    from fedshow.families import open_base
+
+    assert open_base(BASE).card.sha256 == card.sha256
+
+
+def test_loss_falls(person: Person, tmp_path: Path) -> None:
+    losses: list[float] = []
+    tune(request(person, tmp_path, steps=60), lambda now, _: losses.append(now.losses[-1]))
+    assert sum(losses[-20:]) < 0.95 * sum(losses[:20])
+
+
+class Killed(Exception):
+    """Stands for SIGKILL: nothing after it runs."""
+
+
+@pytest.mark.parametrize("at", [1, 2, 5])
+def test_a_killed_run_ends_with_the_very_same_file(person: Person, tmp_path: Path, at: int) -> None:
+    undisturbed = tune(request(person, tmp_path / "a"))
+
+    def kill(now: Progress, _: int) -> None:
+        if now.step == at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        tune(request(person, tmp_path / "b"), kill)
+    resumed = tune(request(person, tmp_path / "b"))
+    expected, found = undisturbed.tensors(), resumed.tensors()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_sigterm_saves_and_stops(person: Person, tmp_path: Path) -> None:
+    def ask(now: Progress, _: int) -> None:
+        if now.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="step 3 of 6"):
+        tune(request(person, tmp_path), ask)
+    steps: list[int] = []
+    tune(request(person, tmp_path), lambda now, _: steps.append(now.step))
+    assert steps == [4, 5, 6]
+
+
+def test_checkpoint_of_other_settings_is_not_touched(person: Person, tmp_path: Path) -> None:
+    tune(request(person, tmp_path))
+    before = (tmp_path / "work" / FILE_NAME).read_bytes()
+    with pytest.raises(InvalidInput, match="other images or settings"):
+        tune(request(person, tmp_path, steps=7))
+    assert (tmp_path / "work" / FILE_NAME).read_bytes() == before
+    tune(request(person, tmp_path, steps=7, resume=False))
+
+
+def test_nan_ends_with_a_sentence_and_the_last_checkpoint(person: Person, tmp_path: Path) -> None:
+    wild = request(person, tmp_path, recipe={"steps": 6, "variants": 2, "lr_unet": 1e30})
+    with pytest.raises(FedshowError, match="loss is .* lower the learning rates"):
+        tune(wild)
+    assert not (tmp_path / "gloop.safetensors").exists()
+
+
+def test_bad_input_is_refused(person: Person, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="'robotmonster' is 2 tokens"):
+        tune(request(person, tmp_path, class_word="robotmonster"))
+    with pytest.raises(InvalidInput, match="concept name 'Gloop!'"):
+        tune(request(person, tmp_path, name="Gloop!"))
+    with pytest.raises(InvalidInput, match="base 'nowhere'"):
+        tune(request(person, tmp_path, base="nowhere"))
+    assert not (tmp_path / "gloop.safetensors").exists()
+
+
+def test_unmasked_images_train_on_the_whole_picture(
+    base: Base, person: Person, tmp_path: Path
+) -> None:
+    from fedshow_client.tuning.images import scan
+    from fedshow_client.tuning.latents import cache_latents
+    from fedshow_client.tuning.recipe import Recipe
+
+    recipe = Recipe.for_base(base, variants=3)
+    candidates = scan(person.images).accepted
+    masked = cache_latents(base, candidates, recipe)
+    assert masked.latents.shape == (8, 3, base.pipeline.unet.config.in_channels, 8, 8)
+    assert masked.masks.shape == (8, 3, 1, 8, 8)
+    assert 0 < masked.masks.mean() < 1
+    from dataclasses import replace
+
+    bare = cache_latents(base, [replace(c, mask=None) for c in candidates], recipe)
+    assert bare.masks.min() == 1
+    assert torch.equal(bare.latents, masked.latents)
