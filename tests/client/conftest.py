@@ -239,7 +239,7 @@ def host(certificates: Certificates) -> Iterator[ReleaseHost]:
 
 
 @pytest.fixture
-def card() -> BaseCard:
+def small_card() -> BaseCard:
     """A base with one layer in each part."""
     layers = {"unet.mid.to_q": (8, 8), "text_encoder.text_model.q": (4, 4)}
     return BaseCard(
@@ -248,7 +248,7 @@ def card() -> BaseCard:
 
 
 @pytest.fixture
-def known(host: ReleaseHost, home: Path, card: BaseCard) -> KnownServer:
+def known(host: ReleaseHost, home: Path, small_card: BaseCard) -> KnownServer:
     """The running server, joined."""
     server = KnownServer(
         server="home",
@@ -258,7 +258,7 @@ def known(host: ReleaseHost, home: Path, card: BaseCard) -> KnownServer:
         token=TOKEN,
         grpc=f"127.0.0.1:{host.port}",
         address="127.0.0.1:1",
-        base=card,
+        base=small_card,
         base_source="toyworld",
         ca_pem=host.certificates.ca.decode(),
     )
@@ -278,24 +278,26 @@ def certificates_of_another() -> Certificates:
 
 
 @pytest.fixture
-def concept_blob(card: BaseCard) -> Callable[..., bytes]:
+def concept_blob(small_card: BaseCard) -> Callable[..., bytes]:
     """Makes a concept file that fits the card."""
 
     def make(name: str = "potter", class_word: str = "man", base_sha256: str = "") -> bytes:
         header = ConceptHeader(
-            family=card.family,
-            base=BaseRef(name=card.name, sha256=base_sha256 or card.sha256),
+            family=small_card.family,
+            base=BaseRef(name=small_card.name, sha256=base_sha256 or small_card.sha256),
             name=name,
             class_word=class_word,
             words=words_of(name),
-            slots=card.slots,
+            slots=small_card.slots,
             rank=2,
             alpha=2,
             created=datetime.now(UTC),
             fedshow="0.1.0",
         )
-        shapes = {f"tokens.{word}": (card.slots, card.token_dim) for word in header.words}
-        for layer, (d_in, d_out) in card.layers.items():
+        shapes = {
+            f"tokens.{word}": (small_card.slots, small_card.token_dim) for word in header.words
+        }
+        for layer, (d_in, d_out) in small_card.layers.items():
             shapes |= {f"{layer}.lora_A.weight": (2, d_in), f"{layer}.lora_B.weight": (d_out, 2)}
         random = np.random.default_rng(1)
         tensors = {key: random.random(shape, np.float32) for key, shape in shapes.items()}

@@ -45,14 +45,14 @@ class Edge:
 
 
 @pytest.fixture
-def edge(certificates, card, tmp_path: Path) -> Iterator[Edge]:
+def edge(certificates, small_card, tmp_path: Path) -> Iterator[Edge]:
     reply = {
         "server": "studio",
         "node": "box",
         "node_id": 5,
         "token": "t" * 43,
         "grpc": "127.0.0.1:1",
-        "base": card.model_dump(mode="json"),
+        "base": small_card.model_dump(mode="json"),
     }
     edge = Edge(certificates.ca, reply)
 

@@ -66,9 +66,7 @@ def hand_over(message, context):
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern")  # in Flower's builder
 
 NODE = "from fedshow_client import supernode; supernode.main()"
-CARELESS_pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern")  # in Flower's builder
-
-NODE = (
+CARELESS_NODE = (
     "import os; from pathlib import Path; from flwr.cli.build import build_fab_from_disk\n"
     "from fedshow_client import supernode\n"
     "foreign = build_fab_from_disk(Path(os.environ['FOREIGN_APP']))\n"
