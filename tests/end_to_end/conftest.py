@@ -1,0 +1,211 @@
+"""A whole federation of real processes on loopback, with a made-up base and no tuning."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from fedshow import __version__
+from fedshow.concepts import BaseRef, ConceptHeader, words_of
+from fedshow.families.card import BaseCard
+from fedshow.files import write_atomically
+from fedshow.transfer.servers import known_servers
+from fedshow_client.home import Home
+from fedshow_client.queue import NewJob, Queue
+from fedshow_server.folder import DataFolder, DescribedBase
+
+FEDSHOW = str(Path(sys.executable).with_name("fedshow"))
+SECONDS = 150.0
+"""For anything that a federation does on a busy machine."""
+
+CARD = BaseCard(
+    name="toyworld",
+    sha256="b" * 64,
+    family="sd1",
+    slots=8,
+    token_dim=64,
+    layers={f"unet.block{i}.to_q": (256, 256) for i in range(8)}
+    | {"text_encoder.text_model.q": (64, 64)},
+)
+
+
+def concept_blob(name: str, class_word: str = "man", rank: int = 8) -> bytes:
+    """A concept file made of random numbers that fits CARD."""
+    header = ConceptHeader(
+        family=CARD.family,
+        base=BaseRef(name=CARD.name, sha256=CARD.sha256),
+        name=name,
+        class_word=class_word,
+        words=words_of(name),
+        slots=CARD.slots,
+        rank=rank,
+        alpha=rank,
+        created=datetime.now(UTC),
+        fedshow=__version__,
+    )
+    shapes = {f"tokens.{word}": (CARD.slots, CARD.token_dim) for word in header.words}
+    for layer, (d_in, d_out) in CARD.layers.items():
+        shapes |= {f"{layer}.lora_A.weight": (rank, d_in), f"{layer}.lora_B.weight": (d_out, rank)}
+    random = np.random.default_rng(len(name))
+    tensors = {key: random.standard_normal(shape, np.float32) for key, shape in shapes.items()}
+    return save(tensors, metadata={"fedshow": header.dump()})
+
+
+def free_ports() -> tuple[int, int]:
+    """Two free ports."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+def wait_for(what: Callable[[], Any], describe: Callable[[], str], seconds: float = SECONDS) -> Any:
+    """The first true value of `what`; fails with a description after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, describe()
+        time.sleep(0.2)
+    return found
+
+
+@dataclass
+class Federation:
+    """One server and its clients, each a real process with a folder of its own."""
+
+    folder: Path
+    listen: str = ""
+    grpc: str = ""
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def data(self) -> DataFolder:
+        return DataFolder(self.folder / "server")
+
+    def start_server(self, **env: str) -> subprocess.Popen[bytes]:
+        """A server that answers; it does not fuse by itself."""
+        if not self.listen:
+            self.listen, self.grpc = (f"127.0.0.1:{port}" for port in free_ports())
+        self.data.make()
+        self.data.keep_base(DescribedBase(base="toyworld", fedshow=__version__, card=CARD))
+        arguments = ["--data", str(self.data.path), "--listen", self.listen]
+        arguments += ["--grpc-listen", self.grpc, "--quiet-seconds", "3600"]
+        server = self.start("server", "server", "run", *arguments, **env)
+        wait_for(lambda: self._reachable(server), self.logs)
+        return server
+
+    def _reachable(self, server: subprocess.Popen[bytes]) -> bool:
+        assert server.poll() is None, self.logs()
+        for address in (self.listen, self.grpc):
+            host, _, port = address.partition(":")
+            try:
+                socket.create_connection((host, int(port)), 1).close()
+            except OSError:
+                return False
+        return True
+
+    def start(self, log: str, *command: str, **env: str) -> subprocess.Popen[bytes]:
+        """A `fedshow` process that keeps running."""
+        with (self.folder / f"{log}.log").open("ab") as output:
+            process = subprocess.Popen(
+                [FEDSHOW, *command],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **env},
+            )
+        self.processes.append(process)
+        return process
+
+    def call(self, *command: str, **env: str) -> str:
+        """What a `fedshow` command prints."""
+        done = subprocess.run(
+            [FEDSHOW, *command],
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}\n{self.logs()}"
+        return done.stdout
+
+    def invite(self, name: str) -> str:
+        """A join code."""
+        printed = self.call("server", "invite", name, "--data", str(self.data.path), "--json")
+        return str(json.loads(printed)["code"])
+
+    def home(self, name: str) -> Path:
+        """A client's FEDSHOW_HOME."""
+        return self.folder / name
+
+    def join(self, name: str, code: str) -> None:
+        self.call("client", "join", code, FEDSHOW_HOME=str(self.home(name)))
+
+    def offer(self, name: str, concept: str, images: Path = Path("/pictures")) -> bytes:
+        """Puts a concept into a client's queue as if it had been tuned there."""
+        blob = concept_blob(concept)
+        digest, home = sha256(blob).hexdigest(), Home(self.home(name))
+        (server,) = known_servers(home.folder)
+        with Queue(home.database) as queue:
+            job = queue.add(NewJob(server.name, concept, "man", images, "toyworld"))
+            queue.claim("test", 600)
+            write_atomically(home.concept_file(server.name, digest), blob)
+            queue.finish(job.id, "test", digest, len(blob))
+        return blob
+
+    def run_client(self, name: str, **env: str) -> subprocess.Popen[bytes]:
+        return self.start(name, "client", "run", FEDSHOW_HOME=str(self.home(name)), **env)
+
+    def status(self, name: str) -> dict[str, Any]:
+        printed = self.call("client", "status", "--json", FEDSHOW_HOME=str(self.home(name)))
+        found: dict[str, Any] = json.loads(printed)
+        return found
+
+    def wait_for_state(self, name: str, concept: str, state: str) -> None:
+        """Waits until a client's concept is in this state."""
+
+        def reached() -> bool:
+            with Queue(Home(self.home(name)).database) as queue:
+                return queue.find(concept).state == state
+
+        wait_for(reached, lambda: f"{concept} is not {state}\n{self.logs()}")
+
+    def logs(self) -> str:
+        """The end of every log, for a test that fails."""
+        logs = sorted(self.folder.rglob("*.log"))
+        ends = (f"== {log}\n{log.read_text(errors='replace')[-3000:]}" for log in logs)
+        return "\n".join(ends)
+
+    def end(self) -> None:
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Iterator[Federation]:
+    """A federation whose server runs."""
+    made = Federation(tmp_path)
+    try:
+        made.start_server()
+        yield made
+    finally:
+        made.end()
