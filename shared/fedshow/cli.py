@@ -55,3 +55,7 @@ def main() -> None:
             raise
         print(f"fedshow: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
