@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import typer
+
 from fedshow.commands.output import JSON_OPTION, print_json
 
 

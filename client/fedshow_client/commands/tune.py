@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
 from fedshow.commands.output import JSON_OPTION, print_json
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ def tune(
     Example: fedshow tune ~/cat-pictures --name mimi --class cat -o mimi.safetensors
     """
     from fedshow.device import choose_device
-
     from fedshow_client.tuning.tune import TuneRequest
     from fedshow_client.tuning.tune import tune as run
 

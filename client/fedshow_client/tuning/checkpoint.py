@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from fedshow.errors import InvalidInput
 from fedshow.files import write_atomically
-from torch import Tensor
 
 FILE_NAME = "checkpoint.safetensors"
 

@@ -4,8 +4,9 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedshow.errors import InvalidInput
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fedshow.errors import InvalidInput
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 MASK_SUFFIX = ".mask.png"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from fedshow.families import Base
 from PIL import Image
 from torch import Tensor
 
+from fedshow.families import Base
 from fedshow_client.tuning.images import Candidate
 from fedshow_client.tuning.recipe import Recipe
 

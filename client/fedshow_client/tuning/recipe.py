@@ -2,8 +2,9 @@
 
 from typing import Self
 
-from fedshow.families import Base
 from pydantic import BaseModel, ConfigDict, Field
+
+from fedshow.families import Base
 
 
 class Recipe(BaseModel):
@@ -24,8 +25,8 @@ class Recipe(BaseModel):
     attention_weight: float = Field(0.01, ge=0)
     """Weight of the cross-attention regularisation; images without a mask have none."""
 
-    norm_limit: float = Field(1.4, gt=0)
-    """Token rows stop growing at this multiple of the base table's mean norm (0.55 in SD 1.x)."""
+    norm_limit: float = Field(1.5, gt=0)
+    """Token rows stop growing at this multiple of the class word's norm (0.55 in all, in SD 1.x)."""
 
     variants: int = Field(8, ge=1, le=64)
     """Augmented versions of each image whose latents are kept."""

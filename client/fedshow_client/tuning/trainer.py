@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
 from fedshow.edlora.adapters import Adapters
 from fedshow.errors import FedshowError
 from fedshow.families import Base
 from fedshow.sampling.model import Model
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from fedshow_client.tuning.attention import attention_loss, captured
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.latents import LatentSet
@@ -53,17 +53,17 @@ class Trainer:
         self.optimizer = self._make_optimizer()
         self.schedule = base.pipeline.scheduler
         self.alphas = self.schedule.alphas_cumprod.to(base.device)
-        table = model.tokens.embedding.weight
-        self.norm_limit = recipe.norm_limit * float(table.float().norm(dim=1).mean())
+        self.norm_limit = recipe.norm_limit * float(class_row.norm())
 
     def _first_rows(self, class_row: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Last word from the class word, those before it from noise of the table's own spread."""
+        """Last word from the class word, those before it from noise of the same length."""
         *free, last = self.subject.words
-        table = self.model.tokens.embedding.weight
-        spread, slots = float(table.float().std()), self.base.card.slots
-        noise = [torch.randn(len(class_row), generator=generator) * spread for _ in free]
-        rows = [row.to(class_row.device) for row in noise] + [class_row]
-        return {w: row.repeat(slots, 1) for w, row in zip([*free, last], rows, strict=True)}
+        rows = {last: class_row}
+        for word in free:
+            noise = torch.randn(len(class_row), generator=generator).to(class_row)
+            rows[word] = noise * (class_row.norm() / noise.norm())
+        slots = self.base.card.slots
+        return {word: rows[word].repeat(slots, 1) for word in self.subject.words}
 
     def _make_optimizer(self) -> torch.optim.AdamW:
         recipe = self.recipe

@@ -22,7 +22,6 @@ from fedshow.concepts import (
 from fedshow.errors import FedshowError
 from fedshow.families import Base, open_base
 from fedshow.sampling.model import Model
-
 from fedshow_client.tuning.captions import caption_for
 from fedshow_client.tuning.checkpoint import Progress, load_checkpoint, save_checkpoint
 from fedshow_client.tuning.images import ImageFolder, scan

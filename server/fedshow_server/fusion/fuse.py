@@ -4,19 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from fedshow.concepts import ConceptFile
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow.sampling.model import Model
-from torch import Tensor
-
 from fedshow_server.fusion import prompts
 from fedshow_server.fusion.layer import Inputs, Part, Update
-from fedshow_server.fusion.recording import Moments, record
+from fedshow_server.fusion.recording import Moments, Plan, record
 from fedshow_server.fusion.report import layer_report
 from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS
 
-FIT_SEEDS, HELDOUT_SEEDS = (0, 1), (1000,)
 Say = Callable[[str], None]
 
 
@@ -42,6 +41,7 @@ def fuse(
     method: str = "gradient",
     weights: Mapping[str, float] | None = None,
     say: Say = lambda _: None,
+    plan: Plan = Plan(),  # noqa: B008  # frozen
 ) -> Fused:
     """Fuses concepts that were checked against `base`; order does not matter.
 
@@ -49,7 +49,7 @@ def fuse(
     """
     concepts = sorted(concepts, key=lambda concept: concept.header.name)
     _check(concepts, method, weights or {})
-    recordings = record_all(base, concepts, say) if method in NEEDS_INPUTS else None
+    recordings = record_all(base, concepts, plan, say) if method in NEEDS_INPUTS else None
     parts = layer_parts(concepts, weights or {})
     updates, layers = {}, {}
     for layer, own in parts.items():
@@ -62,7 +62,9 @@ def fuse(
     return Fused(updates, {"method": method, "concepts": names, "layers": layers})
 
 
-def record_all(base: Base, concepts: Sequence[ConceptFile], say: Say) -> list[Recording]:
+def record_all(
+    base: Base, concepts: Sequence[ConceptFile], plan: Plan, say: Say
+) -> list[Recording]:
     """One recording per concept under its own single-concept model, then one of the bare base."""
     found = []
     for concept in concepts:
@@ -73,6 +75,7 @@ def record_all(base: Base, concepts: Sequence[ConceptFile], say: Say) -> list[Re
         found.append(
             _record_both(
                 model,
+                plan,
                 prompts.for_concept(prompts.FIT, name),
                 prompts.for_concept(prompts.HELDOUT, name),
             )
@@ -84,6 +87,7 @@ def record_all(base: Base, concepts: Sequence[ConceptFile], say: Say) -> list[Re
     found.append(
         _record_both(
             model,
+            plan,
             prompts.generic(prompts.GENERIC_FIT, classes),
             prompts.generic(prompts.GENERIC_HELDOUT, classes),
         )
@@ -92,8 +96,11 @@ def record_all(base: Base, concepts: Sequence[ConceptFile], say: Say) -> list[Re
     return found
 
 
-def _record_both(model: Model, fit: list[str], heldout: list[str]) -> Recording:
-    return Recording(record(model, fit, FIT_SEEDS), record(model, heldout, HELDOUT_SEEDS))
+def _record_both(model: Model, plan: Plan, fit: list[str], heldout: list[str]) -> Recording:
+    return Recording(
+        record(model, fit, plan.fit_seeds, plan.steps),
+        record(model, heldout, plan.heldout_seeds, plan.steps),
+    )
 
 
 def layer_inputs(name: str, recordings: Sequence[Recording]) -> Inputs:

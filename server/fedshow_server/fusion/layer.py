@@ -35,7 +35,10 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Update:
-    """The fused update as an exact LoRA: delta_OI = up_ON @ down_NI, and how it was chosen."""
+    """The fused update as an exact LoRA: delta_OI = up_ON @ down_NI, and how it was chosen.
+
+    `up_ON` is always the adapters' own ups side by side; a rule chooses `down_NI`.
+    """
 
     down_NI: Tensor
     up_ON: Tensor

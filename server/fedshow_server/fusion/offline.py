@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
+
 from fedshow.concepts import ConceptFile, read_concept
 from fedshow.edlora.adapters import Adapter, Adapters
 from fedshow.errors import InvalidInput
 from fedshow.families import open_base
 from fedshow.releases.manifest import Manifest, Member
 from fedshow.releases.writing import ReleaseContent, write_release
-from torch import Tensor
-
 from fedshow_server.fusion.fuse import Fused, fuse
 from fedshow_server.fusion.layer import Update
 

@@ -9,11 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from fedshow.families import Base
-from fedshow.sampling.model import Model
 from torch import Tensor, nn
 
-STEPS = 20
+from fedshow.families import Base
+from fedshow.sampling.model import Model
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How richly to record: from which seeds, with how many denoising steps."""
+
+    fit_seeds: tuple[int, ...] = (0, 1)
+    heldout_seeds: tuple[int, ...] = (1000,)
+    steps: int = 20
 
 
 @dataclass
@@ -74,9 +82,7 @@ class Recorder:
         return listen
 
 
-def record(
-    model: Model, prompts: Sequence[str], seeds: Sequence[int], steps: int = STEPS
-) -> Moments:
+def record(model: Model, prompts: Sequence[str], seeds: Sequence[int], steps: int) -> Moments:
     """Moments of everything the model's layers read while it draws every prompt from every seed."""
     recorder = Recorder(model.base)
     try:

@@ -2,9 +2,9 @@
 
 import typer
 
-from fedshow.commands import pull, releases, sample, verify
+from fedshow.commands import demo, pull, releases, sample, verify
 
-MODULES = (sample, releases, pull, verify)
+MODULES = (demo, sample, releases, pull, verify)
 
 
 def register(app: typer.Typer) -> None:

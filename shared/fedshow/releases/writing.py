@@ -80,12 +80,19 @@ def _save_pipeline(folder: Path, base: Base, content: ReleaseContent) -> None:
     _add_words(pipeline, content.tokens)
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(folder, safe_serialization=True)
+    _load_in_full_precision(folder / "text_encoder" / "config.json")
     index = json.loads((folder / "model_index.json").read_text())
     index["concepts"] = {f"<{h.name}>": list(h.words) for h in content.headers}
     index["slots"] = base.card.slots
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     source = files("fedshow.releases") / "standalone_pipeline.py"
     (folder / "pipeline.py").write_text(source.read_text())
+
+
+def _load_in_full_precision(config: Path) -> None:
+    """transformers would load halves as halves beside diffusers' full-precision U-Net."""
+    settings = json.loads(config.read_text())
+    config.write_text(json.dumps(settings | {"dtype": "float32"}, indent=2) + "\n")
 
 
 def _add_words(pipeline: Any, tokens: Mapping[str, Tensor]) -> None:

@@ -100,13 +100,13 @@ def test_checkpoint_of_other_settings_is_not_touched(person: Person, tmp_path: P
 
 def test_nan_ends_with_a_sentence_and_the_last_checkpoint(person: Person, tmp_path: Path) -> None:
     wild = request(person, tmp_path, recipe={"steps": 6, "variants": 2, "lr_unet": 1e30})
-    with pytest.raises(FedshowError, match="loss is .* lower the learning rates"):
+    with pytest.raises(FedshowError, match=r"loss is .* lower the learning rates"):
         tune(wild)
     assert not (tmp_path / "gloop.safetensors").exists()
 
 
 def test_bad_input_is_refused(person: Person, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="'robotmonster' is 2 tokens"):
+    with pytest.raises(InvalidInput, match=r"'robotmonster' is \d tokens"):
         tune(request(person, tmp_path, class_word="robotmonster"))
     with pytest.raises(InvalidInput, match="concept name 'Gloop!'"):
         tune(request(person, tmp_path, name="Gloop!"))

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 
 import torch
 
-from fedshow_server.fusion.layer import Inputs, Part, Update
+from fedshow_server.fusion.layer import Inputs, Part, Update, stack
 
 
 def weight_average(parts: Sequence[Part], inputs: Inputs | None = None) -> Update:  # noqa: ARG001
     """delta = Σ w_i delta_i / Σ w_i."""
     total = sum(part.weight for part in parts)
-    return Update(
-        torch.cat([part.down_RI for part in parts]),
-        torch.cat([part.up_OR * (part.weight / total) for part in parts], dim=1),
-    )
+    down_NI = torch.cat([part.down_RI * (part.weight / total) for part in parts])
+    return Update(down_NI, stack(parts)[1])

@@ -1,0 +1,82 @@
+"""What the demo draws and measures once the release is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from fedshow.demo.folders import Person
+from fedshow.demo.measuring import (
+    Reference,
+    identity,
+    present,
+    prompts_for,
+    reference,
+    side_by_side,
+)
+from fedshow.demo.picture import Row
+from fedshow.sampling.model import Model, load
+from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
+
+COLUMNS = 8
+JOINT_PLACES = ("on the beach", "on green grass", "in the snow", "at night")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that can be drawn from: each concept alone, all fused, all averaged."""
+
+    people: Sequence[Person]
+    singles: Sequence[Path]
+    fused: Path
+    average: Path
+    base: str
+
+
+def draw(outcome: Outcome, seeds: Sequence[int], joint: int) -> tuple[list[Row], dict[str, Any]]:
+    """Rows of the grid, and identity per concept and kind of model from the same prompts and seeds."""
+    encoder = load_encoder()
+    known = [reference(p.concept, p.images, encoder) for p in outcome.people]
+    rows: list[Row] = [
+        (f"{p.node}'s private\nimages of {p.concept}", _private(p)) for p in outcome.people
+    ]
+    scores: dict[str, dict[str, float]] = {ref.name: {} for ref in known}
+    for ref, file in zip(known, outcome.singles, strict=True):
+        model = load(file, outcome.base)
+        rows.append((f"<{ref.name}> alone", _examples(model, ref.name)))
+        scores[ref.name]["single"] = identity(model, ref, encoder, seeds)
+    present_share = 0.0
+    for kind, folder in (("fused", outcome.fused), ("average", outcome.average)):
+        model = load(folder)
+        for ref in known:
+            rows.append((f"<{ref.name}>, {kind}", _examples(model, ref.name)))
+            scores[ref.name][kind] = identity(model, ref, encoder, seeds)
+        images, share = _joint(model, known, encoder, joint)
+        rows.append((f"both, by regions,\n{kind}", images[:COLUMNS]))
+        present_share = share if kind == "fused" else present_share
+    return rows, {"identity": scores, "both_present": present_share, "joint_pictures": joint}
+
+
+def _private(person: Person) -> list[Image.Image]:
+    files = sorted(p for p in person.images.glob("*.png") if not p.name.endswith(".mask.png"))
+    return [Image.open(file) for file in files[:COLUMNS]]
+
+
+def _examples(model: Model, name: str) -> list[Image.Image]:
+    return model(prompts_for(name)[:COLUMNS], seed=100).images
+
+
+def _joint(
+    model: Model, known: Sequence[Reference], encoder: ToyworldEncoder, count: int
+) -> tuple[list[Image.Image], float]:
+    """Pictures of both concepts by regions, and the share in which both are where they belong."""
+    images, found = [], 0
+    for number in range(0, count, len(JOINT_PLACES)):
+        for place in JOINT_PLACES:
+            prompt, regions = side_by_side(known[0].name, known[1].name, place)
+            (image,) = model(prompt, regions=regions, seed=1000 + number).images
+            images.append(image)
+            found += present(image, regions, known[:2], known, encoder)
+    return images, found / len(images)

@@ -1,0 +1,99 @@
+"""Whether the pictures show who they should, by toyworld's own measuring encoder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fedshow.sampling.model import Model
+from fedshow.sampling.regions import Region
+from fedshow.toyworld.encoder import ToyworldEncoder
+
+PLACES = (
+    "on the beach",
+    "on green grass",
+    "in the snow",
+    "at night",
+    "in the desert",
+    "on a white background",
+)
+PROMPTS = (
+    "photo of a <{0}>",
+    "a <{0}>",
+    *(f"a <{{0}}> {place}" for place in PLACES),
+    *(f"a photo of a <{{0}}> {place}" for place in PLACES),
+    *(f"photo of a <{{0}}> {place}" for place in PLACES),
+)
+"""Twenty prompts with one concept each."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What one concept's private pictures look like to the encoder."""
+
+    name: str
+    features: Tensor
+    """`[N, D]`, unit length."""
+
+    def similarity(self, features: Tensor) -> Tensor:
+        """Mean cosine of each of `features [B, D]` to the private pictures, `[B]`."""
+        return (features @ self.features.T).mean(1)
+
+
+def reference(name: str, folder: Path, encoder: ToyworldEncoder) -> Reference:
+    """The reference made from a folder of private pictures."""
+    files = sorted(path for path in folder.glob("*.png") if not path.name.endswith(".mask.png"))
+    return Reference(name, encoder.identity([Image.open(path).convert("RGB") for path in files]))
+
+
+def prompts_for(name: str) -> list[str]:
+    """The twenty prompts with one concept's name."""
+    return [prompt.format(name) for prompt in PROMPTS]
+
+
+@torch.no_grad()
+def identity(
+    model: Model, concept: Reference, encoder: ToyworldEncoder, seeds: Sequence[int]
+) -> float:
+    """Mean cosine to the private pictures over 20 prompts and all seeds; 1 is the same character."""
+    scores = []
+    for seed in seeds:
+        images = model(prompts_for(concept.name), seed=seed).images
+        scores += concept.similarity(encoder.identity(images)).tolist()
+    return fmean(scores)
+
+
+def side_by_side(left: str, right: str, place: str) -> tuple[str, list[Region]]:
+    """A joint prompt and its two regions."""
+    regions = [
+        Region((0.0, 0.0, 0.5, 1.0), f"a <{left}> {place}"),
+        Region((0.5, 0.0, 1.0, 1.0), f"a <{right}> {place}"),
+    ]
+    return f"a <{left}> to the left of a <{right}> {place}", regions
+
+
+def crop(image: Image.Image, region: Region) -> Image.Image:
+    """The part of a picture that belongs to a region, made square by what lies around its middle."""
+    left, top, right, bottom = region.box
+    box = (left * image.width, top * image.height, right * image.width, bottom * image.height)
+    return image.crop(tuple(round(edge) for edge in box))  # type: ignore[arg-type]
+
+
+def present(
+    image: Image.Image,
+    regions: Sequence[Region],
+    wanted: Sequence[Reference],
+    others: Sequence[Reference],
+    encoder: ToyworldEncoder,
+) -> bool:
+    """Whether every region shows its own character: real, and nearer to it than to anybody else."""
+    features = encoder.identity([crop(image, region) for region in regions])
+    real = encoder.realness([crop(image, region) for region in regions])
+    everybody = [*wanted, *(o for o in others if o.name not in {w.name for w in wanted})]
+    scores = torch.stack([known.similarity(features) for known in everybody])
+    nearest = scores.argmax(0).tolist()
+    return bool((real > 0.5).all()) and nearest == list(range(len(wanted)))

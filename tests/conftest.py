@@ -1,0 +1,96 @@
+"""What all tests share: one thread, the embedded base opened once, concepts made from noise."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fedshow.concepts import ConceptFile, ConceptHeader, words_of, write_concept
+from fedshow.families import Base, BaseCard
+
+BASE = os.environ.get("FEDSHOW_TEST_BASE", "toyworld")
+MakeConcept = Callable[..., ConceptFile]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Two torch threads on two busy cores can be ten times slower than one."""
+    os.environ["FEDSHOW_THREADS"] = "1"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def opened_base() -> Base:
+    """The embedded base, opened once."""
+    import torch
+
+    from fedshow.families import open_base
+
+    torch.set_num_threads(1)
+    return open_base(BASE)
+
+
+@pytest.fixture
+def base(opened_base: Base) -> Iterator[Base]:
+    """The embedded base; a test must leave it as it was."""
+    hooks = _hook_count(opened_base)
+    yield opened_base
+    assert _hook_count(opened_base) == hooks, "a hook was left on the base"
+
+
+def _hook_count(base: Base) -> int:
+    parts = (base.pipeline.unet, base.pipeline.text_encoder)
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks)
+        for part in parts
+        for module in part.modules()
+    )
+
+
+@pytest.fixture(scope="session")
+def card(opened_base: Base) -> BaseCard:
+    """The card of the embedded base."""
+    return opened_base.card
+
+
+@pytest.fixture(scope="session")
+def make_concept(card: BaseCard, tmp_path_factory: pytest.TempPathFactory) -> MakeConcept:
+    """Makes a valid concept file out of random numbers."""
+
+    def make(name: str = "potter", seed: int = 0, rank: int = 2, size: float = 0.05) -> ConceptFile:
+        folder: Path = tmp_path_factory.mktemp("concept")
+        return random_concept(folder / f"{name}.safetensors", card, name, seed, rank, size)
+
+    return make
+
+
+def random_concept(
+    path: Path, card: BaseCard, name: str, seed: int, rank: int, size: float
+) -> ConceptFile:
+    """A concept file for `card` at `path`; adapters change the base noticeably."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * size
+
+    tensors = {f"tokens.{word}": noise(card.slots, card.token_dim) for word in words_of(name)}
+    for layer, (d_in, d_out) in card.layers.items():
+        tensors[f"{layer}.lora_A.weight"] = noise(rank, d_in)
+        tensors[f"{layer}.lora_B.weight"] = noise(d_out, rank)
+    header = ConceptHeader(
+        family=card.family,
+        base=card.ref,
+        name=name,
+        class_word="monster",
+        words=words_of(name),
+        slots=card.slots,
+        rank=rank,
+        alpha=float(rank),
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        fedshow="0.1.0",
+    )
+    return write_concept(path, header, tensors)
