@@ -13,7 +13,7 @@ from fedshow_server.handovers import Handovers
 app = ServerApp()
 
 
-@app.main()
+@app.main()  # type: ignore[untyped-decorator]  # Flower has no types
 def collect(grid: Grid, context: Context) -> None:
     """One run; where the store is comes from our own environment, never from the run."""
     folder = DataFolder(Path(os.environ[DATA_VARIABLE]))

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 
@@ -136,14 +137,14 @@ async def _announce(ground: Ground, superlink: SuperLink, edge: "Edge", on_ready
         await asyncio.sleep(1)
 
 
-async def _first_end(tasks: list[asyncio.Task[object]]) -> None:
+async def _first_end(tasks: Sequence[asyncio.Task[Any]]) -> None:
     """Returns when somebody says stop; raises what ended any other task."""
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
 
 
-async def _end(tasks: list[asyncio.Task[object]]) -> None:
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -96,7 +96,7 @@ def reason_of(error: FedshowError) -> str:
 
 def error_of(reason: str, message: str) -> FedshowError:
     """The error that `reason` and `message` stand for; an unknown reason gives a FedshowError."""
-    kind, _ = REASONS.get(reason, (FedshowError, code_pb2.UNKNOWN))
+    kind = REASONS[reason][0] if reason in REASONS else FedshowError
     return kind(message)
 
 

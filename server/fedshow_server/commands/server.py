@@ -1,5 +1,7 @@
 """`fedshow server …`: the aggregation server and what its owner does with it."""
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +57,8 @@ def run(
     import asyncio
     import logging
 
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say less than our errors
+
     from fedshow_server.folder import Facts
     from fedshow_server.running import serve
     from fedshow_server.settings import load_settings
@@ -79,7 +83,7 @@ def run(
             print_json({"address": facts.address, "grpc": facts.grpc, "data": str(settings.data)})
         else:
             print(f"ready at https://{facts.address} (gRPC {facts.grpc})")
-        typer.get_text_stream("stdout").flush()
+        sys.stdout.flush()
 
     asyncio.run(serve(settings, ready))
 

@@ -25,7 +25,6 @@ class Policy(Enum):
 
 POLICIES: dict[str, Policy] = {
     f"{HEALTH}Check": Policy.ANYBODY,
-    f"{HEALTH}List": Policy.ANYBODY,
     f"{HEALTH}Watch": Policy.ANYBODY,
     f"{CONCEPTS}ListConcepts": Policy.NODE,
     f"{CONCEPTS}SubmitConcept": Policy.NODE,

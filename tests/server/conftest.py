@@ -1,0 +1,292 @@
+"""A real server in its own process, members of it, and small concept files."""
+
+import os
+import queue
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from safetensors.numpy import save
+
+from fedshow import __version__, rpc
+from fedshow.concepts import ConceptHeader, words_of
+from fedshow.families.card import BaseCard
+from fedshow.joining import JoinCode, JoinReply, JoinRequest
+from fedshow.v1.concepts_pb2_grpc import ConceptServiceStub
+from fedshow.v1.releases_pb2_grpc import ReleaseServiceStub
+from fedshow.wire import CA_PATH, JOIN_PATH
+from fedshow_server.certificates import fingerprint
+from fedshow_server.folder import DataFolder, DescribedBase
+from fedshow_server.store import open_store
+
+STANDIN = Path(__file__).parent / "standin"
+CARD = BaseCard(
+    name="tiny", sha256="ab" * 32, family="sd1", slots=2, token_dim=4, layers={"unet.a": (3, 5)}
+)
+PATIENCE_SECONDS = 90
+
+
+def concept_bytes(name: str, class_word: str = "man", seed: int = 0, **changes: object) -> bytes:
+    """A concept file that fits CARD."""
+    random = np.random.default_rng(seed)
+    header = ConceptHeader(
+        family="sd1",
+        base=CARD.ref,
+        name=name,
+        class_word=class_word,
+        words=words_of(name),
+        slots=2,
+        rank=2,
+        alpha=2.0,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        fedshow=__version__,
+    ).model_copy(update=changes)
+    tensors = {
+        "unet.a.lora_A.weight": random.standard_normal((2, 3)).astype(np.float32),
+        "unet.a.lora_B.weight": random.standard_normal((5, 2)).astype(np.float32),
+        **{f"tokens.{word}": np.ones((2, 4), np.float32) for word in words_of(name)},
+    }
+    return save(tensors, metadata={"fedshow": header.dump()})
+
+
+def make_data(path: Path) -> Path:
+    """A data folder that knows its base already."""
+    folder = DataFolder(path)
+    folder.make()
+    folder.keep_base(DescribedBase(base="tiny", fedshow=__version__, card=CARD))
+    return path
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def eventually(check, seconds: float = PATIENCE_SECONDS):
+    """What `check` returns, once it is true."""
+    until = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.2)
+    return found
+
+
+@dataclass
+class Server:
+    """`fedshow server run` as a process; can be killed and started again."""
+
+    data: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    grpc_port: int = field(default_factory=free_port)
+    process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it says that it is ready."""
+        log = (self.data / "server.log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "fedshow.cli", "server", "run", "--json"),
+                *("--data", str(self.data), "--base", "tiny", "--quiet-seconds", "0.5"),
+                *("--listen", f"127.0.0.1:{self.port}"),
+                *("--grpc-listen", f"127.0.0.1:{self.grpc_port}"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=os.environ | {"PYTHONPATH": str(STANDIN)} | self.environment,
+        )
+        log.close()
+        assert "{" in _first_line(self.process), (self.data / "server.log").read_text()
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Sends the signal and waits for the end."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        status = self.process.wait(30)
+        self.process.stdout.close()
+        return status
+
+    def store(self):
+        """The server's store, opened beside it."""
+        return DataFolder(self.data).open_store()
+
+    def invite(self, name: str) -> JoinCode:
+        """A join code for a node of that name."""
+        store = self.store()
+        secret = store.members.invite(name, timedelta(hours=1))
+        store.close()
+        ca_sha256 = fingerprint((self.data / "ca" / "ca.pem").read_bytes())
+        return JoinCode(address=f"127.0.0.1:{self.port}", ca_sha256=ca_sha256, secret=secret)
+
+    def revoke(self, name: str) -> None:
+        """Cuts a node off, as the owner's command does."""
+        store = self.store()
+        store.members.revoke(name)
+        store.close()
+
+    @contextmanager
+    def http(self):
+        """An HTTP client that trusts this server only."""
+        trust = ssl.create_default_context(cafile=str(self.data / "ca" / "ca.pem"))
+        with httpx.Client(
+            base_url=f"https://127.0.0.1:{self.port}", verify=trust, timeout=60
+        ) as client:
+            yield client
+
+
+def _first_line(process: subprocess.Popen) -> str:
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(
+        target=lambda: lines.put(process.stdout.readline().decode()), daemon=True
+    ).start()
+    return lines.get(timeout=PATIENCE_SECONDS)
+
+
+@dataclass
+class Member:
+    """A node that joined: its key, token and outbox."""
+
+    folder: Path
+    reply: JoinReply
+    ca_pem: bytes
+    key: ec.EllipticCurvePrivateKey
+    request: JoinRequest
+
+    @contextmanager
+    def calls(self, token: str | None = None):
+        """The two services, called as this node."""
+        with rpc.open_channel(self.reply.grpc, self.ca_pem, token or self.reply.token) as channel:
+            yield SimpleNamespace(
+                concepts=ConceptServiceStub(channel), releases=ReleaseServiceStub(channel)
+            )
+
+    @contextmanager
+    def supernode(self, server: Server):
+        """The client's own SuperNode program, online while inside."""
+        secret = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        pem = self.key.private_bytes(serialization.Encoding.PEM, *secret)
+        (self.folder / "key").write_bytes(pem)
+        (self.folder / "ca.pem").write_bytes(self.ca_pem)
+        with (self.folder / "supernode.log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "fedshow_client.supernode"),
+                    *("--root-certificates", str(self.folder / "ca.pem")),
+                    *("--superlink", f"127.0.0.1:{server.port}", "--port", str(free_port())),
+                    *("--auth-supernode-private-key", str(self.folder / "key")),
+                    *("--node-config", f'outbox="{self.outbox}"'),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=_environment(self.folder),
+            )
+        try:
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdin.close()
+
+    @property
+    def outbox(self) -> Path:
+        """Where the files lie that this node hands over."""
+        return self.folder / "outbox"
+
+    def put(self, blob: bytes) -> str:
+        """Puts a file into the outbox and returns its digest."""
+        from hashlib import sha256
+
+        digest = sha256(blob).hexdigest()
+        self.outbox.mkdir(exist_ok=True)
+        (self.outbox / f"{digest}.safetensors").write_bytes(blob)
+        return digest
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    programs = str(Path(sys.executable).parent)
+    return os.environ | {
+        "FLWR_HOME": str(folder / "flwr"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+def openssh_line(key: ec.EllipticCurvePrivateKey) -> str:
+    """The public half as Flower wants it."""
+    openssh = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    return key.public_key().public_bytes(*openssh).decode()
+
+
+@pytest.fixture(scope="session")
+def tools():
+    """What tests build servers, nodes and files with."""
+    return SimpleNamespace(
+        card=CARD,
+        concept_bytes=concept_bytes,
+        make_data=make_data,
+        free_port=free_port,
+        eventually=eventually,
+        Server=Server,
+        openssh_line=openssh_line,
+    )
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A running server, shared by the tests that do not stop it."""
+    found = Server(make_data(tmp_path_factory.mktemp("server") / "data"))
+    found.start()
+    yield found
+    assert found.end() == 0
+
+
+def join(server: Server, name: str, folder: Path) -> Member:
+    """A new node, joined over the wire."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    request = JoinRequest(secret=server.invite(name).secret, public_key=openssh_line(key))
+    with server.http() as client:
+        answer = client.post(JOIN_PATH, json=request.model_dump())
+        assert answer.status_code == 200, answer.text
+        ca_pem = client.get(CA_PATH).content
+    return Member(folder, JoinReply.model_validate_json(answer.content), ca_pem, key, request)
+
+
+@pytest.fixture(scope="session")
+def joined(tmp_path_factory):
+    """A function that makes a new member of a server."""
+    return lambda server, name: join(server, name, tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture(scope="session")
+def member(server, joined):
+    """A node of the shared server."""
+    return joined(server, "anna")
+
+
+@pytest.fixture(params=["sqlite"])
+def store(request, tmp_path):
+    """An empty store of every kind there is."""
+    assert request.param == "sqlite"
+    found = open_store(f"sqlite:///{tmp_path / 'fedshow.db'}", tmp_path / "blobs")
+    yield found
+    found.close()

@@ -1,0 +1,48 @@
+"""Fusing without torch.
+
+The release it writes is a real release in all but its weights. With FEDSHOW_STANDIN_FAILS=FILE the
+first fusion fails and leaves FILE.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+def fuse_to_folder(base, concepts, out, **_):
+    """Writes a release folder whose weights are the concept files one after another."""
+    from datetime import UTC, datetime
+
+    from fedshow.concepts import read_concept
+    from fedshow.files import digest
+    from fedshow.releases import FileEntry, Manifest, Member, release_id
+
+    mark = Path(os.environ.get("FEDSHOW_STANDIN_FAILS", os.devnull))
+    if not mark.exists():
+        mark.touch()
+        sys.exit("fails this once")
+    files = [read_concept(path) for path in concepts]
+    members = tuple(Member(name=file.header.name, sha256=file.sha256) for file in files)
+    (out / "unet").mkdir(parents=True)
+    (out / "fused.safetensors").write_bytes(b"".join(file.blob for file in files))
+    (out / "unet" / "weights.safetensors").write_bytes(os.urandom(700_001))
+    (out / "README.md").write_text("a release")
+    entries = {
+        path.relative_to(out).as_posix(): FileEntry(
+            sha256=digest(path), size_bytes=path.stat().st_size
+        )
+        for path in out.rglob("*")
+        if path.is_file()
+    }
+    fusion = {"method": "standin"}
+    manifest = Manifest(
+        release=release_id(files[0].header.base, members, fusion),
+        created=datetime.now(UTC),
+        base=files[0].header.base,
+        family=files[0].header.family,
+        concepts=members,
+        fusion=fusion,
+        files=entries,
+    )
+    (out / "manifest.json").write_bytes(manifest.dump())
+    return manifest

@@ -1,0 +1,125 @@
+"""What the owner types, and what the server says when it cannot start."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from fedshow.errors import InvalidInput, NotFound
+from fedshow.joining import JoinCode
+from fedshow_server.commands import server as commands
+from fedshow_server.settings import load_settings
+
+
+def fedshow(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "fedshow.cli", *words], capture_output=True, text=True, timeout=60
+    )
+
+
+def one_line(result):
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+@pytest.mark.parametrize("option", ["--listen", "--grpc-listen"])
+def test_port_in_use_is_said_clearly(tools, tmp_path, option):
+    data = tools.make_data(tmp_path / "data")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        addresses = {"--listen": "127.0.0.1:0", "--grpc-listen": "127.0.0.1:0", option: address}
+        words = [word for pair in addresses.items() for word in pair]
+        said = one_line(fedshow("server", "run", "--data", str(data), "--base", "tiny", *words))
+    assert address in said
+    assert option in said
+
+
+def test_one_server_per_folder(server):
+    said = one_line(fedshow("server", "run", "--data", str(server.data), "--base", "tiny"))
+    assert "runs on" in said
+
+
+def test_data_belong_to_their_base(tools, tmp_path):
+    data = tools.make_data(tmp_path / "data")
+    words = ("--base", "other", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0")
+    said = one_line(fedshow("server", "run", "--data", str(data), *words))
+    assert "belong to base 'tiny', not 'other'" in said
+
+
+def test_commands_need_a_server_that_ran(tmp_path):
+    for call in (
+        lambda: commands.invite("anna", tmp_path, 24.0, False),
+        lambda: commands.concepts(tmp_path, False),
+        lambda: commands.nodes(tmp_path, False),
+        lambda: commands.remove("potter", tmp_path, False),
+        lambda: commands.revoke("anna", tmp_path, False),
+    ):
+        with pytest.raises(InvalidInput, match="no server has run"):
+            call()
+
+
+def test_owner_sees_nodes_and_concepts(server, member, capsys):
+    commands.nodes(server.data, True)
+    assert "anna" in [node["name"] for node in json.loads(capsys.readouterr().out)]
+    commands.nodes(server.data, False)
+    assert "anna" in capsys.readouterr().out
+    commands.concepts(server.data, True)
+    assert json.loads(capsys.readouterr().out) == []
+    commands.concepts(server.data, False)
+    assert capsys.readouterr().out.split()[0] == "name"
+    with pytest.raises(NotFound, match="no concept 'potter'"):
+        commands.remove("potter", server.data, False)
+    with pytest.raises(NotFound, match="no active node 'nobody'"):
+        commands.revoke("nobody", server.data, False)
+
+
+def test_invite_prints_the_code_and_nothing_else(server):
+    answer = fedshow("server", "invite", "zoe", "--data", str(server.data), "--hours", "2")
+    code = JoinCode.parse(answer.stdout.strip())
+    assert code.address == f"127.0.0.1:{server.port}"
+    assert "good once, for 2 h" in answer.stderr
+    said = one_line(fedshow("server", "invite", "no name", "--data", str(server.data)))
+    assert "node name 'no name'" in said
+
+
+def test_settings_flags_over_environment_over_file(tmp_path, monkeypatch):
+    file = tmp_path / "server.toml"
+    file.write_text('base = "from-file"\nquiet_seconds = 7\nlisten = "0.0.0.0:9000"\n')
+    monkeypatch.setenv("FEDSHOW_SERVER_BASE", "from-environment")
+    monkeypatch.setenv("FEDSHOW_SERVER_QUIET_SECONDS", "8")
+    found = load_settings(data=tmp_path, quiet_seconds=9.0, base=None)
+    assert (found.base, found.quiet_seconds) == ("from-environment", 9.0)
+    assert found.grpc_address == "0.0.0.0:9001"
+    assert found.name == socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("colour = 1", "colour"),
+        ("quiet_seconds = -1", "quiet_seconds = -1"),
+        ('listen = "nowhere"', "listen = 'nowhere'"),
+        ('listen = "host:70000"', "at most 65535"),
+        ("max_concept_bytes = 9999999999999", "max_concept_bytes"),
+        ("not toml", "settings file"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path, text, words):
+    file = tmp_path / "server.toml"
+    file.write_text(text)
+    with pytest.raises(InvalidInput, match=words):
+        load_settings(file, data=tmp_path)
+
+
+def test_server_commands_never_load_torch_or_flower():
+    code = (
+        "import sys; from fedshow.cli import build; build(); "
+        "import fedshow_server.fusing, fedshow_server.flower_app; "
+        "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,138 @@
+"""The public HTTPS door."""
+
+import socket
+import ssl
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from fedshow import rpc
+from fedshow.errors import Forbidden
+from fedshow.joining import JoinReply, JoinRequest
+from fedshow.v1.releases_pb2 import ListReleasesRequest
+from fedshow.wire import CA_PATH, JOIN_PATH
+from fedshow_server.certificates import fingerprint, prepare_certificates
+
+FLOWERS_OWN = [
+    "/v1/control/list-runs",
+    "/v1/control/start-run",
+    "/v1/control/register-node",
+    "/v1/control/list-nodes",
+    "/v1/runtime/acquire-task",
+    "/v1/runtime/get-nodes",
+    "/health",
+    "/docs",
+    "/openapi.json",
+]
+TRICKS = [
+    "/v1/fleet/../control/list-runs",
+    "/v1/fleet/%2e%2e/control/list-runs",
+    "/v1/fleet/..%2fcontrol%2flist-runs",
+    "/v1/fleet//control/list-runs",
+    "/v1/fleet/x/../../control/list-runs",
+    "/v1/fleet/..;/control/list-runs",
+    "/v1/fleet\\..\\control\\list-runs",
+    "//v1/control/list-runs",
+    "/v1/fleet/x%0d%0aX-Y:z",
+    "/v1/fleet",
+    "/v1/fleet/",
+]
+
+
+def raw_post(server, target):
+    """The status of a POST whose target is sent exactly as written."""
+    trust = ssl.create_default_context(cafile=str(server.data / "ca" / "ca.pem"))
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        head = (
+            f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        secure.sendall(head.encode())
+        answer = b""
+        while block := secure.recv(65536):
+            answer += block
+    return int(answer.split(b" ", 2)[1])
+
+
+@pytest.mark.parametrize("target", [*FLOWERS_OWN, *TRICKS])
+def test_nothing_but_fleet_calls_is_forwarded(server, target):
+    assert raw_post(server, target) in (400, 404, 405)
+
+
+@pytest.mark.parametrize("target", FLOWERS_OWN)
+def test_not_with_get_either(server, target):
+    with server.http() as client:
+        assert client.get(target).status_code == 404
+
+
+def test_fleet_calls_reach_the_superlink(server):
+    with server.http() as client:
+        answer = client.post("/v1/fleet/pull-messages", content=b"")
+        assert answer.status_code in (400, 401, 403, 415, 422)  # Flower's own refusal
+        assert "reason" not in answer.text
+        assert client.get("/v1/fleet/pull-messages").status_code == 405
+
+
+def test_health_and_authority(server):
+    with server.http() as client:
+        assert client.get("/healthz").json() == {"serving": True}
+        assert fingerprint(client.get(CA_PATH).content) == server.invite("nobody").ca_sha256
+
+
+def line(tools):
+    return tools.openssh_line(ec.generate_private_key(ec.SECP384R1()))
+
+
+def test_join_code_works_once(server, tools):
+    secret = server.invite("carl").secret
+    body = JoinRequest(secret=secret, public_key=line(tools)).model_dump()
+    with server.http() as client:
+        first = JoinReply.model_validate_json(client.post(JOIN_PATH, json=body).content)
+        assert (first.node, first.base) == ("carl", tools.card)
+        other = client.post(JOIN_PATH, json=body | {"public_key": line(tools)})
+        assert (other.status_code, other.json()["reason"]) == (403, "FORBIDDEN")
+        assert "used already" in other.json()["message"]
+
+
+def test_join_whose_reply_was_lost(server, joined):
+    dora = joined(server, "dora")
+    with server.http() as client:
+        answer = client.post(JOIN_PATH, json=dora.request.model_dump())
+    again = JoinReply.model_validate_json(answer.content)
+    assert (again.node, again.node_id) == (dora.reply.node, dora.reply.node_id)
+    with dora.calls(again.token) as calls, rpc.typed_errors():
+        calls.releases.ListReleases(ListReleasesRequest(), timeout=20)
+    with dora.calls() as calls, pytest.raises(Forbidden), rpc.typed_errors():
+        calls.releases.ListReleases(ListReleasesRequest(), timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ({"secret": "x" * 43}, 403, "not from this server"),
+        ({"secret": "short"}, 400, "secret"),
+        ({"public_key": "ssh-ed25519 AAAA"}, 400, "public_key"),
+        ({"public_key": "ecdsa-sha2-nistp384 " + "A" * 200}, 400, "no"),
+        ({"more": 1}, 400, "more"),
+        ({"public_key": "x" * 20000}, 400, "bytes"),
+    ],
+)
+def test_bad_joins_are_refused(server, tools, change, status, words):
+    body = {"secret": "y" * 43, "public_key": line(tools)} | change
+    with server.http() as client:
+        answer = client.post(JOIN_PATH, json=body)
+    assert answer.status_code == status
+    assert words in answer.json()["message"]
+
+
+def test_certificates_follow_the_name_and_keep_the_authority(tmp_path):
+    first = prepare_certificates(tmp_path, "fuse.example")
+    authority, server_pem = first.fingerprint, first.certificate.read_bytes()
+    assert prepare_certificates(tmp_path, "fuse.example").certificate.read_bytes() == server_pem
+    moved = prepare_certificates(tmp_path, "other.example")
+    assert moved.certificate.read_bytes() != server_pem
+    assert moved.fingerprint == authority
+    assert (tmp_path / "ca.key").stat().st_mode & 0o777 == 0o600
+    assert moved.key.stat().st_mode & 0o777 == 0o600

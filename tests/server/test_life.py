@@ -1,0 +1,206 @@
+"""The life of concepts on a real server: offered, collected by Flower, fused, told, downloaded."""
+
+import json
+import queue
+import runpy
+import signal
+import threading
+from hashlib import sha256
+from pathlib import Path
+
+import grpc
+import pytest
+
+from fedshow import rpc
+from fedshow.errors import BaseMismatch, Damaged, InvalidInput, NotFound
+from fedshow.releases import Manifest, verify_release
+from fedshow.v1 import concepts_pb2 as cpb
+from fedshow.v1 import releases_pb2 as rpb
+from fedshow_server.publishing import publish
+from fedshow_server.store import Offer
+
+STANDIN = Path(__file__).parent / "standin" / "standin_fusion.py"
+
+
+@pytest.fixture(scope="module")
+def own_server(tools, tmp_path_factory):
+    """A server that this module stops, kills and starts; its first fusion fails."""
+    folder = tmp_path_factory.mktemp("life")
+    mark = folder / "failed"
+    found = tools.Server(
+        tools.make_data(folder / "data"), environment={"FEDSHOW_STANDIN_FAILS": str(mark)}
+    )
+    found.start()
+    yield found
+    assert found.end() == 0
+    assert mark.exists()
+
+
+def submit(calls, tools, blob, **changes):
+    header = json.loads(
+        json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])["__metadata__"]["fedshow"]
+    )
+    values = {
+        "name": header["name"],
+        "class_word": header["class"],
+        "sha256": sha256(blob).hexdigest(),
+        "size_bytes": len(blob),
+        "base_sha256": tools.card.sha256,
+    }
+    with rpc.typed_errors():
+        request = cpb.SubmitConceptRequest(**(values | changes))
+        return calls.concepts.SubmitConcept(request, timeout=20, wait_for_ready=True).concept
+
+
+def states(calls):
+    with rpc.typed_errors():
+        answer = calls.concepts.ListConcepts(cpb.ListConceptsRequest(), timeout=20)
+    return {concept.sha256: concept for concept in answer.concepts}
+
+
+def watch(calls):
+    """Releases as they are told."""
+    heard = queue.Queue()
+
+    def listen():
+        try:
+            for answer in calls.releases.WatchReleases(rpb.WatchReleasesRequest()):
+                heard.put(answer.release)
+        except grpc.RpcError:
+            heard.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    return heard
+
+
+def download(calls, digest, offset=0):
+    with rpc.typed_errors():
+        request = rpb.DownloadFileRequest(sha256=digest, offset_bytes=offset)
+        return b"".join(answer.chunk for answer in calls.releases.DownloadFile(request, timeout=60))
+
+
+def test_life_of_concepts(own_server, joined, tools, tmp_path):
+    anna, bob = joined(own_server, "anna"), joined(own_server, "bob")
+    potter = tools.concept_bytes("potter")
+    lying = tools.concept_bytes("dobby", "monster", seed=1)
+    digest, refused = anna.put(potter), anna.put(lying)
+
+    # offered while its node is not online; then the server dies without a word
+    with anna.calls() as calls:
+        assert submit(calls, tools, potter).state == cpb.CONCEPT_STATE_WANTED
+        assert submit(calls, tools, potter).state == cpb.CONCEPT_STATE_WANTED
+        submit(calls, tools, lying, class_word="man")
+    own_server.end(signal.SIGKILL)
+    own_server.start()
+
+    with anna.supernode(own_server), anna.calls() as calls, bob.calls() as bobs:
+        heard = watch(bobs)
+        tools.eventually(lambda: states(calls)[digest].state == cpb.CONCEPT_STATE_ADMITTED)
+        tools.eventually(lambda: states(calls)[refused].state == cpb.CONCEPT_STATE_REFUSED)
+        assert "submitted was 'dobby' (man)" in states(calls)[refused].reason
+        first = heard.get(timeout=90)  # the first fusion failed and was tried again
+        assert list(first.concepts) == ["potter"]
+        _check_downloads(bobs, first, tmp_path)
+
+        assert submit(calls, tools, potter).state == cpb.CONCEPT_STATE_ADMITTED
+        with pytest.raises(InvalidInput, match="'potter' is taken"):
+            submit(bobs, tools, tools.concept_bytes("potter", seed=9))
+
+        # a second node joins in, a second release follows
+        malfoy = tools.concept_bytes("malfoy", seed=2)
+        bob.put(malfoy)
+        with bob.supernode(own_server):
+            submit(bobs, tools, malfoy)
+            second = heard.get(timeout=90)
+        assert sorted(second.concepts) == ["malfoy", "potter"]
+
+        # a watch that begins now hears the newest at once; withdrawing leads back to the first
+        late = watch(calls)
+        assert late.get(timeout=30).id == second.id
+        bobs.concepts.WithdrawConcept(cpb.WithdrawConceptRequest(name="malfoy"), timeout=20)
+        for ears in (heard, late):
+            assert ears.get(timeout=90).id == first.id
+        listed = calls.releases.ListReleases(rpb.ListReleasesRequest(), timeout=20).releases
+        assert [release.id for release in listed] == [first.id, second.id]
+        assert not any(release.files for release in listed)
+
+
+def _check_downloads(calls, release, tmp_path):
+    with rpc.typed_errors():
+        request = rpb.GetReleaseRequest(release=release.id[:8])
+        found = calls.releases.GetRelease(request, timeout=20).release
+    assert {file.path for file in found.files} > {"manifest.json", "unet/weights.safetensors"}
+    for file in found.files:
+        whole = download(calls, file.sha256)
+        assert (sha256(whole).hexdigest(), len(whole)) == (file.sha256, file.size_bytes)
+        for offset in {1, file.size_bytes // 2, file.size_bytes - 1, file.size_bytes}:
+            assert download(calls, file.sha256, offset) == whole[offset:]
+        with pytest.raises(InvalidInput, match="offset"):
+            download(calls, file.sha256, file.size_bytes + 1)
+        target = tmp_path / "release" / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(whole)
+    assert verify_release(tmp_path / "release").release == release.id
+    manifest = Manifest.read(tmp_path / "release")
+    for stranger in (manifest.concepts[0].sha256, "0" * 64, "../x"):  # concepts stay inside
+        with pytest.raises(NotFound):
+            download(calls, stranger)
+
+
+def test_offers_are_checked(server, member, tools):
+    blob = tools.concept_bytes("winky")
+    with member.calls() as calls:
+        for change, error, words in (
+            ({"name": "No"}, InvalidInput, "concept name 'No'"),
+            ({"class_word": ""}, InvalidInput, "class ''"),
+            ({"sha256": "x"}, InvalidInput, "sha256 'x'"),
+            ({"size_bytes": 0}, InvalidInput, "0 bytes"),
+            ({"size_bytes": 2**63}, InvalidInput, "the limit here is"),
+            ({"base_sha256": "cd" * 32}, BaseMismatch, "cdcdcdcdcdcd"),
+        ):
+            with pytest.raises(error, match=words):
+                submit(calls, tools, blob, **change)
+        assert states(calls) == {}
+
+
+def test_start_fuses_what_was_admitted_before(tools, tmp_path, joined):
+    server = tools.Server(tools.make_data(tmp_path / "data"))
+    server.start()
+    anna = joined(server, "anna")
+    server.end(signal.SIGKILL)
+    blob = tools.concept_bytes("potter")
+    store = server.store()
+    node = store.members.nodes()[0]
+    digest = store.blobs.put(blob)
+    store.concepts.submit(node.id, Offer("potter", "man", digest, len(blob)))
+    store.concepts.admit(digest)
+    store.close()
+    server.start()
+    with anna.calls() as calls:
+        assert list(watch(calls).get(timeout=60).concepts) == ["potter"]
+    assert server.end() == 0
+
+
+def test_damaged_folder_is_not_published(store, tools, tmp_path):
+    fuse = runpy.run_path(str(STANDIN))["fuse_to_folder"]
+    concept = tmp_path / "potter.safetensors"
+    concept.write_bytes(tools.concept_bytes("potter"))
+    fuse("tiny", [concept], tmp_path / "out")
+    (tmp_path / "out" / "fused.safetensors").write_bytes(b"x")
+    with pytest.raises(Damaged):
+        publish(store, tmp_path / "out")
+    assert store.releases.newest() is None
+
+
+def test_publishing_again_changes_nothing(store, tools, tmp_path):
+    fuse = runpy.run_path(str(STANDIN))["fuse_to_folder"]
+    concept = tmp_path / "potter.safetensors"
+    concept.write_bytes(tools.concept_bytes("potter"))
+    manifest = fuse("tiny", [concept], tmp_path / "out")
+    assert publish(store, tmp_path / "out") == (manifest, True)
+    before = store.releases.newest()
+    fuse("tiny", [concept], tmp_path / "other")  # the same release, other bytes
+    assert publish(store, tmp_path / "other")[1] is False
+    assert store.releases.newest() == before
+    for entry in before.files.values():
+        assert store.blobs.has(entry.sha256)

@@ -1,0 +1,261 @@
+"""The contract of every store."""
+
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from fedshow.errors import Damaged, FedshowError, Forbidden, InvalidInput, NotFound
+from fedshow.releases import FileEntry, Manifest, Member, release_id
+from fedshow_server.store import Offer, State, open_store
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def anna(store):
+    return store.members.join(store.members.invite("anna", DAY), "key a", 2**64 - 1)[0]
+
+
+@pytest.fixture
+def bob(store):
+    return store.members.join(store.members.invite("bob", DAY), "key b", 7)[0]
+
+
+def offer(name, file):
+    return Offer(name, "man", sha256(file.encode()).hexdigest(), 10)
+
+
+def manifest(card, *concepts):
+    members = tuple(Member(name=c, sha256=sha256(c.encode()).hexdigest()) for c in concepts)
+    return Manifest(
+        release=release_id(card.ref, members, {}),
+        created=datetime.now(UTC),
+        base=card.ref,
+        family="sd1",
+        concepts=members,
+        fusion={},
+        files={"a/b": FileEntry(sha256=sha256(b"b").hexdigest(), size_bytes=1)},
+    )
+
+
+LISTING = FileEntry(sha256="0" * 64, size_bytes=5)
+
+
+def test_invitation_works_once(store):
+    secret = store.members.invite("anna", DAY)
+    node, token = store.members.join(secret, "key", 2**64 - 1)
+    assert (node.name, node.flower_id) == ("anna", 2**64 - 1)
+    assert store.members.authenticate(token) == node
+    with pytest.raises(Forbidden, match="used already"):
+        store.members.join(secret, "other key", 3)
+
+
+def test_invitation_expires(store):
+    with pytest.raises(Forbidden, match="expired"):
+        store.members.join(store.members.invite("anna", -DAY), "key", 3)
+
+
+def test_unknown_secrets_and_tokens(store):
+    with pytest.raises(Forbidden, match="not from this server"):
+        store.members.invited_name("x" * 43)
+    with pytest.raises(Forbidden, match="not known"):
+        store.members.authenticate("x" * 43)
+
+
+def test_node_names_are_unique_while_active(store, anna):
+    with pytest.raises(InvalidInput, match="'anna' already"):
+        store.members.invite("anna", DAY)
+    store.members.revoke("anna")
+    assert store.members.invite("anna", DAY)
+
+
+def test_reply_lost_on_the_way_can_be_had_again(store):
+    secret = store.members.invite("anna", DAY)
+    node, lost = store.members.join(secret, "key", 5)
+    again, token = store.members.rejoin(secret, "key")
+    assert again == node
+    assert store.members.authenticate(token) == node
+    with pytest.raises(Forbidden):
+        store.members.authenticate(lost)
+    assert store.members.rejoin(secret, "another key") is None
+    assert store.members.rejoin("x" * 43, "key") is None
+
+
+def test_revoked_node_is_out(store, anna):
+    _, token = store.members.join(store.members.invite("eve", DAY), "key e", 9)
+    store.members.revoke("eve")
+    with pytest.raises(Forbidden, match="cut off"):
+        store.members.authenticate(token)
+    with pytest.raises(NotFound):
+        store.members.revoke("eve")
+
+
+def test_secrets_are_not_stored(store, tmp_path):
+    secret = store.members.invite("anna", DAY)
+    _, token = store.members.join(secret, "key", 5)
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("fedshow.db*"))
+    assert secret.encode() not in stored
+    assert token.encode() not in stored
+
+
+def test_submitting_again_changes_nothing(store, anna):
+    first = store.concepts.submit(anna.id, offer("potter", "1"))
+    assert first.state is State.WANTED
+    assert (first.owner, first.flower_id) == ("anna", anna.flower_id)
+    store.concepts.admit(first.sha256)
+    again = store.concepts.submit(anna.id, offer("potter", "1"))
+    assert again.state is State.ADMITTED
+    assert len(store.concepts.all()) == 1
+
+
+def test_name_belongs_to_its_node(store, anna, bob):
+    store.concepts.submit(anna.id, offer("potter", "1"))
+    with pytest.raises(InvalidInput, match="'potter' is taken"):
+        store.concepts.submit(bob.id, offer("potter", "2"))
+    with pytest.raises(NotFound):
+        store.concepts.withdraw("potter", bob.id)
+    store.concepts.withdraw("potter", anna.id)
+    assert store.concepts.submit(bob.id, offer("potter", "2")).state is State.WANTED
+
+
+def test_file_is_one_concept_only(store, anna, bob):
+    store.concepts.submit(anna.id, offer("potter", "1"))
+    with pytest.raises(InvalidInput, match="another concept"):
+        store.concepts.submit(bob.id, offer("dobby", "1"))
+
+
+def test_newer_version_replaces_when_admitted(store, anna):
+    old = store.concepts.submit(anna.id, offer("potter", "1"))
+    store.concepts.admit(old.sha256)
+    new = store.concepts.submit(anna.id, offer("potter", "2"))
+    assert [c.sha256 for c in store.concepts.admitted()] == [old.sha256]
+    store.concepts.admit(new.sha256)
+    assert [c.sha256 for c in store.concepts.admitted()] == [new.sha256]
+
+
+def test_withdrawn_stays_withdrawn(store, anna):
+    found = store.concepts.submit(anna.id, offer("potter", "1"))
+    store.concepts.withdraw("potter")
+    store.concepts.admit(found.sha256)  # its file arrives late
+    assert store.concepts.admitted() == []
+    assert store.concepts.submit(anna.id, offer("potter", "1")).state is State.WITHDRAWN
+    with pytest.raises(NotFound):
+        store.concepts.withdraw("potter")
+
+
+def test_refused_keeps_its_reason(store, anna):
+    found = store.concepts.submit(anna.id, offer("potter", "1"))
+    store.concepts.refuse(found.sha256, "NaN")
+    store.concepts.admit(found.sha256)
+    (after,) = store.concepts.all()
+    assert (after.state, after.reason) == (State.REFUSED, "NaN")
+
+
+def test_revoked_nodes_are_not_asked(store, anna):
+    store.concepts.submit(anna.id, offer("potter", "1"))
+    assert len(store.concepts.wanted()) == 1
+    store.members.revoke("anna")
+    assert store.concepts.wanted() == []
+
+
+def test_release_is_published_once(store, tools):
+    first = manifest(tools.card, "potter")
+    assert store.releases.newest() is None
+    assert store.releases.publish(first, LISTING)
+    assert not store.releases.publish(first, LISTING)
+    (found,) = store.releases.all()
+    assert set(found.files) == {"a/b", "manifest.json"}
+    assert found.concepts == {"potter": sha256(b"potter").hexdigest()}
+    assert found.manifest_sha256 == LISTING.sha256
+    assert found.created == first.created
+
+
+def test_known_release_can_become_the_latest_again(store, tools):
+    one, two = manifest(tools.card, "potter"), manifest(tools.card, "dobby", "potter")
+    for release in (one, two, one):
+        assert store.releases.publish(release, LISTING)
+    assert [r.id for r in store.releases.all()] == [one.release, two.release]
+    assert [r.id for r in store.releases.since(2)] == [one.release]
+
+
+def test_releases_are_found_by_prefix(store, tools):
+    release = manifest(tools.card, "potter")
+    with pytest.raises(NotFound, match="no release yet"):
+        store.releases.get("latest")
+    store.releases.publish(release, LISTING)
+    for reference in ("latest", release.release, release.release[:8]):
+        assert store.releases.get(reference).id == release.release
+    for bad in ("", "abc", "%" * 8, "f" * 17):
+        with pytest.raises(InvalidInput):
+            store.releases.get(bad)
+    with pytest.raises(NotFound):
+        store.releases.get("0" * 16)
+
+
+def test_only_files_of_releases_have_a_size(store, tools):
+    store.releases.publish(manifest(tools.card, "potter"), LISTING)
+    assert store.releases.file_size(LISTING.sha256) == 5
+    with pytest.raises(NotFound):
+        store.releases.file_size("1" * 64)
+
+
+def test_half_a_release_is_never_seen(store, tools):
+    release = manifest(tools.card, "potter")
+    broken = release.model_copy(update={"concepts": release.concepts * 2})
+    with pytest.raises(IntegrityError):  # after its first rows are written
+        store.releases.publish(broken, LISTING)
+    assert store.releases.newest() is None
+    assert store.releases.publish(release, LISTING)
+
+
+def test_runs_beat_and_end(store):
+    assert store.runs.last_beat(2**64 - 1) is None
+    store.runs.beat(2**64 - 1)
+    store.runs.beat(2**64 - 1)
+    assert store.runs.last_beat(2**64 - 1) is not None
+    assert not store.runs.has_ended(2**64 - 1)
+    store.runs.end(2**64 - 1)
+    assert store.runs.has_ended(2**64 - 1)
+
+
+def test_blobs_are_known_by_content(store, tmp_path):
+    digest = store.blobs.put(b"content")
+    assert digest == sha256(b"content").hexdigest() == store.blobs.put(b"content")
+    with store.blobs.open(digest) as file:
+        file.seek(3)
+        assert file.read() == b"tent"
+    assert store.blobs.has(digest)
+    assert not store.blobs.has("0" * 64)
+    for bad in ("0" * 64, "../../etc/passwd", ""):
+        with pytest.raises(NotFound):
+            store.blobs.open(bad)
+
+
+def test_damaged_file_is_not_kept(store, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    with pytest.raises(Damaged):
+        store.blobs.put_file(path, "0" * 64)
+    assert not store.blobs.has("0" * 64)
+    store.blobs.put_file(path, sha256(b"content").hexdigest())
+    assert store.blobs.has(sha256(b"content").hexdigest())
+    assert not list((tmp_path / "blobs").rglob(".incoming-*"))
+
+
+def test_database_that_cannot_be_opened(tmp_path):
+    for url in (f"sqlite:///{tmp_path}/no/folder/x.db", "no url", "nodriver://host/x"):
+        with pytest.raises(InvalidInput, match="database"):
+            open_store(url, tmp_path)
+
+
+def test_other_schema_version_is_refused(tmp_path):
+    url = f"sqlite:///{tmp_path / 'x.db'}"
+    store = open_store(url, tmp_path)
+    with store.database.writing() as connection:
+        connection.execute(text("UPDATE schema SET version = 999"))
+    store.close()
+    with pytest.raises(FedshowError, match="schema version 999"):
+        open_store(url, tmp_path)
