@@ -2,9 +2,9 @@
 
 import typer
 
-from fedshow_client.commands import client
+from fedshow_client.commands import check, client, tune
 
-MODULES = (client,)
+MODULES = (check, tune, client)
 
 
 def register(app: typer.Typer) -> None:

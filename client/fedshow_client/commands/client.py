@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
 from fedshow.commands.output import JSON_OPTION, print_json, say, say_waiting
 from fedshow.commands.releases import WAIT_OPTION
 
@@ -33,7 +34,6 @@ def join(
     """
     from fedshow.transfer.backoff import Patience
     from fedshow.transfer.servers import home_folder
-
     from fedshow_client.joining import join as join_server
 
     patience = Patience(wait, say_waiting)
@@ -59,7 +59,6 @@ def add(
     Example: fedshow client add photos/anna --name anna --class woman
     """
     from fedshow.concepts import check_class, check_name
-
     from fedshow_client.home import Home
     from fedshow_client.queue import NewJob, Queue
     from fedshow_client.settings import load_settings
@@ -97,7 +96,6 @@ def run(
     import logging
 
     from fedshow.transfer.servers import known_servers
-
     from fedshow_client.daemon.service import Daemon
     from fedshow_client.settings import load_settings
 
