@@ -26,6 +26,7 @@ from fedshow.transfer.servers import known_servers
 from fedshow_client.home import Home
 from fedshow_client.queue import NewJob, Queue
 from fedshow_server.folder import DataFolder, DescribedBase
+from fedshow_server.publishing import publish
 
 FEDSHOW = str(Path(sys.executable).with_name("fedshow"))
 SECONDS = 150.0
@@ -88,7 +89,10 @@ class Federation:
     folder: Path
     listen: str = ""
     grpc: str = ""
+    server: subprocess.Popen[bytes] = field(init=False)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    concept_blob = staticmethod(concept_blob)
 
     @property
     def data(self) -> DataFolder:
@@ -102,7 +106,7 @@ class Federation:
         self.data.keep_base(DescribedBase(base="toyworld", fedshow=__version__, card=CARD))
         arguments = ["--data", str(self.data.path), "--listen", self.listen]
         arguments += ["--grpc-listen", self.grpc, "--quiet-seconds", "3600"]
-        server = self.start("server", "server", "run", *arguments, **env)
+        self.server = server = self.start("server", "server", "run", *arguments, **env)
         wait_for(lambda: self._reachable(server), self.logs)
         return server
 
@@ -173,14 +177,37 @@ class Federation:
         found: dict[str, Any] = json.loads(printed)
         return found
 
-    def wait_for_state(self, name: str, concept: str, state: str) -> None:
+    def wait_for_state(self, home: Path, concept: str, state: str) -> None:
         """Waits until a client's concept is in this state."""
 
         def reached() -> bool:
-            with Queue(Home(self.home(name)).database) as queue:
+            with Queue(Home(home).database) as queue:
                 return queue.find(concept).state == state
 
         wait_for(reached, lambda: f"{concept} is not {state}\n{self.logs()}")
+
+    def publish(self, folder: Path) -> None:
+        """Makes a release folder the server's latest release."""
+        store = self.data.open_store()
+        try:
+            publish(store, folder)
+        finally:
+            store.close()
+
+    def wait_for_release(self, home: Path, release: str) -> None:
+        """Waits until a client has been told of a release."""
+
+        def told() -> bool:
+            with Queue(Home(home).database) as queue:
+                (server,) = known_servers(home)
+                return any(seen.release == release for seen in queue.releases_seen(server.name))
+
+        wait_for(told, lambda: f"nobody told of {release}\n{self.logs()}")
+
+    def end_process(self, process: subprocess.Popen[bytes]) -> None:
+        """Ends one process in order."""
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, self.logs()
 
     def logs(self) -> str:
         """The end of every log, for a test that fails."""

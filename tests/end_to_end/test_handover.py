@@ -1,4 +1,9 @@
-"""From a client's outbox into the server's store, through Flower's real programs."""
+"""From a client's outbox into the server's store, through Flower's real programs and past crashes."""
+
+import os
+import signal
+
+import pytest
 
 from fedshow_server.folder import DataFolder
 from fedshow_server.store import Store
@@ -12,10 +17,23 @@ def admitted(data: DataFolder) -> dict[str, str]:
         store.close()
 
 
-def test_a_concept_is_handed_over_and_admitted(federation) -> None:
+@pytest.mark.slow  # Flower takes a killed node for online for up to a minute
+def test_concepts_arrive_although_both_sides_are_killed(federation) -> None:
+    alice = federation.home("alice")
     federation.join("alice", federation.invite("alice"))
     federation.offer("alice", "potter")
-    federation.run_client("alice")
-    federation.wait_for_state("alice", "potter", "admitted")
-    (concept,) = federation.status("alice")["concepts"]
-    assert admitted(federation.data) == {"potter": concept["sha256"]}
+    daemon = federation.run_client("alice")
+    federation.wait_for_state(alice, "potter", "admitted")
+
+    for process in (daemon, federation.server):
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    federation.offer("alice", "hermione")
+    federation.run_client("alice")  # before its server: it waits
+    federation.start_server()
+    federation.wait_for_state(alice, "hermione", "admitted")
+
+    known = {
+        concept["name"]: concept["sha256"] for concept in federation.status("alice")["concepts"]
+    }
+    assert admitted(federation.data) == known

@@ -1,0 +1,153 @@
+"""The client's commands as people meet them: one line of error, exit codes, JSON."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from fedshow.cli import main
+from fedshow.releases import verify_release
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs `fedshow` here; gives exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fedshow", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (64, 64), (80 * number, 9, 9)).save(folder / f"{number}.png")
+    return folder
+
+
+def add(call: Call, folder: Path, *more: object) -> tuple[int, str, str]:
+    return call("client", "add", folder, "--name", "potter", "--class", "man", *more)
+
+
+def status(call: Call) -> dict[str, Any]:
+    code, out, _ = call("client", "status", "--json")
+    assert code == 0
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_an_added_concept_waits_in_the_queue(call, known, pictures: Path) -> None:
+    code, out, err = add(call, pictures)
+    assert (code, out) == (0, "queued potter for home: 3 images\n")
+    assert "fedshow client run" in err
+    found = status(call)
+    assert found["daemon"] is None
+    (concept,) = found["concepts"]
+    assert (concept["name"], concept["state"], concept["server"]) == ("potter", "queued", "home")
+
+
+def test_an_empty_folder_is_refused_by_name(call, known, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    code, _, err = add(call, tmp_path / "nothing")
+    assert code == 2
+    assert str(tmp_path / "nothing") in err
+    assert status(call)["concepts"] == []
+
+
+def test_a_folder_of_broken_images_is_refused_by_name(call, known, pictures: Path) -> None:
+    for file in pictures.iterdir():
+        file.write_bytes(file.read_bytes()[:60])
+    code, _, err = add(call, pictures)
+    assert code == 2
+    assert str(pictures) in err
+    assert status(call)["concepts"] == []
+
+
+def test_a_broken_image_among_good_ones_is_left_out(call, known, pictures: Path) -> None:
+    (pictures / "0.png").write_bytes(b"no picture")
+    code, out, err = add(call, pictures)
+    assert (code, out) == (0, "queued potter for home: 2 images\n")
+    assert "left out: 0.png" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "says"), [("Potter!", "man", "'Potter!'"), ("potter", "sea monster", "'sea m")]
+)
+def test_impossible_names_are_refused(call, known, pictures, name, word, says) -> None:
+    code, _, err = call("client", "add", pictures, "--name", name, "--class", word)
+    assert code == 2
+    assert says in err
+
+
+def test_without_a_server_nothing_can_be_added(call, pictures: Path) -> None:
+    code, _, err = add(call, pictures)
+    assert (code, err) == (2, "fedshow: no server joined yet: fedshow client join CODE\n")
+
+
+def test_a_concept_can_be_withdrawn_before_it_is_tuned(call, known, pictures: Path) -> None:
+    add(call, pictures)
+    assert call("client", "withdraw", "potter")[:2] == (0, "withdrew potter from home\n")
+    assert status(call)["concepts"][0]["state"] == "withdrawn"
+    assert add(call, pictures)[0] == 0
+
+
+def test_a_code_that_is_none_is_refused(call) -> None:
+    code, _, err = call("client", "join", "hello")
+    assert code == 2
+    assert "'hello' is no join code" in err
+
+
+def test_unknown_settings_are_errors(call, home: Path) -> None:
+    home.mkdir()
+    (home / "client.toml").write_text("devise = 'cpu'\n")
+    code, _, err = call("client", "status")
+    assert code == 2
+    assert "devise" in err
+
+
+def test_releases_are_listed_pulled_and_verified(call, known, host, tmp_path: Path) -> None:
+    manifest = host.publish({"fused.safetensors": b"weights", "concepts.json": b"[]"})
+    _, out, _ = call("releases", "home", "--json")
+    assert [release["id"] for release in json.loads(out)] == [manifest.release]
+    code, out, _ = call("pull", f"home@{manifest.release}", "-o", tmp_path / "model", "--json")
+    assert (code, json.loads(out)["release"]) == (0, manifest.release)
+    assert verify_release(tmp_path / "model") == manifest
+    assert call("verify", tmp_path / "model")[0] == 0
+    (tmp_path / "model" / "fused.safetensors").write_bytes(b"Weights")
+    code, _, err = call("verify", tmp_path / "model")
+    assert code == 1
+    assert "fused.safetensors" in err
+
+
+def test_a_server_that_stays_down_ends_a_command(call, known, host, tmp_path: Path) -> None:
+    host.stop()
+    code, _, err = call("pull", "home", "-o", tmp_path / "model", "--wait", "0.5")
+    assert code == 1
+    assert "does not answer" in err
+
+
+@pytest.mark.parametrize("command", ["client status", "releases nobody", "verify /nowhere"])
+def test_quick_commands_load_nothing_heavy(command: str, home: Path) -> None:
+    script = (
+        "import sys; from fedshow.cli import main\n"
+        f"sys.argv = ['fedshow', *{command.split()!r}]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'flwr'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
