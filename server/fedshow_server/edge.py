@@ -59,7 +59,7 @@ def make_edge(
 
     app = FastAPI(
         title="fedshow", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
-        lifespan=lifespan,
+        lifespan=lifespan, redirect_slashes=False,
     )  # fmt: skip
     app.add_exception_handler(FedshowError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)

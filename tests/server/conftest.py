@@ -127,6 +127,16 @@ class Server:
         """The server's store, opened beside it."""
         return DataFolder(self.data).open_store()
 
+    def kill_superlink(self) -> None:
+        """SIGKILL for the SuperLink, and nothing else."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and b"superlink" in (folder / "cmdline").read_bytes():
+                    os.kill(int(folder.name), signal.SIGKILL)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+
     def invite(self, name: str) -> JoinCode:
         """A join code for a node of that name."""
         store = self.store()

@@ -24,7 +24,7 @@ def fuse_to_folder(base, concepts, out, **_):
     files = [read_concept(path) for path in concepts]
     members = tuple(Member(name=file.header.name, sha256=file.sha256) for file in files)
     (out / "unet").mkdir(parents=True)
-    (out / "fused.safetensors").write_bytes(b"".join(file.blob for file in files))
+    (out / "fused.safetensors").write_bytes(b"fused" + b"".join(file.blob for file in files))
     (out / "unet" / "weights.safetensors").write_bytes(os.urandom(700_001))
     (out / "README.md").write_text("a release")
     entries = {
