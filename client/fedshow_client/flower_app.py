@@ -9,9 +9,10 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-from fedshow.wire import CONCEPT, FILE, HANDOVER, MAX_CONCEPT_BYTES, REQUEST, SAFETENSORS
 from flwr.app import Array, ArrayRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
+
+from fedshow.wire import CONCEPT, FILE, HANDOVER, MAX_CONCEPT_BYTES, REQUEST, SAFETENSORS
 
 OUTBOX = "outbox"
 """Key in the node's own configuration: the folder with the files that may be handed over."""

@@ -2,13 +2,18 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from fedshow.errors import InvalidInput
 from fedshow.transfer.servers import private_folder
+
+LOCK_TRIES = 10
+LOCK_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,21 @@ class Home:
         """Inside, this process is the only daemon of this home; raises InvalidInput if not."""
         self.make()
         with self.lock.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locked(file):
                 pid = self.lock.read_text()
-                raise InvalidInput(f"a daemon already runs for {self.folder}: {pid}") from None
+                raise InvalidInput(f"a daemon already runs for {self.folder}: process {pid}")
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Takes the lock; tries a few times, since `daemon_pid` holds it for a moment."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE_SECONDS)
+    return False

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_ssh_private_key,
 )
+from pydantic import ValidationError
+
 from fedshow import rpc
 from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
 from fedshow.files import write_atomically
@@ -27,7 +29,6 @@ from fedshow.transfer.servers import (
     save_server,
 )
 from fedshow.wire import CA_PATH, JOIN_PATH
-from pydantic import ValidationError
 
 TIMEOUT_SECONDS = 20.0
 REGISTERING_SECONDS = 90.0

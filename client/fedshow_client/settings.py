@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from fedshow.errors import InvalidInput
-from fedshow.transfer.servers import home_folder
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -13,13 +11,18 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from fedshow.errors import InvalidInput
+from fedshow.transfer.servers import home_folder
+
 TOML_NAME = "client.toml"
 
 
 class ClientSettings(BaseSettings):
     """Everything that can be set about the daemon."""
 
-    model_config = SettingsConfigDict(env_prefix="FEDSHOW_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FEDSHOW_", env_ignore_empty=True, extra="forbid", frozen=True
+    )
 
     home: Path = Field(default_factory=home_folder)
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -31,6 +34,11 @@ class ClientSettings(BaseSettings):
     """Tries without any progress before a concept counts as failed."""
     node_silence_seconds: float = Field(default=300.0, gt=30)
     """A SuperNode that asks its server for nothing for this long is started anew."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
 
     @classmethod
     def settings_customise_sources(

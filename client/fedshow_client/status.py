@@ -6,7 +6,6 @@ from typing import Any
 
 from fedshow.commands.output import print_table
 from fedshow.transfer.servers import KnownServer, known_servers
-
 from fedshow_client.daemon.progress import read_progress
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, Queue

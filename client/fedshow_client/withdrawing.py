@@ -6,7 +6,6 @@ from fedshow.errors import NotFound
 from fedshow.transfer.backoff import OnWait, Patience, patiently
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.servers import find_server
-
 from fedshow_client.daemon.courier import withdraw as withdraw_there
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, Queue

@@ -116,6 +116,15 @@ def test_withdrawing_tells_the_server_and_clears_the_outbox(
     assert not place.concept_file("home", SHA256).exists()
 
 
+def test_a_concept_withdrawn_while_on_its_way_is_taken_back(
+    host, connection, queue, place, job
+) -> None:
+    reconcile(connection, queue, place)
+    queue.move(job.id, JobState.WITHDRAWN)
+    reconcile(connection, queue, place)
+    assert host.concepts["potter"].state == pb.CONCEPT_STATE_WITHDRAWN
+
+
 def test_withdrawing_changes_nothing_while_the_server_is_down(
     host, connection, queue, place, job, home
 ) -> None:

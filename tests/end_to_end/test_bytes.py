@@ -131,22 +131,24 @@ async def _copy(
 
 
 class Peers:
-    """Where a process and its children have connections to, looked at again and again."""
+    """Where a process and its children connect to, looked at again and again."""
 
     def __init__(self, pid: int) -> None:
-        self.seen: set[tuple[str, int]] = set()
-        self.own: set[int] = set()
+        self._ours: set[int] = set()
+        """Ports that the processes listen on: for each other."""
+        self._seen: set[tuple[int, str, int]] = set()
         self._process = psutil.Process(pid)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
 
     def strangers(self, allowed: set[str]) -> set[str]:
-        """Other ends that are neither allowed nor ports of the processes themselves."""
+        """The other ends of outgoing connections that are neither allowed nor our own."""
         self._stop.set()
         self._thread.join()
-        inside = {("127.0.0.1", port) for port in self.own}
-        return {f"{host}:{port}" for host, port in self.seen - inside} - allowed
+        inside = {("127.0.0.1", port) for port in self._ours}
+        outgoing = {(ip, port) for own, ip, port in self._seen if own not in self._ours}
+        return {f"{ip}:{port}" for ip, port in outgoing - inside} - allowed
 
     def _watch(self) -> None:
         while not self._stop.wait(0.1):
@@ -157,11 +159,11 @@ class Peers:
 
     def _look(self, process: psutil.Process) -> None:
         for connection in process.net_connections("inet"):
-            if connection.laddr:
-                self.own.add(connection.laddr.port)
-            if connection.raddr:
+            if connection.status == psutil.CONN_LISTEN:
+                self._ours.add(connection.laddr.port)
+            elif connection.raddr:
                 ip = connection.raddr.ip.removeprefix("::ffff:")  # how gRPC sees IPv4
-                self.seen.add((ip, connection.raddr.port))
+                self._seen.add((connection.laddr.port, ip, connection.raddr.port))
 
 
 class PrivateData:

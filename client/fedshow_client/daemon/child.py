@@ -17,7 +17,7 @@ class Child:
         self, entry: str, arguments: Sequence[str], log: Path, env: Mapping[str, str] | None = None
     ) -> None:
         _rotate(log)
-        command = [sys.executable, "-m", "fedshow_client.leash", entry, *arguments]
+        command = [sys.executable, "-P", "-m", "fedshow_client.leash", entry, *arguments]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,

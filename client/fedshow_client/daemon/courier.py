@@ -17,6 +17,9 @@ STATES = {
     pb.CONCEPT_STATE_REFUSED: JobState.REFUSED,
     pb.CONCEPT_STATE_WITHDRAWN: JobState.WITHDRAWN,
 }
+REMOVED = "removed by the server"
+"""Reason of a withdrawal that was not the user's."""
+
 OFFERED = (JobState.TUNED, JobState.SUBMITTED, JobState.ADMITTED)
 
 
@@ -29,6 +32,7 @@ def reconcile(connection: Connection, queue: Queue, home: Home) -> bool:
     server = connection.server
     listed = connection.call(connection.concepts.ListConcepts, pb.ListConceptsRequest()).concepts
     ours = {concept.name: concept for concept in reversed(listed) if concept.owner == server.node}
+    _take_back(connection, queue, ours)
     for job in queue.jobs(*OFFERED, server=server.name):
         state, reason = _settled(connection, job, ours.get(job.name), home)
         if (state, reason) != (job.state, job.reason):
@@ -37,6 +41,18 @@ def reconcile(connection: Connection, queue: Queue, home: Home) -> bool:
         if state in (JobState.REFUSED, JobState.WITHDRAWN):
             _clear(home.concept_file(job.server, job.sha256))
     return bool(queue.jobs(JobState.TUNED, JobState.SUBMITTED, server=server.name))
+
+
+def _take_back(connection: Connection, queue: Queue, ours: dict[str, pb.Concept]) -> None:
+    """Withdraws what the user withdrew here while it was on its way to the server."""
+    mine = connection.server.name
+    offered = {job.name for job in queue.jobs(*OFFERED, server=mine)}
+    for job in queue.jobs(JobState.WITHDRAWN, server=mine):
+        concept = ours.get(job.name)
+        if concept is None or job.name in offered or job.reason == REMOVED:
+            continue
+        if concept.sha256 == job.sha256 and not _is_over(concept):
+            withdraw(connection, job.name)
 
 
 def withdraw(connection: Connection, name: str) -> None:
@@ -51,7 +67,8 @@ def _settled(
     """The state that a job is in once server and outbox have been asked."""
     known = concept is not None and concept.sha256 == job.sha256
     if known and concept and not (job.state == JobState.TUNED and _is_over(concept)):
-        return STATES[concept.state], concept.reason
+        removed = concept.state == pb.CONCEPT_STATE_WITHDRAWN
+        return STATES[concept.state], REMOVED if removed else concept.reason
     if not home.concept_file(job.server, job.sha256).exists():
         return JobState.FAILED, "the tuned file is gone from the outbox"
     return _submit(connection, job)

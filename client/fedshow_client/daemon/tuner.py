@@ -1,6 +1,7 @@
 """Tuning one job in a child process; what comes out is checked and put into the outbox."""
 
 import logging
+import shutil
 from pathlib import Path
 from threading import Event
 
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 ENTRY = "fedshow.cli:main"
 LOG_NAME = "tune.log"
+WORK_NAME = "work"
 WRONG_INPUT = 2
 """Exit code of `fedshow tune` when trying again would not help."""
 
@@ -73,7 +75,7 @@ class Tuner:
             child.end()
 
     def _offer(self, job: Job, server: KnownServer, result: Path) -> None:
-        """Moves the checked file into the outbox, then says so in the queue."""
+        """Puts the checked file into the outbox, then says so in the queue, then tidies up."""
         try:
             concept = read_concept(result, server.base)
             if (concept.header.name, concept.header.class_word) != (job.name, job.class_word):
@@ -82,8 +84,10 @@ class Tuner:
             result.unlink()
             raise
         private_folder(self._home.outbox(job.server))
-        result.replace(self._home.concept_file(job.server, concept.sha256))
+        concept.save(self._home.concept_file(job.server, concept.sha256))
         self._queue.finish(job.id, self._holder, concept.sha256, len(concept.blob))
+        result.unlink()
+        shutil.rmtree(result.parent / WORK_NAME, ignore_errors=True)
         log.info("tuned %s: %s bytes", job.name, len(concept.blob))
 
     def _fail(self, job: Job, reason: str) -> None:
@@ -98,7 +102,7 @@ def _arguments(job: Job, folder: Path, result: Path, device: str) -> list[str]:
         "tune",
         job.images,
         *("--name", job.name, "--class", job.class_word, "--base", job.base),
-        *("-o", str(result), "--work", str(folder / "work")),
+        *("-o", str(result), "--work", str(folder / WORK_NAME)),
         *("--progress", str(folder / PROGRESS_NAME), "--device", device),
         *(text for pair in given for text in pair),
     ]

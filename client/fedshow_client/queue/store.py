@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from fedshow.errors import InvalidInput, NotFound
 from sqlalchemy import Engine, create_engine, event, select, update
 from sqlalchemy.orm import Session
 
+from fedshow.errors import InvalidInput, NotFound
 from fedshow_client.queue.rows import (
     ACTIVE,
     Job,
