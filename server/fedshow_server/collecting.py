@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from fedshow.bundle import FOLDER
 from fedshow.errors import Unreachable
+from fedshow_server.presence import Presence
 from fedshow_server.store import Store
 from fedshow_server.superlink import SuperLink
 
@@ -15,7 +16,8 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
-FIRST_BEAT_SECONDS = 90.0
+FIRST_BEAT_SECONDS = 180.0
+FAILED_STARTS_ALLOWED = 1
 BEAT_SECONDS = 240.0
 """A living run beats every second or two; taking in a large file may hold it up for longer."""
 
@@ -23,11 +25,13 @@ BEAT_SECONDS = 240.0
 class Collector:
     """Sees to it that what nodes offer is collected, however often a run dies."""
 
-    def __init__(self, store: Store, superlink: SuperLink) -> None:
+    def __init__(self, store: Store, superlink: SuperLink, presence: Presence) -> None:
         self._store = store
         self._superlink = superlink
+        self._presence = presence
         self._news = asyncio.Event()
         self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._failed_starts = 0
 
     def wake(self) -> None:
         """Something was submitted: do not wait longer."""
@@ -48,8 +52,10 @@ class Collector:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _wanted(self) -> set[str]:
+        """Digests of the concepts that can be had now."""
         wanted = await asyncio.to_thread(self._store.concepts.wanted)
-        return {concept.sha256 for concept in wanted}
+        is_present = self._presence.is_present
+        return {concept.sha256 for concept in wanted if is_present(concept.node_id)}
 
     async def _rest(self) -> None:
         """Pauses longer each time that a run changed nothing, until something is submitted."""
@@ -66,9 +72,12 @@ class Collector:
             run = await self._superlink.start_run(FOLDER)
         except Unreachable as error:
             log.warning("no run could be started: %s", error)
-            if self._superlink.generation == generation:
+            self._failed_starts += 1
+            if self._failed_starts > FAILED_STARTS_ALLOWED:
+                self._failed_starts = 0
                 self._superlink.restart_because("it starts no runs")
             return
+        self._failed_starts = 0
         log.info("collecting in run %d", run)
         started = time.time()
         while not await asyncio.to_thread(self._store.runs.has_ended, run):

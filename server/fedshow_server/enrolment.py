@@ -51,18 +51,15 @@ class Enrolment:
         """Unregisters from Flower whoever is not, or no longer, an active node; until cancelled."""
         settled: set[int] | None = None
         while True:
-            active = await self._active()
-            if settled is None or settled - active:
+            revoked = {node.flower_id for node in await self._nodes() if node.revoked}
+            if settled is None or revoked - settled:
                 await self._superlink.healthy.wait()
                 try:
                     async with self._turn:
-                        active = await self._active()
-                        await self._cut_off_all_but(active)
+                        await self._cut_off_strangers()
+                    settled = revoked
                 except Unreachable as error:
                     log.warning("could not bring Flower's list of nodes up to date: %s", error)
-                    await asyncio.sleep(POLL_SECONDS)
-                    continue
-            settled = active
             await asyncio.sleep(POLL_SECONDS)
 
     async def _register(self, public_key: str) -> int:
@@ -73,19 +70,20 @@ class Enrolment:
         try:
             return await self._superlink.register(public_key)
         except Unreachable:  # perhaps the key of a join that we did not live to write down
-            if not await self._cut_off_all_but(await self._active()):
+            if not await self._cut_off_strangers():
                 raise
         return await self._superlink.register(public_key)
 
-    async def _cut_off_all_but(self, active: set[int]) -> bool:
+    async def _cut_off_strangers(self) -> bool:
+        """Whether Flower knew anybody who is not, or no longer, an active node."""
+        active = {node.flower_id for node in await self._nodes() if not node.revoked}
         gone = await self._superlink.unregister_all_but(active)
         if gone:
             log.info("cut off from Flower: %s", ", ".join(map(str, gone)))
         return bool(gone)
 
-    async def _active(self) -> set[int]:
-        nodes = await asyncio.to_thread(self._members.nodes)
-        return {node.flower_id for node in nodes if node.revoked is None}
+    async def _nodes(self) -> list[Node]:
+        return await asyncio.to_thread(self._members.nodes)
 
     def _papers(self, node: Node, token: str) -> JoinReply:
         return JoinReply(

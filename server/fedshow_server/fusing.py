@@ -43,7 +43,8 @@ def fuse_admitted(store: Store, base: str, work: Path) -> None:
     for concept in concepts:
         files.append(work / f"{concept.name}.safetensors")
         copy_out(store.blobs, concept.sha256, files[-1])
-    fuse_to_folder(base, files, work / "release")
+    log.info("fusing %s", ", ".join(concept.name for concept in concepts))
+    fuse_to_folder(base, files, work / "release", say=log.info)
     manifest, is_new = publish(store, work / "release")
     names = ", ".join(member.name for member in manifest.concepts)
     log.info("release %s (%s)%s", manifest.release, names, "" if is_new else " was there already")

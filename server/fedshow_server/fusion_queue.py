@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import time
+from datetime import UTC, datetime, timedelta
 
 from fedshow_server.children import Child
 from fedshow_server.folder import DataFolder
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 600.0
+FRESH = timedelta(seconds=60)
 
 Members = frozenset[tuple[str, str]]
 """Name and digest of each concept."""
@@ -50,8 +52,9 @@ class FusionQueue:
             admitted, released = await asyncio.to_thread(self._members)
             if admitted != seen:
                 seen, since = admitted, time.monotonic()
+            due = admitted and admitted != released
             quiet = time.monotonic() - since >= self._quiet_seconds
-            if admitted and admitted != released and quiet:
+            if due and quiet and not await asyncio.to_thread(self._expects_more):
                 return admitted
             await asyncio.sleep(POLL_SECONDS)
 
@@ -60,6 +63,11 @@ class FusionQueue:
         released = frozenset(newest.concepts.items()) if newest else frozenset()
         admitted = self._store.concepts.admitted()
         return frozenset((concept.name, concept.sha256) for concept in admitted), released
+
+    def _expects_more(self) -> bool:
+        """Whether a concept was offered so lately that its file is probably on its way."""
+        lately = datetime.now(UTC) - FRESH
+        return any(concept.created > lately for concept in self._store.concepts.wanted())
 
     async def _until_changed(self, due: Members, pause_seconds: float) -> None:
         until = time.monotonic() + pause_seconds

@@ -21,7 +21,9 @@ from fedshow_server.enrolment import Enrolment
 from fedshow_server.folder import DataFolder, Facts
 from fedshow_server.fusion_queue import FusionQueue
 from fedshow_server.news import News
+from fedshow_server.presence import Presence
 from fedshow_server.services.concepts import ConceptServicer
+from fedshow_server.services.doors import Doors
 from fedshow_server.services.listening import Listener, add_services, listen
 from fedshow_server.services.releases import ReleaseServicer
 from fedshow_server.settings import ServerSettings
@@ -42,6 +44,7 @@ class Ground:
     door: socket.socket
     certificates: Certificates
     store: Store
+    presence: Presence
     listener: Listener
     facts: Facts
 
@@ -69,9 +72,11 @@ def _ground(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
     with _bind(settings.host, settings.port) as door:
         store = open_store(settings.database_url, folder.blobs)
         try:
-            listener = listen(settings.grpc_address, certificates, store.members)
+            presence = Presence()
+            doors = Doors(store.members, presence.saw)
+            listener = listen(settings.grpc_address, certificates, doors)
             facts = _facts(settings, door.getsockname()[1], listener.port)
-            yield Ground(settings, folder, door, certificates, store, listener, facts)
+            yield Ground(settings, folder, door, certificates, store, presence, listener, facts)
         finally:
             store.close()
 
@@ -90,7 +95,7 @@ def _facts(settings: ServerSettings, port: int, grpc_port: int) -> Facts:
 async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: OnReady) -> None:
     store, listener = ground.store, ground.listener
     superlink = SuperLink(ground.folder, ground.certificates)
-    collector, news = Collector(store, superlink), News(store)
+    collector, news = Collector(store, superlink, ground.presence), News(store)
     enrolment = Enrolment(store.members, superlink, ground.facts, card)
     limit = ground.settings.max_concept_bytes
     add_services(

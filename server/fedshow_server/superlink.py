@@ -25,13 +25,15 @@ log = logging.getLogger(__name__)
 CONNECTION = "fedshow"
 HOST = "127.0.0.1"
 POLL_SECONDS = 2.0
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 FAILURES_ALLOWED = 5
 """Health checks in a row."""
 LONGEST_PAUSE_SECONDS = 60.0
 STEADY_SECONDS = 120.0
 """After this long in good health the next fault counts as the first."""
 COMMAND_SECONDS = 120.0
+GONE = ("unregistered", "deleted")
+"""Flower's words for nodes that it lists, but lets in no more."""
 
 
 class SuperLink:
@@ -162,8 +164,8 @@ class SuperLink:
     async def unregister_all_but(self, known: Collection[int]) -> list[int]:
         """Cuts off every node that Flower knows and we do not (any more). Raises Unreachable."""
         answer = await self._flwr("supernode", "ls", CONNECTION)
-        found = [int(node["node-id"]) for node in answer["nodes"]]
-        strangers = [node for node in found if node not in known]
+        listed = (node for node in answer["nodes"] if node["status"] not in GONE)
+        strangers = [int(node["node-id"]) for node in listed if int(node["node-id"]) not in known]
         for node in strangers:
             await self._flwr("supernode", "unregister", str(node), CONNECTION)
         return strangers

@@ -1,5 +1,11 @@
 """Every call has a policy, and nobody gets in without what it asks for."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -58,13 +64,28 @@ def test_no_token_no_answer(server, member, method):
                 call(channel, method, metadata)
 
 
-def test_revoked_token_is_worth_nothing(server, joined):
+def test_revoked_node_is_cut_off_everywhere(server, joined, member, tools):
     eve = joined(server, "eve")
     with eve.calls() as calls, rpc.typed_errors():
         calls.releases.ListReleases(releases_pb2.ListReleasesRequest(), timeout=20)
         server.revoke("eve")
         with pytest.raises(Forbidden, match="cut off"), rpc.typed_errors():
             calls.releases.ListReleases(releases_pb2.ListReleasesRequest(), timeout=20)
+    tools.eventually(lambda: flowers_nodes(server)[str(eve.reply.node_id)] == "unregistered")
+    assert flowers_nodes(server)[str(member.reply.node_id)] == "registered"
+
+
+def flowers_nodes(server):
+    """Flower's own list: number and status."""
+    program = Path(sys.executable).parent / "flwr"
+    answer = subprocess.run(
+        [program, "supernode", "ls", "fedshow", "--format", "json"],
+        env=os.environ | {"FLWR_HOME": str(server.data / "flower" / "home")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return {node["node-id"]: node["status"] for node in json.loads(answer.stdout)["nodes"]}
 
 
 def test_health_is_open_and_true(server, member):

@@ -1,6 +1,7 @@
 """Who may call what: every method has an entry, or nobody may call it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from enum import Enum
 from typing import Any
@@ -46,8 +47,9 @@ def caller() -> Node:
 class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Lets a call in, or raises Forbidden in its place."""
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: Members, on_call: Callable[[Node], None]) -> None:
         self._members = members
+        self._on_call = on_call
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         """The handler, behind its door."""
@@ -56,7 +58,14 @@ class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         if handler is None or policy is Policy.ANYBODY:
             return handler
         token = _token(details.invocation_metadata) if policy is Policy.NODE else None
-        return _behind(handler, self._members, token)
+        return _behind(handler, lambda: self._enter(token))
+
+    async def _enter(self, token: str | None) -> None:
+        if token is None:
+            raise Forbidden("this call needs a token: join the server first")
+        node = await asyncio.to_thread(self._members.authenticate, token)
+        self._on_call(node)
+        _caller.set(node)
 
 
 def _token(metadata: Any) -> str | None:
@@ -66,12 +75,7 @@ def _token(metadata: Any) -> str | None:
     return None
 
 
-def _behind(handler: Any, members: Members, token: str | None) -> Any:
-    async def enter() -> None:
-        if token is None:
-            raise Forbidden("this call needs a token: join the server first")
-        _caller.set(await asyncio.to_thread(members.authenticate, token))
-
+def _behind(handler: Any, enter: Callable[[], Awaitable[None]]) -> Any:
     async def call(request: Any, context: Any) -> Any:
         await enter()
         return await handler.unary_unary(request, context)

@@ -15,7 +15,6 @@ from fedshow_server.certificates import Certificates
 from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.doors import Doors
 from fedshow_server.services.releases import ReleaseServicer
-from fedshow_server.store import Members
 
 OPTIONS = (("grpc.so_reuseport", 0),)  # two servers on one port would share its calls
 DRAIN_SECONDS = 2.0
@@ -46,9 +45,9 @@ class Listener:
         await self.server.stop(DRAIN_SECONDS)
 
 
-def listen(address: str, certificates: Certificates, members: Members) -> Listener:
+def listen(address: str, certificates: Certificates, doors: Doors) -> Listener:
     """A listener that holds its port, still without services. Raises InvalidInput."""
-    server = grpc.aio.server(interceptors=(TypedErrors(), Doors(members)), options=OPTIONS)
+    server = grpc.aio.server(interceptors=(TypedErrors(), doors), options=OPTIONS)
     credentials = grpc.ssl_server_credentials(
         [(certificates.key.read_bytes(), certificates.certificate.read_bytes())]
     )
