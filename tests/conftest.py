@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from fedshow.concepts import ConceptFile, ConceptHeader, words_of, write_concept
 from fedshow.families import Base, BaseCard
 
 BASE = os.environ.get("FEDSHOW_TEST_BASE", "toyworld")
+settings.register_profile("fedshow", deadline=None)  # a busy machine is no failure
+settings.load_profile("fedshow")
 MakeConcept = Callable[..., ConceptFile]
 
 

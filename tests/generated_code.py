@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 
 from grpc_tools import protoc
@@ -15,9 +16,10 @@ def stale_files() -> list[str]:
     protos = sorted(
         str(path.relative_to(ROOT / "protos")) for path in ROOT.glob("protos/fedshow/v1/*.proto")
     )
+    well_known = files("grpc_tools") / "_proto"
     with tempfile.TemporaryDirectory() as fresh:
         outputs = [f"--{kind}={fresh}" for kind in KINDS]
-        code = protoc.main(["protoc", f"-I{ROOT / 'protos'}", *outputs, *protos])
+        code = protoc.main(["protoc", f"-I{ROOT / 'protos'}", f"-I{well_known}", *outputs, *protos])
         assert code == 0, "protoc failed"
         made = {path.name: path.read_bytes() for path in Path(fresh, "fedshow/v1").iterdir()}
     kept = {path.name: path.read_bytes() for path in (ROOT / "shared/fedshow/v1").glob("*_pb2*")}

@@ -146,7 +146,7 @@ def test_gap_between_tensors_is_refused() -> None:
         read_concept(struct.pack("<Q", len(text)) + text + bytes(20))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_no_damage_does_more_than_refuse(data: st.DataObject, concept: ConceptFile) -> None:
     """Any change of header bytes either still means the same or is refused; nothing else is raised."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow.sampling.model import Model
-from fedshow.sampling.regions import Region, RegionalAttention, weights
+from fedshow.sampling.regions import Region, RegionalAttention, RegionPlan, weights
 
 fraction = st.floats(0, 1, allow_nan=False)
 
@@ -49,8 +49,9 @@ def test_equals_the_paper_written_slowly(base: Base) -> None:
     queries = torch.randn(2, 64, attn.to_q.in_features, generator=generator)
     context = torch.randn(2, 3 * 5, attn.to_k.in_features, generator=generator)
     boxes = [(0.0, 0.0, 0.6, 1.0), (0.4, 0.25, 1.0, 1.0)]
+    plan = RegionPlan([Region(box, "") for box in boxes], (8, 8))
     with torch.no_grad():
-        found = RegionalAttention(attn.processor, boxes, (8, 8))(attn, queries, context)
+        found = RegionalAttention(attn.processor, plan)(attn, queries, context)
         for position in range(64):
             y, x = (position // 8 + 0.5) / 8, (position % 8 + 0.5) / 8
             inside = [
@@ -105,3 +106,29 @@ def test_bad_regions_are_refused(spec: str) -> None:
 
 def test_region_is_parsed() -> None:
     assert Region.parse("0, .1,.5,1: a robot: happy") == Region((0, 0.1, 0.5, 1), "a robot: happy")
+
+
+def test_region_counts_from_its_start_on() -> None:
+    plan = RegionPlan([Region((0, 0, 0.5, 1), "", start=0.5), Region((0.5, 0, 1, 1), "")], (2, 2))
+    early = {context: share.tolist() for context, share in plan.shares(4)}
+    assert early == {0: [1, 0, 1, 0], 2: [0, 1, 0, 1]}
+    plan.progress = 0.5
+    late = {context: share.tolist() for context, share in plan.shares(4)}
+    assert late == {0: [0, 0, 0, 0], 1: [1, 0, 1, 0], 2: [0, 1, 0, 1]}
+
+
+def test_progress_follows_the_steps(base: Base) -> None:
+    """A region that starts late changes the picture, but less than one that starts at once."""
+    model = Model(base)
+    late, early = (Region((0, 0, 0.5, 1), "a blue bunny", start=start) for start in (0.75, 0.0))
+    pictures = [
+        model("a red robot", steps=4, regions=regions).images[0].tobytes()
+        for regions in ([], [late], [early])
+    ]
+    model.restore()
+    plain, second, third = pictures
+
+    def distance(other: bytes) -> int:
+        return sum(abs(a - b) for a, b in zip(plain, other, strict=True))
+
+    assert 0 < distance(second) < distance(third)

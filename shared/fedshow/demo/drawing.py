@@ -47,7 +47,7 @@ def draw(outcome: Outcome, seeds: Sequence[int], joint: int) -> tuple[list[Row],
         model = load(file, outcome.base)
         rows.append((f"<{ref.name}> alone", _examples(model, ref.name)))
         scores[ref.name]["single"] = identity(model, ref, encoder, seeds)
-    present_share = 0.0
+    present_share: dict[str, float] = {}
     for kind, folder in (("fused", outcome.fused), ("average", outcome.average)):
         model = load(folder)
         for ref in known:
@@ -55,8 +55,13 @@ def draw(outcome: Outcome, seeds: Sequence[int], joint: int) -> tuple[list[Row],
             scores[ref.name][kind] = identity(model, ref, encoder, seeds)
         images, share = _joint(model, known, encoder, joint)
         rows.append((f"both, by regions,\n{kind}", images[:COLUMNS]))
-        present_share = share if kind == "fused" else present_share
-    return rows, {"identity": scores, "both_present": present_share, "joint_pictures": joint}
+        present_share[kind] = share
+    return rows, {
+        "identity": scores,
+        "both_present": present_share["fused"],
+        "both_present_average": present_share["average"],
+        "joint_pictures": joint,
+    }
 
 
 def _private(person: Person) -> list[Image.Image]:

@@ -13,6 +13,8 @@ from fedshow.errors import FedshowError
 Say = Callable[[str], None]
 PATIENCE_SECONDS = 1800
 LOOK_SECONDS = 2.0
+QUIET_SECONDS = "20"
+"""Both concepts are ready at about the same time; one fusion is enough."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,15 @@ class Federation:
     """A running server and how to reach it."""
 
     data: Path
+    base: str
     background: Background
     say: Say
 
     def invite(self, person: Person, steps: int | None) -> None:
         """Lets a person join, queues their concept and starts their daemon."""
         code = call("server", "invite", person.node, "--data", str(self.data))["code"]
-        call("client", "join", code, home=person.home)
+        local = ["--base", self.base] if Path(self.base).is_dir() else []
+        call("client", "join", code, *local, home=person.home)
         settings = ["--steps", str(steps)] if steps else []
         call(
             *("client", "add", str(person.images), "--name", person.concept),
@@ -68,11 +72,11 @@ def start_server(data: Path, background: Background, base: str, say: Say) -> Fed
     background.start(
         "server",
         *("server", "run", "--data", str(data), "--base", base),
-        *("--listen", "127.0.0.1:0", "--quiet-seconds", "3"),
+        *("--listen", "127.0.0.1:0", "--quiet-seconds", QUIET_SECONDS),
     )
     _wait_until_ready(data, background)
     say("server runs")
-    return Federation(data, background, say)
+    return Federation(data, base, background, say)
 
 
 def _wait_until_ready(data: Path, background: Background) -> None:
@@ -93,4 +97,5 @@ def sole_concept_file(person: Person) -> Path:
     """The adapter in a person's own outbox: the only thing that left their machine."""
     status: Any = call("client", "status", home=person.home)
     (concept,) = status["concepts"]
-    return person.home / "outbox" / f"{concept['sha256']}.safetensors"
+    (file,) = (person.home / "outbox").rglob(f"{concept['sha256']}.safetensors")
+    return file

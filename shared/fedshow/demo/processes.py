@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,9 @@ class Background:
 def background(logs: Path) -> Iterator[Background]:
     """Commands that all end with the block."""
     commands = Background(logs)
-    with ExitStack() as stack:
-        stack.callback(commands.stop)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
         yield commands
+    finally:
+        commands.stop()
+        signal.signal(signal.SIGTERM, before)

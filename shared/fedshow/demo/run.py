@@ -56,10 +56,15 @@ def _prepare(demo: Demo) -> list[Person]:
         if not (demo.out / "people").is_dir():
             raise InvalidInput(f"{demo.out} holds other files: choose an empty folder with --out")
         shutil.rmtree(demo.out)
-    people = [Person(node, name, demo.out / "people" / node) for node, name in CAST]
+    people = people_of(demo.out)
     for seed, person in enumerate(people):
         draw_images(person, seed)
     return people
+
+
+def people_of(out: Path) -> list[Person]:
+    """Everybody who takes part, with their folders in a demo's output folder."""
+    return [Person(node, name, out / "people" / node) for node, name in CAST]
 
 
 def _draw(demo: Demo, people: list[Person], fused: Path) -> dict[str, Any]:

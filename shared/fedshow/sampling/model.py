@@ -16,7 +16,7 @@ from fedshow.edlora.conditioning import LayeredConditioning, pack
 from fedshow.edlora.tokens import ConceptTokens
 from fedshow.errors import InvalidInput
 from fedshow.families.opening import Base, open_base
-from fedshow.sampling.regions import Region, regional
+from fedshow.sampling.regions import Region, RegionPlan, regional
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,11 @@ class Model:
         size = (height or self.base.sample_pixels, width or self.base.sample_pixels)
         grid = self._latent_size(size)
         seeds = [seed + k for _ in prompts for k in range(n)]
-        with self.strength(scale), regional(self.cross_attention, regions, grid):
+        with self.strength(scale), regional(self.cross_attention, regions, grid) as plan:
             positive = self.encode(prompts, [[r.prompt] * len(prompts) for r in regions])
             opposite = self.encode([negative], [[r.negative or negative] for r in regions])
-            images = self._draw(
-                positive.repeat_interleave(n, 0), opposite, steps, guidance, seeds, size
-            )
+            features = positive.repeat_interleave(n, 0), opposite
+            images = self._draw(*features, steps, guidance, seeds, size, plan=plan)
         return Drawing(images, seeds)
 
     @torch.no_grad()
@@ -130,9 +129,15 @@ class Model:
         seeds: list[int],
         size: tuple[int, int],
         output: str = "pil",
+        plan: RegionPlan | None = None,
     ) -> Any:
-        pipeline = sampler(self.base)
-        return pipeline(
+        def note_progress(_: Any, step: int, __: Any, values: dict[str, Any]) -> dict[str, Any]:
+            if plan is not None:
+                plan.progress = (step + 1) / steps
+            return values
+
+        return sampler(self.base)(
+            callback_on_step_end=note_progress,
             output_type=output,
             prompt_embeds=positive,
             negative_prompt_embeds=negative.expand(len(positive), -1, -1),

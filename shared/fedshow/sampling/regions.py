@@ -29,9 +29,15 @@ class Region:
 
     prompt: str
     negative: str = ""
+    start: float = 0.0
+    """From which fraction of the denoising steps on the region counts; before, the layout forms."""
 
     def __post_init__(self) -> None:
         left, top, right, bottom = self.box
+        if not 0 <= self.start < 1:
+            raise InvalidInput(
+                f"region start {self.start}: use a fraction of the steps, 0 to below 1"
+            )
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise InvalidInput(
                 f"region box {self.box}: use left,top,right,bottom in fractions, 0 <= left < right <= 1"
@@ -71,16 +77,33 @@ def _cells(low: float, high: float, count: int) -> slice:
     return slice(first, end)
 
 
+class RegionPlan:
+    """The regions of one picture and how far its denoising is, shared by all layers."""
+
+    def __init__(self, regions: Sequence[Region], size: tuple[int, int]) -> None:
+        self.regions, self.size = regions, size
+        self.progress = 0.0
+
+    def shares(self, queries: int) -> list[tuple[int, Tensor]]:
+        """Contexts that count now (0 is the background), each with its `[Q]` share of the positions."""
+        active = [i for i, region in enumerate(self.regions) if region.start <= self.progress]
+        share = weights([self.regions[i].box for i in active], *self._grid(queries))
+        return [(context, share[row]) for row, context in enumerate([0, *(1 + i for i in active)])]
+
+    def _grid(self, queries: int) -> tuple[int, int]:
+        """Height and width of a layer: the latent's, halved upward as stride-2 convolutions do."""
+        height, width = self.size
+        while height * width > queries:
+            height, width = math.ceil(height / 2), math.ceil(width / 2)
+        assert height * width == queries, (self.size, queries)
+        return height, width
+
+
 class RegionalAttention:
     """Wraps any attention processor: its outputs for background and regions, blended by position."""
 
-    def __init__(
-        self,
-        processor: Any,
-        boxes: Sequence[tuple[float, float, float, float]],
-        size: tuple[int, int],
-    ) -> None:
-        self.processor, self.boxes, self.size = processor, boxes, size
+    def __init__(self, processor: Any, plan: RegionPlan) -> None:
+        self.processor, self.plan = processor, plan
 
     def __call__(
         self,
@@ -96,37 +119,28 @@ class RegionalAttention:
         Blending after the output projection equals blending before it: it is affine and the
         weights sum to 1.
         """
-        share = weights(self.boxes, *self._grid(hidden_states.shape[1])).to(hidden_states)
-        contexts = encoder_hidden_states.chunk(1 + len(self.boxes), dim=1)
-        outputs = [
-            self.processor(attn, hidden_states, context, attention_mask, temb, **options)
-            for context in contexts
-        ]
-        return torch.einsum("rq,rbqd->bqd", share, torch.stack(outputs))
-
-    def _grid(self, queries: int) -> tuple[int, int]:
-        """Height and width of this layer: the latent's, halved upward as stride-2 convolutions do."""
-        height, width = self.size
-        while height * width > queries:
-            height, width = math.ceil(height / 2), math.ceil(width / 2)
-        assert height * width == queries, (self.size, queries)
-        return height, width
+        contexts = encoder_hidden_states.chunk(1 + len(self.plan.regions), dim=1)
+        blended = torch.zeros_like(hidden_states)
+        for index, share in self.plan.shares(hidden_states.shape[1]):
+            if share.any():
+                output = self.processor(
+                    attn, hidden_states, contexts[index], attention_mask, temb, **options
+                )
+                blended = blended + share.to(hidden_states)[None, :, None] * output
+        return blended
 
 
 @contextmanager
 def regional(
     layers: Sequence[tuple[nn.Module, int]], regions: Sequence[Region], size: tuple[int, int]
-) -> Iterator[None]:
+) -> Iterator[RegionPlan]:
     """Within the block, the cross-attention `layers` obey `regions`; `size` is the latent's (h, w)."""
-    if not regions:
-        yield
-        return
-    boxes = [region.box for region in regions]
+    plan = RegionPlan(regions, size)
     before = [(module, module.processor) for module, _ in layers]
-    for module, processor in before:
-        module.processor = RegionalAttention(processor, boxes, size)  # type: ignore[assignment]
+    for module, processor in before if regions else []:
+        module.processor = RegionalAttention(processor, plan)  # type: ignore[assignment]
     try:
-        yield
+        yield plan
     finally:
         for module, processor in before:
             module.processor = processor
