@@ -33,6 +33,7 @@ def main() -> None:
 
 def fuse_admitted(store: Store, base: str, work: Path) -> None:
     """Fuses the admitted concepts inside `work` and publishes the release."""
+    from fedshow.device import choose_device
     from fedshow_server.fusion import fuse_to_folder  # torch: seconds to load
 
     concepts = sorted(store.concepts.admitted(), key=lambda concept: concept.name)
@@ -44,7 +45,7 @@ def fuse_admitted(store: Store, base: str, work: Path) -> None:
         files.append(work / f"{concept.name}.safetensors")
         copy_out(store.blobs, concept.sha256, files[-1])
     log.info("fusing %s", ", ".join(concept.name for concept in concepts))
-    fuse_to_folder(base, files, work / "release", say=log.info)
+    fuse_to_folder(base, files, work / "release", device=choose_device(), say=log.info)
     manifest, is_new = publish(store, work / "release")
     names = ", ".join(member.name for member in manifest.concepts)
     log.info("release %s (%s)%s", manifest.release, names, "" if is_new else " was there already")
