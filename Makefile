@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: setup demo test check protos clean
+.PHONY: setup demo test check lint protos clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -21,17 +21,18 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/fedshow demo --out demo
 
-# Tests only; `make check` adds format, lint, types, layers and the contract.
 test: setup
 	$(BIN)/python -m pytest
 
-check: setup
+# The one check command, fastest step first: format, lint, types, layers, generated code, tests.
+check: lint test
+
+lint: setup
 	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --output-format concise .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.generated_code
-	$(BIN)/python -m pytest
 
 protos: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=shared \

@@ -13,7 +13,7 @@ from fedshow.errors import FedshowError
 Say = Callable[[str], None]
 PATIENCE_SECONDS = 1800
 LOOK_SECONDS = 2.0
-QUIET_SECONDS = "20"
+QUIET_SECONDS = 20.0
 """Both concepts are ready at about the same time; one fusion is enough."""
 
 
@@ -67,12 +67,18 @@ class Federation:
                 self.say(f"<{name}> of {person.node}: {state}")
 
 
-def start_server(data: Path, background: Background, base: str, say: Say) -> Federation:
+def start_server(
+    data: Path,
+    background: Background,
+    base: str,
+    say: Say,
+    quiet_seconds: float = QUIET_SECONDS,
+) -> Federation:
     """A server on free loopback ports, ready to invite."""
     background.start(
         "server",
         *("server", "run", "--data", str(data), "--base", base),
-        *("--listen", "127.0.0.1:0", "--quiet-seconds", QUIET_SECONDS),
+        *("--listen", "127.0.0.1:0", "--quiet-seconds", str(quiet_seconds)),
     )
     _wait_until_ready(data, background)
     say("server runs")
