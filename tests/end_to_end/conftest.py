@@ -29,7 +29,7 @@ from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.publishing import publish
 
 FEDSHOW = str(Path(sys.executable).with_name("fedshow"))
-SECONDS = 150.0
+SECONDS = 240.0
 """For anything that a federation does on a busy machine."""
 
 CARD = BaseCard(
