@@ -49,10 +49,10 @@ class Enrolment:
 
     async def follow_revocations(self) -> None:
         """Unregisters from Flower whoever is not, or no longer, an active node; until cancelled."""
-        settled: set[int] | None = None
+        settled: set[int] = set()
         while True:
             revoked = {node.flower_id for node in await self._nodes() if node.revoked}
-            if settled is None or revoked - settled:
+            if revoked - settled:
                 await self._superlink.healthy.wait()
                 try:
                     async with self._turn:

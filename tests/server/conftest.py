@@ -36,7 +36,7 @@ STANDIN = Path(__file__).parent / "standin"
 CARD = BaseCard(
     name="tiny", sha256="ab" * 32, family="sd1", slots=2, token_dim=4, layers={"unet.a": (3, 5)}
 )
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 240  # bounds a hang; a busy machine is no failure
 
 
 def concept_bytes(name: str, class_word: str = "man", seed: int = 0, **changes: object) -> bytes:
@@ -119,7 +119,7 @@ class Server:
         """Sends the signal and waits for the end."""
         assert self.process is not None
         self.process.send_signal(number)
-        status = self.process.wait(30)
+        status = self.process.wait(PATIENCE_SECONDS)
         self.process.stdout.close()
         return status
 
@@ -156,7 +156,7 @@ class Server:
         """An HTTP client that trusts this server only."""
         trust = ssl.create_default_context(cafile=str(self.data / "ca" / "ca.pem"))
         with httpx.Client(
-            base_url=f"https://127.0.0.1:{self.port}", verify=trust, timeout=60
+            base_url=f"https://127.0.0.1:{self.port}", verify=trust, timeout=PATIENCE_SECONDS
         ) as client:
             yield client
 
@@ -256,6 +256,7 @@ def tools():
         make_data=make_data,
         free_port=free_port,
         eventually=eventually,
+        patience_seconds=PATIENCE_SECONDS,
         Server=Server,
         openssh_line=openssh_line,
     )

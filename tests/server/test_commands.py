@@ -15,7 +15,7 @@ from fedshow_server.settings import load_settings
 
 def fedshow(*words):
     return subprocess.run(
-        [sys.executable, "-m", "fedshow.cli", *words], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "fedshow.cli", *words], capture_output=True, text=True, timeout=240
     )
 
 

@@ -43,7 +43,7 @@ def test_only_health_is_open():
 def call(channel, method, metadata=()):
     make = channel.unary_stream if method.server_streaming else channel.unary_unary
     with rpc.typed_errors():
-        answer = make(path(method))(b"", timeout=20, metadata=metadata)
+        answer = make(path(method))(b"", timeout=60, metadata=metadata)
         if method.server_streaming:
             next(iter(answer))
 
@@ -67,10 +67,10 @@ def test_no_token_no_answer(server, member, method):
 def test_revoked_node_is_cut_off_everywhere(server, joined, member, tools):
     eve = joined(server, "eve")
     with eve.calls() as calls, rpc.typed_errors():
-        calls.releases.ListReleases(releases_pb2.ListReleasesRequest(), timeout=20)
+        calls.releases.ListReleases(releases_pb2.ListReleasesRequest(), timeout=60)
         server.revoke("eve")
         with pytest.raises(Forbidden, match="cut off"), rpc.typed_errors():
-            calls.releases.ListReleases(releases_pb2.ListReleasesRequest(), timeout=20)
+            calls.releases.ListReleases(releases_pb2.ListReleasesRequest(), timeout=60)
     tools.eventually(lambda: flowers_nodes(server)[str(eve.reply.node_id)] == "unregistered")
     assert flowers_nodes(server)[str(member.reply.node_id)] == "registered"
 
@@ -94,7 +94,7 @@ def test_health_is_open_and_true(server, member):
         health = health_pb2_grpc.HealthStub(channel)
         for service in ("", *rpc.SERVICES):
             request = health_pb2.HealthCheckRequest(service=service)
-            answer = health.Check(request, timeout=20)
+            answer = health.Check(request, timeout=60)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -107,7 +107,7 @@ def test_errors_keep_their_type_and_words(server, member):
     def withdraw(name):
         with member.calls() as calls, rpc.typed_errors():
             request = concepts_pb2.WithdrawConceptRequest(name=name)
-            calls.concepts.WithdrawConcept(request, timeout=20)
+            calls.concepts.WithdrawConcept(request, timeout=60)
 
     with pytest.raises(NotFound, match="no concept 'nobody'"):
         withdraw("nobody")

@@ -43,7 +43,7 @@ def raw_post(server, target):
     """The status of a POST whose target is sent exactly as written."""
     trust = ssl.create_default_context(cafile=str(server.data / "ca" / "ca.pem"))
     with (
-        socket.create_connection(("127.0.0.1", server.port), timeout=20) as plain,
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain,
         trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
         head = (
@@ -103,9 +103,9 @@ def test_join_whose_reply_was_lost(server, joined):
     again = JoinReply.model_validate_json(answer.content)
     assert (again.node, again.node_id) == (dora.reply.node, dora.reply.node_id)
     with dora.calls(again.token) as calls, rpc.typed_errors():
-        calls.releases.ListReleases(ListReleasesRequest(), timeout=20)
+        calls.releases.ListReleases(ListReleasesRequest(), timeout=60)
     with dora.calls() as calls, pytest.raises(Forbidden), rpc.typed_errors():
-        calls.releases.ListReleases(ListReleasesRequest(), timeout=20)
+        calls.releases.ListReleases(ListReleasesRequest(), timeout=60)
 
 
 @pytest.mark.parametrize(

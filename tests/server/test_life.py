@@ -49,12 +49,12 @@ def submit(calls, tools, blob, **changes):
     }
     with rpc.typed_errors():
         request = cpb.SubmitConceptRequest(**(values | changes))
-        return calls.concepts.SubmitConcept(request, timeout=20, wait_for_ready=True).concept
+        return calls.concepts.SubmitConcept(request, timeout=60, wait_for_ready=True).concept
 
 
 def states(calls):
     with rpc.typed_errors():
-        answer = calls.concepts.ListConcepts(cpb.ListConceptsRequest(), timeout=20)
+        answer = calls.concepts.ListConcepts(cpb.ListConceptsRequest(), timeout=60)
     return {concept.sha256: concept for concept in answer.concepts}
 
 
@@ -98,7 +98,9 @@ def test_life_of_concepts(own_server, joined, tools, tmp_path):
         tools.eventually(lambda: states(calls)[digest].state == cpb.CONCEPT_STATE_ADMITTED)
         tools.eventually(lambda: states(calls)[refused].state == cpb.CONCEPT_STATE_REFUSED)
         assert "submitted was 'dobby' (man)" in states(calls)[refused].reason
-        first = heard.get(timeout=90)  # the first fusion failed and was tried again
+        first = heard.get(
+            timeout=tools.patience_seconds
+        )  # the first fusion failed and was tried again
         assert list(first.concepts) == ["potter"]
         _check_downloads(bobs, first, tmp_path)
 
@@ -112,16 +114,16 @@ def test_life_of_concepts(own_server, joined, tools, tmp_path):
         bob.put(malfoy)
         with bob.supernode(own_server):
             submit(bobs, tools, malfoy)
-            second = heard.get(timeout=90)
+            second = heard.get(timeout=tools.patience_seconds)
         assert sorted(second.concepts) == ["malfoy", "potter"]
 
         # a watch that begins now hears the newest at once; withdrawing leads back to the first
         late = watch(calls)
-        assert late.get(timeout=30).id == second.id
-        bobs.concepts.WithdrawConcept(cpb.WithdrawConceptRequest(name="malfoy"), timeout=20)
+        assert late.get(timeout=tools.patience_seconds).id == second.id
+        bobs.concepts.WithdrawConcept(cpb.WithdrawConceptRequest(name="malfoy"), timeout=60)
         for ears in (heard, late):
-            assert ears.get(timeout=90).id == first.id
-        listed = calls.releases.ListReleases(rpb.ListReleasesRequest(), timeout=20).releases
+            assert ears.get(timeout=tools.patience_seconds).id == first.id
+        listed = calls.releases.ListReleases(rpb.ListReleasesRequest(), timeout=60).releases
         assert [release.id for release in listed] == [first.id, second.id]
         assert not any(release.files for release in listed)
 
@@ -129,7 +131,7 @@ def test_life_of_concepts(own_server, joined, tools, tmp_path):
 def _check_downloads(calls, release, tmp_path):
     with rpc.typed_errors():
         request = rpb.GetReleaseRequest(release=release.id[:8])
-        found = calls.releases.GetRelease(request, timeout=20).release
+        found = calls.releases.GetRelease(request, timeout=60).release
     assert {file.path for file in found.files} > {"manifest.json", "unet/weights.safetensors"}
     for file in found.files:
         whole = download(calls, file.sha256)
@@ -177,7 +179,7 @@ def test_start_fuses_what_was_admitted_before(own_server, tools, joined):
     own_server.start()
     with cora.calls() as calls:
         heard = watch(calls)
-        tools.eventually(lambda: "winky" in heard.get(timeout=90).concepts)
+        tools.eventually(lambda: "winky" in heard.get(timeout=tools.patience_seconds).concepts)
 
 
 def test_damaged_folder_is_not_published(store, tools, tmp_path):
