@@ -49,7 +49,7 @@ def test_two_folders_become_one_model_and_a_third_a_second_release(
         assert second != first
         assert pull(bob, second, tmp_path / "second") == {"gloop", "bolt", "luna"}
         listed = call("releases", server_name(alice), home=alice.home)
-        assert [release["id"] for release in listed][0] == second
+        assert listed[0]["id"] == second
     assert call("verify", str(tmp_path / "second"))["release"] == second
     concepts = json.loads((tmp_path / "second" / "concepts.json").read_text())
     assert {c["name"]: c["class"] for c in concepts} == {p.concept: p.class_word for p in people}

@@ -16,7 +16,14 @@ from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.doors import Doors
 from fedshow_server.services.releases import ReleaseServicer
 
-OPTIONS = (("grpc.so_reuseport", 0),)  # two servers on one port would share its calls
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # two servers on one port would share its calls
+    (
+        "grpc.http2.min_recv_ping_interval_without_data_ms",
+        30_000,
+    ),  # quiet watches send a ping a minute
+    ("grpc.keepalive_permit_without_calls", 1),
+)
 DRAIN_SECONDS = 2.0
 
 
