@@ -10,12 +10,13 @@ import argparse
 import random
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 
 from benchmarks.report import IMAGES, print_table, write_result
@@ -24,6 +25,7 @@ from fedshow.toyworld.captions import full_caption
 from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
 from fedshow.toyworld.heldout import training_character, training_scene
 from fedshow.toyworld.scenes import draw
+from fedshow.toyworld.training.datasets import Images
 from fedshow.toyworld.training.vae import psnr
 from fedshow.toyworld.world import PLACES, Character, Scene, heldout_pair, heldout_singles
 
@@ -56,19 +58,19 @@ def heldout_single_captions(count: int, rng: random.Random) -> list[Asked]:
     return asked
 
 
-def heldout_pair_captions(count: int, rng: random.Random) -> list[Asked]:
-    """Captions of two characters whose kinds and colours were never trained side by side."""
+def pair_captions(count: int, rng: random.Random, heldout: bool = False) -> list[Asked]:
+    """Captions of two different characters; with `heldout`, only pairs that training left out."""
     asked: list[Asked] = []
     while len(asked) < count:
         left, right = (_bare(training_character(rng)) for _ in range(2))
-        if heldout_pair(left, right) and (left.kind, left.colour) != (right.kind, right.colour):
+        if left != right and (heldout_pair(left, right) or not heldout):
             scene = Scene(rng.choice(PLACES), (left, right))
             asked.append(Asked(full_caption(scene, rng), scene))
     return asked
 
 
 def _bare(character: Character) -> Character:
-    return replace(character, pattern="plain", accessory="none")
+    return Character(character.kind, character.colour)
 
 
 def generate(
@@ -136,16 +138,16 @@ def drawn(asked: Sequence[Asked], seed: int) -> list[Image.Image]:
     return [draw(one.scene, rng).image for one in asked]
 
 
-def heldout_images(count: int, seed: int) -> np.ndarray:
+def heldout_images(count: int, seed: int) -> Images:
     """Pictures of fresh scenes."""
     rng = random.Random(f"held-out pictures/{seed}")
     return np.stack([draw(training_scene(rng), rng).array() for _ in range(count)])
 
 
-def pca_floor(fit: np.ndarray, test: np.ndarray, side: int, channels: int) -> float:
+def pca_floor(fit: Images, test: Images, side: int, channels: int) -> float:
     """The PSNR in dB of the best linear code of the same size: PCA of patches."""
 
-    def patches(images: np.ndarray) -> np.ndarray:
+    def patches(images: Images) -> npt.NDArray[np.float64]:
         number, size = images.shape[:2]
         grid = images.reshape(number, size // side, side, size // side, side, 3)
         return grid.transpose(0, 1, 3, 2, 4, 5).reshape(-1, side * side * 3) / 255.0
@@ -180,34 +182,50 @@ def measure(
 ) -> dict[str, object]:
     """All figures; also saves the sample grid of the documentation."""
     rng = random.Random(20)
-    pipeline = StableDiffusionPipeline.from_pretrained(weights, torch_dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(weights, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     encoder = load_encoder()
-    lone, two = heldout_single_captions(singles, rng), heldout_pair_captions(pairs, rng)
-    lone_images = generate(pipeline, lone, steps, guidance)
-    two_images = generate(pipeline, two, steps, guidance, seed=10_000)
-    right = read_singles(encoder, lone_images, lone)
-    right["both_present"] = read_pairs(encoder, two_images, two)
-    ceiling = read_singles(encoder, drawn(lone, 1), lone)
-    ceiling["both_present"] = read_pairs(encoder, drawn(two, 1), two)
-    images = heldout_images(1512, seed=7)
-    vae = pipeline.vae
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    asked = {
+        "single": heldout_single_captions(singles, rng),
+        "both_present": pair_captions(pairs, rng),
+        "both_present_heldout": pair_captions(pairs, rng, heldout=True),
+    }
+    images = {name: generate(pipeline, part, steps, guidance) for name, part in asked.items()}
+    right = read_all(encoder, images, asked)
+    ceiling = read_all(encoder, {name: drawn(part, 1) for name, part in asked.items()}, asked)
     IMAGES.mkdir(parents=True, exist_ok=True)
-    grid([*lone_images[:40:2], *two_images[:12]], columns=8).save(IMAGES / "toyworld.png")
+    shown = [*images["single"][:40:2], *images["both_present"][:12]]
+    grid(shown, columns=8).save(IMAGES / "toyworld.png", optimize=True)
     return {
         **{name: _share(values) for name, values in right.items()},
-        "vae_psnr": psnr(vae, images[1000:]),
-        "vae_pca_floor": pca_floor(
-            images[:1000], images[1000:], factor, vae.config.latent_channels
-        ),
+        **measure_vae(pipeline.vae),
         "megabytes": sum(f.stat().st_size for f in weights.rglob("*") if f.is_file()) / 1e6,
-        "real": float((encoder.realness(lone_images) > 0.5).float().mean()),
+        "real": float((encoder.realness(images["single"]) > 0.5).float().mean()),
         "encoder_ceiling": {name: _share(values) for name, values in ceiling.items()},
         "spread": {name: _spread(values) for name, values in right.items()},
         "sampling": {"steps": steps, "guidance": guidance, "singles": singles, "pairs": pairs},
         "raw": {name: [int(value) for value in values] for name, values in right.items()},
     }
+
+
+def read_all(
+    encoder: ToyworldEncoder,
+    images: dict[str, list[Image.Image]],
+    asked: dict[str, list[Asked]],
+) -> dict[str, list[bool]]:
+    """What `read_singles` and `read_pairs` find, by figure."""
+    right = read_singles(encoder, images["single"], asked["single"])
+    for name in ("both_present", "both_present_heldout"):
+        right[name] = read_pairs(encoder, images[name], asked[name])
+    return right
+
+
+def measure_vae(vae: AutoencoderKL) -> dict[str, float]:
+    """PSNR on fresh pictures, and that of the linear code of the same size."""
+    images = heldout_images(1512, seed=7)
+    side = 2 ** (len(vae.config.block_out_channels) - 1)
+    floor = pca_floor(images[:1000], images[1000:], side, vae.config.latent_channels)
+    return {"vae_psnr": psnr(vae, images[1000:]), "vae_pca_floor": floor}
 
 
 def main() -> None:

@@ -25,6 +25,9 @@ class Recipe(BaseModel):
     attention_weight: float = Field(0.01, ge=0)
     """Weight of the cross-attention regularisation; images without a mask have none."""
 
+    background_weight: float = Field(0.0, ge=0, le=1)
+    """How much the loss counts outside the subject's mask; 0 in the paper."""
+
     norm_limit: float = Field(1.5, gt=0)
     """Token rows stop growing at this multiple of the class word's norm (0.55 in all, in SD 1.x)."""
 
@@ -38,5 +41,5 @@ class Recipe(BaseModel):
     @classmethod
     def for_base(cls, base: Base, **changes: float | int | bool) -> Self:
         """The recipe for a base, with some values changed; small bases learn faster."""
-        small = {"steps": 200, "lr_tokens": 5e-3, "lr_text": 5e-4, "lr_unet": 2e-3}
+        small = {"steps": 200, "lr_tokens": 5e-3, "lr_text": 2e-4, "lr_unet": 1e-3}
         return cls.model_validate((small if base.card.token_dim < 512 else {}) | changes)

@@ -135,7 +135,8 @@ class Trainer:
                 self.schedule.add_noise(clean, noise, times), times, features
             ).sample
         error = F.mse_loss(predicted.float(), self._target(clean, noise, times), reduction="none")
-        loss = (error * masks).sum() / (masks.sum() * error.shape[1]).clamp(min=1)
+        weights = masks + self.recipe.background_weight * (1 - masks)
+        loss = (error * weights).sum() / (weights.sum() * error.shape[1]).clamp(min=1)
         if maps and (chosen := data.masked[images]).any():
             picked = [m[chosen] for m in maps]
             regular = attention_loss(picked, words[chosen], masks[chosen])

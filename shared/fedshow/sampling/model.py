@@ -166,7 +166,7 @@ def noise(base: Base, seeds: Sequence[int], size: tuple[int, int]) -> Tensor:
 
 def default_guidance(base: Base) -> float:
     """Classifier-free guidance that suits the base: small pictures want less."""
-    return 4.0 if base.sample_pixels < 128 else 7.5
+    return 3.0 if base.sample_pixels < 128 else 7.5
 
 
 def sampler(base: Base) -> Any:

@@ -128,11 +128,11 @@ def heldout_place(kind: str, colour: str) -> str:
 
 
 def heldout_pair(left: Character, right: Character) -> bool:
-    """Whether training never shows these kinds and colours side by side (1 pair in 16)."""
-    numbers = [
-        KINDS.index(c.kind) * len(COLOURS) + tuple(COLOURS).index(c.colour) for c in (left, right)
-    ]
-    return (3 * numbers[0] + 5 * numbers[1]) % 16 == 0
+    """Whether training never shows these two side by side: half of the pairs of one colour."""
+    if left.colour != right.colour:
+        return False
+    kinds = KINDS.index(left.kind) + KINDS.index(right.kind)
+    return (tuple(COLOURS).index(left.colour) + kinds) % 2 == 0
 
 
 def heldout_singles() -> list[tuple[str, str, str]]:
