@@ -42,4 +42,5 @@ class Recipe(BaseModel):
     def for_base(cls, base: Base, **changes: float | int | bool) -> Self:
         """The recipe for a base, with some values changed; small bases learn faster."""
         small = {"steps": 200, "lr_tokens": 5e-3, "lr_text": 2e-4, "lr_unet": 1e-3}
+        small |= {"background_weight": 1.0}  # else its few layers paint over the background
         return cls.model_validate((small if base.card.token_dim < 512 else {}) | changes)
