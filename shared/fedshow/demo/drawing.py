@@ -10,6 +10,7 @@ from PIL import Image
 from fedshow.demo.folders import Person
 from fedshow.demo.measuring import (
     Reference,
+    held_out_references,
     identity,
     present,
     prompts_for,
@@ -78,10 +79,11 @@ def _joint(
 ) -> tuple[list[Image.Image], float]:
     """Pictures of both concepts by regions, and the share in which both are where they belong."""
     images, found = [], 0
+    crowd = held_out_references(encoder)
     for number in range(0, count, len(JOINT_PLACES)):
         for place in JOINT_PLACES:
             prompt, regions = side_by_side(known[0].name, known[1].name, place)
             (image,) = model(prompt, regions=regions, seed=1000 + number).images
             images.append(image)
-            found += present(image, regions, known[:2], known, encoder)
+            found += present(image, regions, known[:2], crowd, encoder)
     return images, found / len(images)

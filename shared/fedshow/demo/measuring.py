@@ -1,5 +1,6 @@
 """Whether the pictures show who they should, by toyworld's own measuring encoder."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 from fedshow.sampling.model import Model
 from fedshow.sampling.regions import Region
 from fedshow.toyworld.encoder import ToyworldEncoder
+from fedshow.toyworld.heldout import HELDOUT, draw_heldout
 
 PLACES = (
     "on the beach",
@@ -50,6 +52,16 @@ def reference(name: str, folder: Path, encoder: ToyworldEncoder) -> Reference:
     return Reference(name, encoder.identity([Image.open(path).convert("RGB") for path in files]))
 
 
+def held_out_references(encoder: ToyworldEncoder) -> list[Reference]:
+    """References of every held-out character, drawn here: the crowd that nobody should be taken for."""
+    return [
+        Reference(
+            name, encoder.identity([p.image for p, _ in draw_heldout(name, 4, random.Random(1))])
+        )
+        for name in HELDOUT
+    ]
+
+
 def prompts_for(name: str) -> list[str]:
     """The twenty prompts with one concept's name."""
     return [prompt.format(name) for prompt in PROMPTS]
@@ -68,18 +80,28 @@ def identity(
 
 
 def side_by_side(left: str, right: str, place: str) -> tuple[str, list[Region]]:
-    """A joint prompt and its two regions."""
+    """A joint prompt and its two regions.
+
+    Each region's prompt tells of the whole layout too, with its own character in both places:
+    "a <left>" alone would ask for one large figure in the middle of the picture.
+    """
+
+    def pair(first: str, second: str) -> str:
+        return f"a <{first}> to the left of a <{second}> {place}"
+
     regions = [
-        Region((0.0, 0.0, 0.5, 1.0), f"a <{left}> {place}"),
-        Region((0.5, 0.0, 1.0, 1.0), f"a <{right}> {place}"),
+        Region((0.0, 0.0, 0.5, 1.0), pair(left, left)),
+        Region((0.5, 0.0, 1.0, 1.0), pair(right, right)),
     ]
-    return f"a <{left}> to the left of a <{right}> {place}", regions
+    return pair(left, right), regions
 
 
 def crop(image: Image.Image, region: Region) -> Image.Image:
-    """The part of a picture that belongs to a region, made square by what lies around its middle."""
-    left, top, right, bottom = region.box
-    box = (left * image.width, top * image.height, right * image.width, bottom * image.height)
+    """The square in a region where toyworld stands its figures: as wide as the region, 58 % down."""
+    left, _, right, _ = region.box
+    side = (right - left) * image.width
+    top = min(max(0.58 * image.height - side / 2, 0), image.height - side)
+    box = (left * image.width, top, right * image.width, top + side)
     return image.crop(tuple(round(edge) for edge in box))  # type: ignore[arg-type]
 
 
@@ -90,7 +112,10 @@ def present(
     others: Sequence[Reference],
     encoder: ToyworldEncoder,
 ) -> bool:
-    """Whether every region shows its own character: real, and nearer to it than to anybody else."""
+    """Whether every region shows its own character: real, and nearer to it than to anybody else.
+
+    Anybody else: the other `wanted` characters and all `others`.
+    """
     features = encoder.identity([crop(image, region) for region in regions])
     real = encoder.realness([crop(image, region) for region in regions])
     everybody = [*wanted, *(o for o in others if o.name not in {w.name for w in wanted})]
