@@ -318,7 +318,7 @@ def make_release(folder: Path, concept_sha256: str) -> Manifest:
 
 
 def test_nothing_but_the_adapter_leaves_the_client(
-    federation, recorder: Recorder, private: PrivateData, tmp_path: Path
+    federation, recorder: Recorder, private: PrivateData, tmp_path: Path, record_property
 ) -> None:
     door = recorder.stand_before(federation.listen, "http/1.1")
     services = recorder.stand_before(federation.grpc, "h2")
@@ -346,6 +346,8 @@ def test_nothing_but_the_adapter_leaves_the_client(
     federation.end_process(daemon)
 
     capture = b"".join(recorder.sent())
+    record_property("bytes_sent", len(capture))  # benchmarks.demo reads both
+    record_property("concept_bytes", len(blob))
     assert blob[1000:2000] in capture, "the recording misses the handover"
     assert b"WatchReleases" in capture
     assert leaks(private, capture) == set()

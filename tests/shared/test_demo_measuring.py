@@ -1,0 +1,58 @@
+"""The demo's measures: a right picture counts, a wrong one does not."""
+
+import random
+
+import pytest
+from PIL import Image
+
+from fedshow.demo.measuring import Reference, held_out_references, present, side_by_side
+from fedshow.demo.picture import grid
+from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
+from fedshow.toyworld.heldout import HELDOUT
+from fedshow.toyworld.scenes import draw
+from fedshow.toyworld.world import Scene
+
+
+@pytest.fixture(scope="module")
+def encoder() -> ToyworldEncoder:
+    return load_encoder()
+
+
+@pytest.fixture(scope="module")
+def crowd(encoder: ToyworldEncoder) -> dict[str, Reference]:
+    return {known.name: known for known in held_out_references(encoder)}
+
+
+def pair(left: str, right: str) -> Image.Image:
+    return draw(Scene("beach", (HELDOUT[left], HELDOUT[right])), random.Random(7)).image
+
+
+def is_present(image: Image.Image, crowd: dict[str, Reference], encoder: ToyworldEncoder) -> bool:
+    _, regions = side_by_side("gloop", "bolt", "on the beach")
+    wanted = [crowd["gloop"], crowd["bolt"]]
+    return present(image, regions, wanted, list(crowd.values()), encoder)
+
+
+def test_drawn_pair_is_present(encoder: ToyworldEncoder, crowd: dict[str, Reference]) -> None:
+    assert is_present(pair("gloop", "bolt"), crowd, encoder)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [("bolt", "gloop"), ("gloop", "rusty"), ("frost", "bolt")]
+)
+def test_swapped_or_strange_pair_is_not(
+    encoder: ToyworldEncoder, crowd: dict[str, Reference], left: str, right: str
+) -> None:
+    assert not is_present(pair(left, right), crowd, encoder)
+
+
+def test_noise_is_nobody(encoder: ToyworldEncoder, crowd: dict[str, Reference]) -> None:
+    noise = Image.frombytes("RGB", (32, 32), random.Random(0).randbytes(32 * 32 * 3))
+    assert not is_present(noise, crowd, encoder)
+
+
+def test_grid_shows_every_picture() -> None:
+    red, blue = Image.new("RGB", (32, 32), "red"), Image.new("RGB", (256, 256), "blue")
+    sheet = grid([("one", [red, blue]), ("two", [blue])])
+    colours = {colour for _, colour in sheet.getcolors(sheet.width * sheet.height) or []}
+    assert {(255, 0, 0), (0, 0, 255)} <= colours
