@@ -18,6 +18,8 @@ def publish(pipeline: Path, encoder: Path | None, weights: Path = WEIGHTS) -> No
     if encoder is not None:
         (weights / "encoder").mkdir(exist_ok=True)
         shutil.copyfile(encoder, weights / "encoder" / "model.safetensors")
+    for name in shipped_files(weights):
+        (weights / name).chmod(0o644)  # what diffusers writes is for its owner alone
     write_sums(weights)
 
 
