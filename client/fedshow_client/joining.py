@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_ssh_private_key,
 )
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from fedshow import rpc
 from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
 from fedshow.files import write_atomically
-from fedshow.joining import JoinCode, JoinReply, JoinRequest
+from fedshow.joining import JoinCode, JoinReply, JoinRequest, NodeName
 from fedshow.transfer.backoff import Patience, patiently
 from fedshow.transfer.servers import (
     KnownServer,
@@ -51,7 +51,10 @@ def join(
     names), Unreachable. Repeating it after a cut uses the same key.
     """
     code = JoinCode.parse(code_text)
+    _check_name(name)
     ca_pem = patiently(lambda: fetch_ca(code), patience)
+    if any(known.name == name and known.ca_pem != ca_pem for known in known_servers(home)):
+        raise InvalidInput(f"another server is called {name!r} here; choose another --as")
     patience.progressed()
     pending = private_folder(home / "joining" / sha256(code.secret.encode()).hexdigest()[:16])
     public_key = make_key(pending / KEY_NAME)
@@ -70,6 +73,16 @@ def join(
     save_server(server, home)
     pending.rmdir()
     return server
+
+
+def _check_name(name: str | None) -> None:
+    """Raises InvalidInput before the one-time code is spent on a name that cannot be a folder's."""
+    try:
+        TypeAdapter(NodeName | None).validate_python(name)
+    except ValidationError:
+        raise InvalidInput(
+            f"server name {name!r}: use 1 to 63 of letters, digits, '.', '_' and '-'"
+        ) from None
 
 
 def fetch_ca(code: JoinCode) -> str:

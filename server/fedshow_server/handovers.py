@@ -80,7 +80,10 @@ class Handovers:
         for message_id, question in list(self._open.items()):
             answers = list(self._grid.pull_messages([message_id]))
             if answers:
-                self._answered(question.concept, answers[0])
+                try:
+                    self._answered(question.concept, answers[0])
+                except Exception:  # one node's answer must not end the others' handovers
+                    log.exception("%s: its answer cannot be read", question.concept.name)
             elif time.monotonic() < question.deadline:
                 continue
             del self._open[message_id]

@@ -16,7 +16,7 @@ app = typer.Typer(
     name="fedshow",
     help="Teach a concept on your own machine, fuse everybody's, draw them together.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # brackets in help texts mean brackets
     pretty_exceptions_enable=False,
 )
 
@@ -55,6 +55,11 @@ def main() -> None:
             raise
         print(f"fedshow: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get("FEDSHOW_DEBUG"):
+            raise
+        print(f"fedshow: {type(error).__name__}: {error} (--debug shows more)", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

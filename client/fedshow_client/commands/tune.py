@@ -33,7 +33,7 @@ def tune(
     base: str = typer.Option("toyworld", help="toyworld, a diffusers folder or a hub id."),
     rank: int | None = typer.Option(None, help="Rank of the adapters (default 4)."),
     steps: int | None = typer.Option(None, help="Optimizer steps (default: what suits the base)."),
-    seed: int = typer.Option(0, help="Same seed, same file."),
+    seed: int = typer.Option(0, help="Same seed, same weights."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     resume: bool = typer.Option(True, help="Continue an interrupted run of the same settings."),
     work: Path | None = typer.Option(None, help="Folder for checkpoints (default: OUT.work)."),
@@ -76,13 +76,13 @@ def tune(
 def _reporter(progress: Path | None) -> Iterator["Report"]:
     """Progress to a bar on a terminal, and to a file when one is named."""
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     bar = Bar(
         TextColumn("tuning"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]:.3f}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),

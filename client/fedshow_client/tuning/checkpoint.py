@@ -58,7 +58,8 @@ def load_checkpoint(
         metadata = file.metadata()
         if metadata["run"] != run:
             raise InvalidInput(
-                f"{path}: checkpoint of other images or settings; use --no-resume to start over"
+                f"{path}: checkpoint of other images or settings; "
+                "start over with --no-resume or another --work folder"
             )
         saved = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     for key, value in parameters.items():

@@ -12,6 +12,14 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 MASK_SUFFIX = ".mask.png"
 MIN_EDGE_PIXELS = 16
 MAX_PIXELS = 1 << 27
+UNREADABLE = (
+    OSError,
+    UnidentifiedImageError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for files that are no pictures, or absurd ones."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ def _examine(path: Path, seen: dict[str, str]) -> Candidate:
                     path, image.size, reason=f"{image.width}x{image.height} is too large"
                 )
             upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         return Candidate(path, reason=f"cannot be read ({type(error).__name__})")
     if min(upright.size) < MIN_EDGE_PIXELS:
         return Candidate(path, upright.size, reason=f"smaller than {MIN_EDGE_PIXELS} pixels")
@@ -108,7 +116,7 @@ def _with_companions(path: Path, size: tuple[int, int]) -> Candidate:
                 reason = f"mask is {image.width}x{image.height}, image {size[0]}x{size[1]}"
                 return Candidate(path, size, caption, reason=reason)
             image.load()
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except UNREADABLE as error:
         return Candidate(
             path, size, caption, reason=f"mask cannot be read ({type(error).__name__})"
         )

@@ -2,8 +2,9 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fedshow.errors import InvalidInput
 from fedshow.families import Base
 
 
@@ -40,7 +41,15 @@ class Recipe(BaseModel):
 
     @classmethod
     def for_base(cls, base: Base, **changes: float | int | bool) -> Self:
-        """The recipe for a base, with some values changed; small bases learn faster."""
+        """The recipe for a base, with some values changed; small bases learn faster.
+
+        Raises InvalidInput for a value out of range.
+        """
         small = {"steps": 200, "lr_tokens": 5e-3, "lr_text": 2e-4, "lr_unet": 1e-3}
         small |= {"background_weight": 1.0}  # else its few layers paint over the background
-        return cls.model_validate((small if base.card.token_dim < 512 else {}) | changes)
+        try:
+            return cls.model_validate((small if base.card.token_dim < 512 else {}) | changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise InvalidInput(f"{where} = {first['input']!r}: {first['msg']}") from None

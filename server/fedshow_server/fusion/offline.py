@@ -34,12 +34,13 @@ def fuse_to_folder(
 
     Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
     """
-    if out.exists() and any(out.iterdir()):
-        raise InvalidInput(f"{out} is not empty")
+    out = out.absolute()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidInput(f"{out} is not an empty folder")
     opened = open_base(base, device)
     files = [read_concept(path, opened.card) for path in concepts]
     fused = fuse(opened, files, method, weights, say)
-    building = out.with_name(f".{out.name}.part")
+    building = out.with_name(f".{out.name}.fusing")
     shutil.rmtree(building, ignore_errors=True)
     manifest = write_release(building, opened, content_of(files, fused, method, weights or {}))
     if out.exists():

@@ -17,6 +17,10 @@ from fedshow.releases import verify_release
 CAST = (("alice", "gloop"), ("bob", "bolt"))
 """Who takes part, and the held-out character each of them teaches."""
 
+MARKER = ".fedshow-demo"
+OURS = ("people", "server", "logs", "release", "average", "grid.png", "report.json")
+"""What a demo leaves in its folder; a folder with anything else is never touched."""
+
 
 @dataclass(frozen=True)
 class Demo:
@@ -53,9 +57,15 @@ def run_demo(demo: Demo, say: Callable[[str], None]) -> dict[str, Any]:
 def _prepare(demo: Demo) -> list[Person]:
     """An output folder without leftovers of an earlier demo, and everybody's pictures in it."""
     if demo.out.exists() and any(demo.out.iterdir()):
-        if not (demo.out / "people").is_dir():
-            raise InvalidInput(f"{demo.out} holds other files: choose an empty folder with --out")
+        if strange := sorted(p.name for p in demo.out.iterdir() if p.name not in (*OURS, MARKER)):
+            raise InvalidInput(f"{demo.out} holds {strange[0]}: choose an empty folder with --out")
+        if not (demo.out / MARKER).is_file():
+            raise InvalidInput(
+                f"{demo.out} is not of an earlier demo: choose an empty folder with --out"
+            )
         shutil.rmtree(demo.out)
+    demo.out.mkdir(parents=True, exist_ok=True)
+    (demo.out / MARKER).touch()
     people = people_of(demo.out)
     for seed, person in enumerate(people):
         draw_images(person, seed)

@@ -97,7 +97,11 @@ def load_pipeline(folder: str, device: str, dtype: torch.dtype) -> Any:
 
     try:
         pipeline = StableDiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, safety_checker=None, requires_safety_checker=False
+            folder,
+            dtype=dtype,
+            use_safetensors=True,  # or diffusers falls back to pickles
+            safety_checker=None,
+            requires_safety_checker=False,
         )
     except (OSError, ValueError) as error:
         raise InvalidInput(

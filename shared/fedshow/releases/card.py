@@ -20,7 +20,7 @@ tags: [text-to-image, fedshow, mix-of-show]
 ```python
 import fedshow
 
-pipe = fedshow.load("{release}")
+pipe = fedshow.load(folder)
 pipe("a {prompt} on the beach").images[0].save("picture.png")
 ```
 

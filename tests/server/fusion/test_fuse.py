@@ -204,7 +204,7 @@ def test_bad_input_is_refused_before_anything_is_computed(
     occupied.mkdir()
     (occupied / "mine.txt").write_text("keep me")
     concept.save(tmp_path / "c.safetensors")
-    with pytest.raises(InvalidInput, match="not empty"):
+    with pytest.raises(InvalidInput, match="not an empty folder"):
         fuse_to_folder(BASE, [tmp_path / "c.safetensors"], occupied)
     assert (occupied / "mine.txt").read_text() == "keep me"
 
