@@ -1,6 +1,7 @@
 """`fedshow check`: what tuning would make of a folder of images."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -21,14 +22,14 @@ def check(
 
     Example: fedshow check ~/cat-pictures --sheet sheet.png
     """
-    from fedshow_client.tuning.images import scan
+    from fedshow_client.tuning.images import examine, scan
 
-    folder = scan(images)
-    if sheet is not None:
+    folder = examine(images)
+    if sheet is not None and folder.candidates:
         from fedshow_client.tuning.sheet import contact_sheet
 
         contact_sheet(folder).save(sheet, "PNG")
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "file": c.path.name,
             "accepted": c.accepted,
@@ -41,12 +42,16 @@ def check(
         for c in folder.candidates
     ]
     if as_json:
-        return print_json(rows)
+        print_json(rows)
+    else:
+        _print_rows(rows)
+    scan(images)  # exit code 2 when nothing can be used
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         verdict = "ok" if row["accepted"] else f"rejected: {row['reason']}"
         extras = ", ".join(str(x) for x in (row["caption"], row["mask"]) if x)
-        print(
-            f"{row['file']}  {row['width']}x{row['height']}  {verdict}"
-            + (f"  ({extras})" if extras else "")
-        )
-    return print(f"{len(folder.accepted)} of {len(rows)} images usable")
+        size = f"{row['width']}x{row['height']}"
+        print(f"{row['file']}  {size}  {verdict}" + (f"  ({extras})" if extras else ""))
+    print(f"{sum(row['accepted'] for row in rows)} of {len(rows)} images usable")

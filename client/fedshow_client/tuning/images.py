@@ -64,14 +64,18 @@ class ImageFolder:
         return [candidate for candidate in self.candidates if candidate.accepted]
 
 
-def scan(folder: Path) -> ImageFolder:
-    """Every image in `folder`, in order of name; raises InvalidInput when none can be used."""
+def examine(folder: Path) -> ImageFolder:
+    """Every image in `folder`, in order of name, usable or not; raises InvalidInput for no folder."""
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: not a folder of images")
     seen: dict[str, str] = {}
-    found = ImageFolder(
-        [_examine(path, seen) for path in sorted(folder.iterdir()) if _is_image(path)]
-    )
+    paths = filter(_is_image, sorted(folder.iterdir()))
+    return ImageFolder([_examine(path, seen) for path in paths])
+
+
+def scan(folder: Path) -> ImageFolder:
+    """As `examine`; raises InvalidInput also when no image can be used."""
+    found = examine(folder)
     if not found.candidates:
         raise InvalidInput(f"{folder}: no images (looked for {', '.join(sorted(SUFFIXES))})")
     if not found.accepted:

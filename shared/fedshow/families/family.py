@@ -22,16 +22,11 @@ class Family(Protocol):
         """Name of the input that `layer` reads; layers that read the same input share one Gram matrix."""
         ...
 
-    def reads_text(self, layer: str) -> bool:
-        """Whether the layer's input depends on the prompt alone, not on the picture."""
-        ...
-
 
 class Tokenizer(Protocol):
     """The part of a CLIP tokenizer that fedshow uses."""
 
     model_max_length: int
-    eos_token_id: int
 
     def add_tokens(self, tokens: list[str]) -> int: ...
     def convert_tokens_to_ids(self, token: str) -> int: ...

@@ -43,10 +43,6 @@ class SD1:
             return f"{module}.context"
         return f"{module}.hidden"
 
-    def reads_text(self, layer: str) -> bool:
-        """The text encoder's layers, and k and v of the cross-attentions."""
-        return layer.startswith("text_encoder.") or self.input_of(layer).endswith(".context")
-
 
 def _is_attention_linear(name: str) -> bool:
     return any(f".{attn}." in f".{name}." for attn in ("attn1", "attn2")) and name.endswith(

@@ -18,10 +18,9 @@ from fedshow.families import Base
 from fedshow.families.opening import load_pipeline
 from fedshow.files import digest, write_atomically
 from fedshow.releases.card import model_card
-from fedshow.releases.loading import load_release
+from fedshow.releases.loading import FUSED, load_release
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest, Member, release_id
 
-FUSED = "fused.safetensors"
 CONCEPTS = "concepts.json"
 
 

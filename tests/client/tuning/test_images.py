@@ -1,11 +1,13 @@
 """What becomes of a folder of images."""
 
+import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from fedshow.errors import InvalidInput
+from fedshow_client.commands.check import check
 from fedshow_client.tuning.captions import caption_for
 from fedshow_client.tuning.images import scan
 from fedshow_client.tuning.sheet import contact_sheet
@@ -95,3 +97,27 @@ def test_contact_sheet_shows_every_image(tmp_path: Path) -> None:
 )
 def test_captions_always_mention_the_concept(written: str | None, expected: str) -> None:
     assert caption_for("potter", "man", written) == expected
+
+
+def test_check_lists_every_image_even_when_none_is_usable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"no")
+    picture(tmp_path / "b.png", "red", (8, 8))
+    sheet = tmp_path / "out" / "sheet.png"
+    sheet.parent.mkdir()
+    with pytest.raises(InvalidInput, match="none of 2 images"):
+        check(tmp_path, sheet=sheet, as_json=True)
+    listed = {row["file"]: row["reason"] for row in json.loads(capsys.readouterr().out)}
+    assert "cannot be read" in listed["a.png"]
+    assert "smaller than 16" in listed["b.png"]
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_absurdly_large_picture_is_rejected_not_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(tmp_path / "bomb.png", "red", (400, 400))
+    picture(tmp_path / "good.png", "blue")
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 10_000)
+    assert "DecompressionBombError" in str(reasons(tmp_path)["bomb.png"])
