@@ -50,8 +50,7 @@ def measure(out: Path) -> dict[str, Any]:
         "identity_kept_min": min(s["fused"] / s["single"] for s in scores.values()),
         "average_kept_max": max(s["average"] / s["single"] for s in scores.values()),
         "identity_single_mean": fmean(s["single"] for s in scores.values()),
-        "both_present": report["both_present"],
-        "both_present_average": report["both_present_average"],
+        **{key: value for key, value in report.items() if key.startswith("both_")},
         "identity": scores,
     }
 

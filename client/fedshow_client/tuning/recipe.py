@@ -21,6 +21,9 @@ class Recipe(BaseModel):
     lr_tokens: float = Field(1e-3, ge=0)
     lr_text: float = Field(1e-5, ge=0)
     lr_unet: float = Field(1e-4, ge=0)
+    lr_self_attention: float = Field(1e-4, ge=0)
+    """Of the U-Net's self-attention, where concepts cannot be told apart and so fuse worst."""
+
     weight_decay: float = Field(0.01, ge=0)
     noise_offset: float = Field(0.01, ge=0)
     attention_weight: float = Field(0.01, ge=0)
@@ -45,7 +48,8 @@ class Recipe(BaseModel):
 
         Raises InvalidInput for a value out of range.
         """
-        small = {"steps": 200, "lr_tokens": 5e-3, "lr_text": 2e-4, "lr_unet": 1e-3}
+        small = {"steps": 200, "lr_tokens": 5e-3, "lr_text": 2e-4}
+        small |= {"lr_unet": 2e-3, "lr_self_attention": 5e-5}
         small |= {"background_weight": 1.0}  # else its few layers paint over the background
         try:
             return cls.model_validate((small if base.card.token_dim < 512 else {}) | changes)

@@ -66,21 +66,29 @@ class Trainer:
         return {word: rows[word].repeat(slots, 1) for word in self.subject.words}
 
     def _make_optimizer(self) -> torch.optim.AdamW:
-        recipe = self.recipe
+        recipe, is_self = self.recipe, self.base.family.is_self_attention
+
+        def is_text(layer: str) -> bool:
+            return layer.startswith("text_encoder.")
+
+        def is_cross(layer: str) -> bool:
+            return not is_text(layer) and not is_self(layer)
+
         groups = [
             {"params": list(self.rows.values()), "lr": recipe.lr_tokens, "weight_decay": 0.0},
-            {"params": self._adapters_of("text_encoder."), "lr": recipe.lr_text},
-            {"params": self._adapters_of("unet."), "lr": recipe.lr_unet},
+            {"params": self._adapters_of(is_text), "lr": recipe.lr_text},
+            {"params": self._adapters_of(is_cross), "lr": recipe.lr_unet},
+            {"params": self._adapters_of(is_self), "lr": recipe.lr_self_attention},
         ]
         for group in groups:
             group["base_lr"] = group["lr"]
         return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
 
-    def _adapters_of(self, component: str) -> list[nn.Parameter]:
+    def _adapters_of(self, belongs: Callable[[str], bool]) -> list[nn.Parameter]:
         return [
             parameter
             for name, adapter in self.adapters.items()
-            if name.startswith(component)
+            if belongs(name)
             for parameter in adapter.parameters()
         ]
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from PIL import Image
@@ -48,19 +49,20 @@ def draw(outcome: Outcome, seeds: Sequence[int], joint: int) -> tuple[list[Row],
         model = load(file, outcome.base)
         rows.append((f"<{ref.name}> alone", _examples(model, ref.name)))
         scores[ref.name]["single"] = identity(model, ref, encoder, seeds)
-    present_share: dict[str, float] = {}
+    shares: dict[str, dict[str, float]] = {}
     for kind, folder in (("fused", outcome.fused), ("average", outcome.average)):
         model = load(folder)
         for ref in known:
             rows.append((f"<{ref.name}>, {kind}", _examples(model, ref.name)))
             scores[ref.name][kind] = identity(model, ref, encoder, seeds)
-        images, share = _joint(model, known, encoder, joint)
+        images, shares[kind] = _joint(model, known, encoder, joint)
         rows.append((f"both, by regions,\n{kind}", images[:COLUMNS]))
-        present_share[kind] = share
     return rows, {
         "identity": scores,
-        "both_present": present_share["fused"],
-        "both_present_average": present_share["average"],
+        "both_present": shares["fused"]["both"],
+        "both_nearest": shares["fused"]["nearest"],
+        "both_present_average": shares["average"]["both"],
+        "both_nearest_average": shares["average"]["nearest"],
         "joint_pictures": joint,
     }
 
@@ -76,14 +78,17 @@ def _examples(model: Model, name: str) -> list[Image.Image]:
 
 def _joint(
     model: Model, known: Sequence[Reference], encoder: ToyworldEncoder, count: int
-) -> tuple[list[Image.Image], float]:
-    """Pictures of both concepts by regions, and the share in which both are where they belong."""
-    images, found = [], 0
+) -> tuple[list[Image.Image], dict[str, float]]:
+    """Pictures of both concepts by regions, and the shares in which both are where they belong."""
+    images, found = [], []
     crowd = held_out_references(encoder)
     for number in range(0, count, len(JOINT_PLACES)):
         for place in JOINT_PLACES:
             prompt, regions = side_by_side(known[0].name, known[1].name, place)
             (image,) = model(prompt, regions=regions, seed=1000 + number).images
             images.append(image)
-            found += present(image, regions, known[:2], crowd, encoder)
-    return images, found / len(images)
+            found.append(present(image, regions, known[:2], crowd, encoder))
+    return images, {
+        "both": fmean(p.both for p in found),
+        "nearest": fmean(p.nearest for p in found),
+    }

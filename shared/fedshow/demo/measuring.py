@@ -105,20 +105,38 @@ def crop(image: Image.Image, region: Region) -> Image.Image:
     return image.crop(tuple(round(edge) for edge in box))  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Presence:
+    """Whether a joint picture shows who it should."""
+
+    both: bool
+    """In every region a real character of the right kind, nearer to its own concept than to the other."""
+
+    nearest: bool
+    """Moreover nobody of the whole crowd of held-out characters is nearer: also the details are right."""
+
+
 def present(
     image: Image.Image,
     regions: Sequence[Region],
     wanted: Sequence[Reference],
-    others: Sequence[Reference],
+    crowd: Sequence[Reference],
     encoder: ToyworldEncoder,
-) -> bool:
-    """Whether every region shows its own character: real, and nearer to it than to anybody else.
+) -> Presence:
+    """Who is in the regions of a picture that should show `wanted`, one character in each."""
+    crops = [crop(image, region) for region in regions]
+    features = encoder.identity(crops)
+    kinds = [HELDOUT[known.name].kind for known in wanted]
+    right = bool((encoder.realness(crops) > 0.5).all())
+    right &= list(encoder.attributes(crops)["kind"].labels) == kinds
+    strangers = [known for known in crowd if known.name not in {w.name for w in wanted}]
+    return Presence(
+        both=right and _nearest(features, wanted),
+        nearest=right and _nearest(features, [*wanted, *strangers]),
+    )
 
-    Anybody else: the other `wanted` characters and all `others`.
-    """
-    features = encoder.identity([crop(image, region) for region in regions])
-    real = encoder.realness([crop(image, region) for region in regions])
-    everybody = [*wanted, *(o for o in others if o.name not in {w.name for w in wanted})]
-    scores = torch.stack([known.similarity(features) for known in everybody])
-    nearest = scores.argmax(0).tolist()
-    return bool((real > 0.5).all()) and nearest == list(range(len(wanted)))
+
+def _nearest(features: Tensor, known: Sequence[Reference]) -> bool:
+    """Whether feature i is nearest to reference i, for all i."""
+    scores = torch.stack([reference.similarity(features) for reference in known])
+    return scores.argmax(0).tolist() == list(range(len(features)))

@@ -18,6 +18,10 @@ class Family(Protocol):
         """Cross-attention modules in execution order (down, mid, up), each with its token slot."""
         ...
 
+    def is_self_attention(self, layer: str) -> bool:
+        """Whether the layer belongs to the denoiser's self-attention: its inputs name no concept."""
+        ...
+
     def input_of(self, layer: str) -> str:
         """Name of the input that `layer` reads; layers that read the same input share one Gram matrix."""
         ...

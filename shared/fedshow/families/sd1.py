@@ -34,6 +34,10 @@ class SD1:
         ]
         return [(module, slot) for slot, module in enumerate(found)]
 
+    def is_self_attention(self, layer: str) -> bool:
+        """The U-Net's attn1."""
+        return layer.startswith("unet.") and ".attn1." in layer
+
     def input_of(self, layer: str) -> str:
         """q, k, v of a self-attention share one input; k, v of a cross-attention share another."""
         module, _, linear = layer.removesuffix(".0").rpartition(".")
