@@ -5,7 +5,7 @@ import random
 import pytest
 from PIL import Image
 
-from fedshow.demo.measuring import Reference, held_out_references, present, side_by_side
+from fedshow.demo.measuring import Presence, Reference, held_out_references, present, side_by_side
 from fedshow.demo.picture import grid
 from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
 from fedshow.toyworld.heldout import HELDOUT
@@ -27,28 +27,34 @@ def pair(left: str, right: str) -> Image.Image:
     return draw(Scene("beach", (HELDOUT[left], HELDOUT[right])), random.Random(7)).image
 
 
-def is_present(image: Image.Image, crowd: dict[str, Reference], encoder: ToyworldEncoder) -> bool:
+def is_present(
+    image: Image.Image, crowd: dict[str, Reference], encoder: ToyworldEncoder
+) -> Presence:
     _, regions = side_by_side("gloop", "bolt", "on the beach")
     wanted = [crowd["gloop"], crowd["bolt"]]
     return present(image, regions, wanted, list(crowd.values()), encoder)
 
 
 def test_drawn_pair_is_present(encoder: ToyworldEncoder, crowd: dict[str, Reference]) -> None:
-    assert is_present(pair("gloop", "bolt"), crowd, encoder)
+    assert is_present(pair("gloop", "bolt"), crowd, encoder) == Presence(both=True, nearest=True)
 
 
-@pytest.mark.parametrize(
-    ("left", "right"), [("bolt", "gloop"), ("gloop", "rusty"), ("frost", "bolt")]
-)
-def test_swapped_or_strange_pair_is_not(
+@pytest.mark.parametrize(("left", "right"), [("bolt", "gloop"), ("gloop", "luna"), ("pip", "bolt")])
+def test_swapped_or_other_kind_is_not(
     encoder: ToyworldEncoder, crowd: dict[str, Reference], left: str, right: str
 ) -> None:
-    assert not is_present(pair(left, right), crowd, encoder)
+    assert is_present(pair(left, right), crowd, encoder) == Presence(both=False, nearest=False)
+
+
+def test_somebody_of_the_same_kind_is_not_the_nearest(
+    encoder: ToyworldEncoder, crowd: dict[str, Reference]
+) -> None:
+    assert not is_present(pair("gloop", "volt"), crowd, encoder).nearest
 
 
 def test_noise_is_nobody(encoder: ToyworldEncoder, crowd: dict[str, Reference]) -> None:
     noise = Image.frombytes("RGB", (32, 32), random.Random(0).randbytes(32 * 32 * 3))
-    assert not is_present(noise, crowd, encoder)
+    assert is_present(noise, crowd, encoder) == Presence(both=False, nearest=False)
 
 
 def test_grid_shows_every_picture() -> None:
