@@ -59,7 +59,8 @@ def upload(folder: Path) -> dict[str, float]:
     """Bytes that a client process sent in all, over the size of its concept file."""
     result = folder / "bytes.xml"
     test = "tests/end_to_end/test_bytes.py::test_nothing_but_the_adapter_leaves_the_client"
-    command = [sys.executable, "-m", "pytest", "-q", test, f"--junitxml={result}"]
+    options = ["-q", f"--junitxml={result}", "-o", "junit_family=xunit1"]
+    command = [sys.executable, "-m", "pytest", test, *options]
     subprocess.run(command, cwd=ROOT, check=True)
     found = {
         item.get("name", ""): float(item.get("value", "nan"))
