@@ -68,39 +68,31 @@ def record_all(
     """One recording per concept under its own single-concept model, then one of the bare base."""
     found = []
     for concept in concepts:
-        say(f"recording <{concept.header.name}>")
-        model = Model(base)
-        model.add_concept(concept)
         name = concept.header.name
-        found.append(
-            _record_both(
-                model,
-                plan,
-                prompts.for_concept(prompts.FIT, name),
-                prompts.for_concept(prompts.HELDOUT, name),
-            )
-        )
-        model.restore()
+        say(f"recording <{name}>")
+        fit, heldout = (prompts.for_concept(t, name) for t in (prompts.FIT, prompts.HELDOUT))
+        found.append(_record_both(base, [concept], plan, fit, heldout))
     say("recording generic prompts")
     classes = sorted({concept.header.class_word for concept in concepts})
+    fit = prompts.generic(prompts.GENERIC_FIT, classes)
+    heldout = prompts.generic(prompts.GENERIC_HELDOUT, classes)
+    return [*found, _record_both(base, [], plan, fit, heldout)]
+
+
+def _record_both(
+    base: Base, concepts: Sequence[ConceptFile], plan: Plan, fit: list[str], heldout: list[str]
+) -> Recording:
+    """What the base with these concepts reads; the base is left as it was."""
     model = Model(base)
-    found.append(
-        _record_both(
-            model,
-            plan,
-            prompts.generic(prompts.GENERIC_FIT, classes),
-            prompts.generic(prompts.GENERIC_HELDOUT, classes),
+    try:
+        for concept in concepts:
+            model.add_concept(concept)
+        return Recording(
+            record(model, fit, plan.fit_seeds, plan.steps),
+            record(model, heldout, plan.heldout_seeds, plan.steps),
         )
-    )
-    model.restore()
-    return found
-
-
-def _record_both(model: Model, plan: Plan, fit: list[str], heldout: list[str]) -> Recording:
-    return Recording(
-        record(model, fit, plan.fit_seeds, plan.steps),
-        record(model, heldout, plan.heldout_seeds, plan.steps),
-    )
+    finally:
+        model.restore()
 
 
 def layer_inputs(name: str, recordings: Sequence[Recording]) -> Inputs:

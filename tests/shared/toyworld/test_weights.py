@@ -7,9 +7,10 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file
 
+from fedshow.files import digest
 from fedshow.toyworld import WEIGHTS
 from fedshow.toyworld.encoder import load_encoder
-from fedshow.toyworld.training.publish import SUMS, digest, shipped_files
+from fedshow.toyworld.training.publish import SUMS, shipped_files
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 from pathlib import Path
 
+from fedshow.files import digest
 from fedshow.toyworld import WEIGHTS
 
 SUMS = "SHA256SUMS"
@@ -33,12 +33,6 @@ def shipped_files(weights: Path) -> list[str]:
     """Every file below the folder but the digests and the model card, in order."""
     files = (path.relative_to(weights) for path in weights.rglob("*") if path.is_file())
     return sorted(path.as_posix() for path in files if path.name not in (SUMS, "README.md"))
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> None:
