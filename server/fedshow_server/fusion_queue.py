@@ -1,4 +1,7 @@
-"""When to fuse: the admitted concepts differ from the latest release, and it has been quiet."""
+"""When to fuse: the admitted concepts differ from the last release, and it has been quiet.
+
+With nothing admitted there is nothing to fuse; releases with withdrawn concepts are not `latest`.
+"""
 
 import asyncio
 import logging
@@ -59,8 +62,8 @@ class FusionQueue:
             await asyncio.sleep(POLL_SECONDS)
 
     def _members(self) -> tuple[Members, Members]:
-        newest = self._store.releases.newest()
-        released = frozenset(newest.concepts.items()) if newest else frozenset()
+        last = self._store.releases.last()
+        released = frozenset(last.concepts.items()) if last else frozenset()
         admitted = self._store.concepts.admitted()
         return frozenset((concept.name, concept.sha256) for concept in admitted), released
 

@@ -19,14 +19,15 @@ class News:
     async def watch_forever(self) -> None:
         """Runs until cancelled."""
         while True:
-            newest = await asyncio.to_thread(self._store.releases.newest)
-            if newest is not None and newest.sequence > self.sequence:
+            latest = await asyncio.to_thread(self._store.releases.latest)
+            if latest is not None and latest.sequence > self.sequence:
                 async with self._changed:
-                    self.sequence = newest.sequence
+                    self.sequence = latest.sequence
                     self._changed.notify_all()
             await asyncio.sleep(POLL_SECONDS)
 
-    async def later_than(self, sequence: int) -> None:
-        """Returns when there is a release after that number."""
+    async def later_than(self, sequence: int) -> int:
+        """The latest release's number, once it is higher than that one."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.sequence > sequence)
+            return self.sequence

@@ -126,6 +126,16 @@ def test_life_of_concepts(own_server, joined, tools, tmp_path):
         listed = calls.releases.ListReleases(rpb.ListReleasesRequest(), timeout=60).releases
         assert [release.id for release in listed] == [first.id, second.id]
         assert not any(release.files for release in listed)
+        assert [list(release.withdrawn) for release in listed] == [[], ["malfoy"]]
+
+        # with the last one withdrawn there is no latest, and a new watch hears nothing of the old
+        calls.concepts.WithdrawConcept(cpb.WithdrawConceptRequest(name="potter"), timeout=60)
+        with pytest.raises(NotFound, match="has potter, withdrawn since"), rpc.typed_errors():
+            calls.releases.GetRelease(rpb.GetReleaseRequest(release="latest"), timeout=60)
+        with rpc.typed_errors():
+            request = rpb.GetReleaseRequest(release=first.id)
+            kept = calls.releases.GetRelease(request, timeout=60).release
+        assert list(kept.withdrawn) == ["potter"]
 
 
 def _check_downloads(calls, release, tmp_path):
@@ -179,7 +189,7 @@ def test_start_fuses_what_was_admitted_before(own_server, tools, joined):
     own_server.start()
     with cora.calls() as calls:
         heard = watch(calls)
-        tools.eventually(lambda: "winky" in heard.get(timeout=tools.patience_seconds).concepts)
+        assert list(heard.get(timeout=tools.patience_seconds).concepts) == ["winky"]
 
 
 def test_damaged_folder_is_not_published(store, tools, tmp_path):
@@ -190,7 +200,7 @@ def test_damaged_folder_is_not_published(store, tools, tmp_path):
     (tmp_path / "out" / "fused.safetensors").write_bytes(b"x")
     with pytest.raises(Damaged):
         publish(store, tmp_path / "out")
-    assert store.releases.newest() is None
+    assert store.releases.latest() is None
 
 
 def test_publishing_again_changes_nothing(store, tools, tmp_path):
@@ -199,9 +209,9 @@ def test_publishing_again_changes_nothing(store, tools, tmp_path):
     concept.write_bytes(tools.concept_bytes("potter"))
     manifest = fuse("tiny", [concept], tmp_path / "out")
     assert publish(store, tmp_path / "out") == (manifest, True)
-    before = store.releases.newest()
+    before = store.releases.latest()
     fuse("tiny", [concept], tmp_path / "other")  # the same release, other bytes
     assert publish(store, tmp_path / "other")[1] is False
-    assert store.releases.newest() == before
+    assert store.releases.latest() == before
     for entry in before.files.values():
         assert store.blobs.has(entry.sha256)

@@ -134,6 +134,45 @@ def test_newer_version_replaces_when_admitted(store, anna):
     assert [c.sha256 for c in store.concepts.admitted()] == [old.sha256]
     store.concepts.admit(new.sha256)
     assert [c.sha256 for c in store.concepts.admitted()] == [new.sha256]
+    assert [c.state for c in store.concepts.all()] == [State.ADMITTED, State.REPLACED]
+
+
+def admitted(store, node, name, file):
+    """The digest of a concept that went into the store."""
+    store.concepts.submit(node.id, offer(name, file))
+    store.concepts.admit(offer(name, file).sha256)
+    return offer(name, file).sha256
+
+
+def test_latest_never_has_a_withdrawn_concept(store, tools, anna):
+    potter = admitted(store, anna, "potter", "potter")
+    one = manifest(tools.card, "potter")
+    store.releases.publish(one, LISTING)
+    admitted(store, anna, "dobby", "dobby")
+    two = manifest(tools.card, "dobby", "potter")
+    store.releases.publish(two, LISTING)
+
+    store.concepts.withdraw("dobby")
+    assert store.releases.get("latest").id == one.release
+    assert store.releases.last().id == two.release
+    store.concepts.withdraw("potter")
+    assert store.releases.latest() is None
+    assert store.releases.since(0) == []
+    with pytest.raises(NotFound, match=f"{two.release} has dobby, potter, withdrawn"):
+        store.releases.get("latest")
+    assert store.releases.get(one.release).withdrawn == ["potter"]
+    assert [r.withdrawn for r in store.releases.all()] == [["dobby", "potter"], ["potter"]]
+    assert store.concepts.submit(anna.id, offer("potter", "potter")).sha256 == potter
+
+
+def test_replaced_concepts_stay_in_latest_until_withdrawn(store, tools, anna):
+    admitted(store, anna, "potter", "potter")
+    store.releases.publish(manifest(tools.card, "potter"), LISTING)
+    admitted(store, anna, "potter", "a newer file")
+    assert store.releases.latest().withdrawn == []
+    store.concepts.withdraw("potter")
+    assert store.releases.latest() is None
+    assert {concept.state for concept in store.concepts.all()} == {State.WITHDRAWN}
 
 
 def test_withdrawn_stays_withdrawn(store, anna):
@@ -163,7 +202,7 @@ def test_revoked_nodes_are_not_asked(store, anna):
 
 def test_release_is_published_once(store, tools):
     first = manifest(tools.card, "potter")
-    assert store.releases.newest() is None
+    assert store.releases.latest() is None
     assert store.releases.publish(first, LISTING)
     assert not store.releases.publish(first, LISTING)
     (found,) = store.releases.all()
@@ -207,7 +246,7 @@ def test_half_a_release_is_never_seen(store, tools):
     broken = release.model_copy(update={"concepts": release.concepts * 2})
     with pytest.raises(IntegrityError):  # after its first rows are written
         store.releases.publish(broken, LISTING)
-    assert store.releases.newest() is None
+    assert store.releases.latest() is None
     assert store.releases.publish(release, LISTING)
 
 

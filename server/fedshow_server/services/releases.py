@@ -40,16 +40,17 @@ class ReleaseServicer(ReleaseServiceServicer):
     async def WatchReleases(
         self, request: pb.WatchReleasesRequest, context: Any
     ) -> AsyncIterator[pb.WatchReleasesResponse]:
-        """The newest release, then each new one."""
-        newest = await asyncio.to_thread(self._releases.newest)
-        told = newest.sequence if newest else 0
-        if newest:
-            yield pb.WatchReleasesResponse(release=message_of(newest))
+        """The latest release, then each new one."""
+        latest = await asyncio.to_thread(self._releases.latest)
+        told = latest.sequence if latest else 0
+        if latest:
+            yield pb.WatchReleasesResponse(release=message_of(latest))
         while True:
-            await self._news.later_than(told)
+            reached = await self._news.later_than(told)
             for release in await asyncio.to_thread(self._releases.since, told):
                 yield pb.WatchReleasesResponse(release=message_of(release))
-                told = release.sequence
+                reached = max(reached, release.sequence)
+            told = reached
 
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Any
@@ -76,6 +77,7 @@ def message_of(release: Release, *, with_files: bool = True) -> pb.Release:
             pb.ReleaseFile(path=path, size_bytes=entry.size_bytes, sha256=entry.sha256)
             for path, entry in files
         ],
+        withdrawn=release.withdrawn,
     )
     message.created.FromDatetime(release.created)
     return message

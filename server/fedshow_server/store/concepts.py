@@ -18,6 +18,8 @@ class State(StrEnum):
     WANTED = "wanted"
     ADMITTED = "admitted"
     REFUSED = "refused"
+    REPLACED = "replaced"
+    """Its node brought a newer one of the same name."""
     WITHDRAWN = "withdrawn"
 
 
@@ -71,9 +73,12 @@ class Concepts:
             return known
 
     def withdraw(self, name: str, node_id: int | None = None) -> Concept:
-        """Takes the concept out of what is fused; with `node_id` only that node's; or NotFound."""
+        """Takes the concept, older ones of its name too, out of what is fused and of `latest`.
+
+        With `node_id` only that node's. Raises NotFound.
+        """
         with self._database.writing() as connection:
-            where = (concepts.c.name == name) & concepts.c.state.in_(LIVE)
+            where = (concepts.c.name == name) & concepts.c.state.in_((*LIVE, State.REPLACED))
             if node_id is not None:
                 where &= concepts.c.node_id == node_id
             found = _one(connection, where)
@@ -94,7 +99,7 @@ class Concepts:
             connection.execute(
                 update(concepts)
                 .where(older)
-                .values(state=State.WITHDRAWN, reason="replaced by a newer one")
+                .values(state=State.REPLACED, reason="replaced by a newer one")
             )
             connection.execute(update(concepts).where(_wanted(sha256)).values(state=State.ADMITTED))
 

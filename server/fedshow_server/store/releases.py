@@ -1,15 +1,16 @@
-"""Published releases: whole or not there."""
+"""Published releases: whole or not there; with a withdrawn concept none is the latest."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, exists, insert, select, update
 
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
+from fedshow_server.store.concepts import State
 from fedshow_server.store.database import Database
-from fedshow_server.store.tables import release_concepts, release_files, releases
+from fedshow_server.store.tables import concepts, release_concepts, release_files, releases
 
 LATEST = "latest"
 SHORTEST_PREFIX = 8
@@ -26,6 +27,8 @@ class Release:
     manifest_sha256: str
     concepts: dict[str, str]
     """Name to digest of the concept file."""
+    withdrawn: list[str]
+    """Names of those that were withdrawn since."""
     files: dict[str, FileEntry]
     """Every file by path, manifest.json among them."""
 
@@ -42,10 +45,10 @@ class Releases:
         Its blobs must be in the store before. A known release keeps what it is.
         """
         with self._database.writing() as connection:
-            newest = _newest(connection)
-            if newest is not None and newest.id == manifest.release:
+            last = _last(connection)
+            if last is not None and last.id == manifest.release:
                 return False
-            sequence = newest.sequence + 1 if newest else 1
+            sequence = last.sequence + 1 if last else 1
             if not _renumber(connection, manifest.release, sequence):
                 _insert(connection, manifest, listing, sequence)
         return True
@@ -54,26 +57,31 @@ class Releases:
         """The release of an id, a prefix of one or `latest`. Raises NotFound, InvalidInput."""
         with self._database.reading() as connection:
             if reference == LATEST:
-                found = _newest(connection)
-                if found is None:
-                    raise NotFound("there is no release yet")
-                return found
+                return _latest(connection)
             return _with_files(connection, _by_prefix(connection, reference))
 
-    def newest(self) -> Release | None:
-        """The latest release, when there is one."""
+    def latest(self) -> Release | None:
+        """The newest release without a withdrawn concept, when there is one."""
         with self._database.reading() as connection:
-            return _newest(connection)
+            return _last(connection, clean=True)
+
+    def last(self) -> Release | None:
+        """The release published last, whatever became of its concepts since."""
+        with self._database.reading() as connection:
+            return _last(connection)
 
     def since(self, sequence: int) -> list[Release]:
-        """Releases that became the latest after that number, oldest first."""
-        query = select(releases).where(releases.c.sequence > sequence).order_by(releases.c.sequence)
+        """Releases without withdrawn concepts that were published after that number, oldest first."""
+        later = (releases.c.sequence > sequence) & CLEAN
+        query = select(releases).where(later).order_by(releases.c.sequence)
         with self._database.reading() as connection:
             return [_with_files(connection, row) for row in connection.execute(query).all()]
 
     def all(self) -> list[Release]:
         """Every release, newest first."""
-        return self.since(0)[::-1]
+        query = select(releases).order_by(releases.c.sequence.desc())
+        with self._database.reading() as connection:
+            return [_with_files(connection, row) for row in connection.execute(query).all()]
 
     def file_size(self, sha256: str) -> int:
         """Size of a file that some release lists; raises NotFound for anything else."""
@@ -85,10 +93,27 @@ class Releases:
         return int(size)
 
 
-def _newest(connection: Connection) -> Release | None:
+CLEAN = ~exists().where(
+    release_concepts.c.release_id == releases.c.id,
+    concepts.c.sha256 == release_concepts.c.sha256,
+    concepts.c.state == State.WITHDRAWN,
+)
+"""None of the release's concepts was withdrawn."""
+
+
+def _last(connection: Connection, *, clean: bool = False) -> Release | None:
     query = select(releases).order_by(releases.c.sequence.desc()).limit(1)
-    row = connection.execute(query).first()
+    row = connection.execute(query.where(CLEAN) if clean else query).first()
     return _with_files(connection, row) if row else None
+
+
+def _latest(connection: Connection) -> Release:
+    if found := _last(connection, clean=True):
+        return found
+    if last := _last(connection):
+        names = ", ".join(last.withdrawn)
+        raise NotFound(f"no release is the latest now: {last.id} has {names}, withdrawn since")
+    raise NotFound("there is no release yet")
 
 
 def _by_prefix(connection: Connection, prefix: str) -> Any:
@@ -139,10 +164,11 @@ def _insert(connection: Connection, manifest: Manifest, listing: FileEntry, sequ
 
 def _with_files(connection: Connection, row: Any) -> Release:
     members = connection.execute(
-        select(release_concepts)
+        select(release_concepts, concepts.c.state)
+        .outerjoin(concepts, concepts.c.sha256 == release_concepts.c.sha256)
         .where(release_concepts.c.release_id == row.id)
         .order_by(release_concepts.c.name)
-    )
+    ).all()
     files = connection.execute(
         select(release_files)
         .where(release_files.c.release_id == row.id)
@@ -155,6 +181,7 @@ def _with_files(connection: Connection, row: Any) -> Release:
         base_sha256=row.base_sha256,
         manifest_sha256=row.manifest_sha256,
         concepts={member.name: member.sha256 for member in members},
+        withdrawn=[member.name for member in members if member.state == State.WITHDRAWN],
         files={
             file.path: FileEntry(sha256=file.sha256, size_bytes=file.size_bytes) for file in files
         },

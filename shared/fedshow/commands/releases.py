@@ -40,8 +40,13 @@ def releases(
         return print_json(found)
     if not found:
         return say("no release yet: the first one follows the first concept")
-    rows = ((r["id"], r["created"][:19], ", ".join(r["concepts"])) for r in found)
+    rows = ((r["id"], r["created"][:19], _names(r)) for r in found)
     return print_table(("release", "created", "concepts"), rows)
+
+
+def _names(release: dict[str, Any]) -> str:
+    gone = release["withdrawn"]
+    return ", ".join(f"{n} (withdrawn)" if n in gone else n for n in release["concepts"])
 
 
 def _described(release: "Release") -> dict[str, Any]:
@@ -49,6 +54,7 @@ def _described(release: "Release") -> dict[str, Any]:
         "id": release.id,
         "created": release.created.ToJsonString(),
         "concepts": list(release.concepts),
+        "withdrawn": list(release.withdrawn),
         "base_sha256": release.base_sha256,
         "manifest_sha256": release.manifest_sha256,
     }

@@ -60,6 +60,7 @@ class Release(_message.Message):
     CONCEPTS_FIELD_NUMBER: _builtins.int
     MANIFEST_SHA256_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Derived from base, concepts and fusion settings: 16 hexadecimal digits."""
     base_sha256: _builtins.str
@@ -76,6 +77,10 @@ class Release(_message.Message):
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseFile]:
         """All files, manifest.json among them."""
 
+    @_builtins.property
+    def withdrawn(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of its concepts that were withdrawn since: with any, it is not "latest" and not announced."""
+
     def __init__(
         self,
         *,
@@ -85,10 +90,11 @@ class Release(_message.Message):
         concepts: _abc.Iterable[_builtins.str] | None = ...,
         manifest_sha256: _builtins.str = ...,
         files: _abc.Iterable[Global___ReleaseFile] | None = ...,
+        withdrawn: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_sha256", b"base_sha256", "concepts", b"concepts", "created", b"created", "files", b"files", "id", b"id", "manifest_sha256", b"manifest_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_sha256", b"base_sha256", "concepts", b"concepts", "created", b"created", "files", b"files", "id", b"id", "manifest_sha256", b"manifest_sha256", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -135,7 +141,7 @@ class GetReleaseRequest(_message.Message):
 
     RELEASE_FIELD_NUMBER: _builtins.int
     release: _builtins.str
-    """An id, a prefix of one of at least 8 digits, or "latest"."""
+    """An id, a prefix of one of at least 8 digits, or "latest": the newest without withdrawn concepts."""
     def __init__(
         self,
         *,
