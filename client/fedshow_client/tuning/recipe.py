@@ -1,11 +1,13 @@
 """How a concept is tuned: the paper's settings, scaled to the base."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedshow.errors import InvalidInput
-from fedshow.families import Base
+
+if TYPE_CHECKING:  # `check` reads recipes without torch
+    from fedshow.families import Base
 
 
 class Recipe(BaseModel):
@@ -42,17 +44,29 @@ class Recipe(BaseModel):
     zoom: float = Field(1.15, ge=1, le=4)
     """Largest magnification before the random crop."""
 
-    @classmethod
-    def for_base(cls, base: Base, **changes: float | int | bool) -> Self:
-        """The recipe for a base, with some values changed; small bases learn faster.
+    zoom_out: float = Field(0.85, gt=0.25, le=1)
+    """Smallest magnification; below 1 the picture is padded, and the loss ignores the padding."""
 
-        Raises InvalidInput for a value out of range.
-        """
+    aspect: float = Field(2.0, ge=1, le=4)
+    """Images go to sizes whose longer edge is at most this many times the shorter; 1 is squares only."""
+
+    shuffle_captions: bool = True
+    """Whether the phrases between a written caption's commas change places, the concept's own first."""
+
+    @classmethod
+    def for_base(cls, base: "Base", **changes: float | int | bool) -> Self:
+        """The recipe for a base, with some values changed; raises InvalidInput for a value out of range."""
+        return cls.for_width(base.card.token_dim, **changes)
+
+    @classmethod
+    def for_width(cls, token_dim: int, **changes: float | int | bool) -> Self:
+        """As `for_base`, told by the width of the base's token embeddings: small bases learn faster."""
         small = {"steps": 200, "lr_tokens": 5e-3, "lr_text": 2e-4}
         small |= {"lr_unet": 2e-3, "lr_self_attention": 5e-5}
         small |= {"background_weight": 1.0}  # else its few layers paint over the background
+        small |= {"aspect": 1.0, "zoom_out": 1.0}  # trained on whole squares only
         try:
-            return cls.model_validate((small if base.card.token_dim < 512 else {}) | changes)
+            return cls.model_validate((small if token_dim < 512 else {}) | changes)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

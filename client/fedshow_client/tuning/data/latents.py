@@ -1,0 +1,172 @@
+"""The images as the denoiser sees them: augmented variants through the VAE once, before tuning.
+
+Shapes: N images of one bucket, K variants, C latent channels, h and w latent height and width.
+"""
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from fedshow_client.tuning.data.augmentation import Crop
+from fedshow_client.tuning.data.folder import Candidate
+from fedshow_client.tuning.data.frames import Frame, Size
+from fedshow_client.tuning.data.planning import crops_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fedshow.families import Base
+    from fedshow_client.tuning.recipe import Recipe
+
+ENCODED_PIXELS = 1 << 20
+"""That many at once go through the VAE (four pictures of 512 x 512), so that memory stays low."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The images that share one size, in K variants each."""
+
+    images: tuple[int, ...]
+    """Their numbers among the accepted images."""
+
+    mean: Tensor
+    """`[N, K, C, h, w]`; with `std` shifted and scaled as the denoiser expects."""
+
+    std: Tensor
+    """`[N, K, C, h, w]`: a step draws mean + std * noise."""
+
+    subject: Tensor
+    """`[N, K, 1, h, w]` from 0 to 1; all 1 without a mask."""
+
+    valid: Tensor
+    """`[N, K, 1, h, w]`, 1 where there is picture and 0 where it was padded."""
+
+    masked: Tensor
+    """`[N]`, whether the image came with a mask."""
+
+
+@dataclass(frozen=True)
+class LatentSet:
+    """All images of a run, by size."""
+
+    buckets: list[Bucket]
+
+    @property
+    def variants(self) -> int:
+        """How many versions of each image there are."""
+        return self.buckets[0].mean.shape[1]
+
+
+def cache_latents(
+    base: "Base",
+    images: Sequence[Candidate],
+    recipe: "Recipe",
+    seed: int,
+    work: Path | None = None,
+) -> LatentSet:
+    """Every image in `recipe.variants` versions, encoded; taken from the folder `work` when it has them."""
+    from fedshow_client.tuning.data.keeping import kept
+
+    return kept(work, base, images, recipe, seed, lambda: encode_all(base, images, recipe, seed))
+
+
+def encode_all(base: "Base", images: Sequence[Candidate], recipe: "Recipe", seed: int) -> LatentSet:
+    """Every image in its variants through the VAE, by bucket, on the base's device."""
+    frame = Frame.of(base)
+    by_size: dict[Size, list[int]] = {}
+    for number, image in enumerate(images):
+        by_size.setdefault(frame.size_for(image.size, recipe.aspect), []).append(number)
+    with _precise(base.pipeline.vae):
+        return LatentSet(
+            [_bucket(base, images, members, frame, recipe, seed) for members in by_size.values()]
+        )
+
+
+def _bucket(
+    base: "Base",
+    images: Sequence[Candidate],
+    members: Sequence[int],
+    frame: Frame,
+    recipe: "Recipe",
+    seed: int,
+) -> Bucket:
+    rows = [
+        _encode_image(base, images[n], crops_of(images[n], n, frame, recipe, seed)) for n in members
+    ]
+    mean, std, subject, valid = (torch.stack(parts) for parts in zip(*rows, strict=True))
+    masked = torch.tensor([images[n].mask is not None for n in members], device=base.device)
+    return Bucket(tuple(members), mean, std, subject, valid, masked)
+
+
+def _encode_image(base: "Base", image: Candidate, crops: Sequence[Crop]) -> tuple[Tensor, ...]:
+    """Mean, std, subject and valid of one image's variants, `[K, ...]` each."""
+    picture, mask = image.load(), image.load_mask()
+    pixels = torch.stack([cut_picture(picture, crop) for crop in crops])
+    subject = torch.stack([cut_mask(mask, crop) for crop in crops])
+    valid = torch.stack([cut_mask(None, crop, padding=0.0) for crop in crops])
+    factor = base.pipeline.vae_scale_factor
+    mean, std = encode(base, pixels)
+    subject = F.avg_pool2d(subject, factor).to(base.device)
+    whole = (F.avg_pool2d(valid, factor) == 1).float().to(base.device)
+    return mean, std, subject, whole
+
+
+@torch.no_grad()
+def encode(base: "Base", pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and std `[K, C, h, w]` of pictures `[K, 3, H, W]` in -1..1, as the denoiser expects them."""
+    vae = base.pipeline.vae
+    at_once = max(1, ENCODED_PIXELS // (pixels.shape[-1] * pixels.shape[-2]))
+    means, stds = [], []
+    for part in pixels.split(at_once):
+        found = vae.encode(part.to(base.device, vae.dtype)).latent_dist
+        means.append(found.mean.float())
+        stds.append(found.std.float())
+    shift, scale = vae.config.shift_factor or 0.0, vae.config.scaling_factor
+    return (torch.cat(means) - shift) * scale, torch.cat(stds) * scale
+
+
+def cut_picture(picture: Image.Image, crop: Crop) -> Tensor:
+    """The crop as `[3, height, width]` in -1..1; beyond the picture its border goes on."""
+    values = np.asarray(crop.cut(picture, Image.Resampling.LANCZOS), dtype=np.float32)
+    across, down = _margins(crop)
+    padded = np.pad(values, (down, across, (0, 0)), mode="edge")
+    tensor = torch.from_numpy(padded).permute(2, 0, 1) / 127.5 - 1
+    return tensor.flip(-1) if crop.flipped else tensor
+
+
+def cut_mask(mask: Image.Image | None, crop: Crop, padding: float | None = None) -> Tensor:
+    """The crop of a mask as `[1, height, width]` in 0..1, all 1 for none; `padding` beyond the picture."""
+    if mask is None:
+        left, top, right, bottom = crop.place
+        values = np.ones((bottom - top, right - left), dtype=np.float32)
+        padding = 1.0 if padding is None else padding
+    else:
+        values = np.asarray(crop.cut(mask, Image.Resampling.BOX), dtype=np.float32) / 255
+    across, down = _margins(crop)
+    tensor = torch.from_numpy(np.pad(values, (down, across), constant_values=padding or 0.0))[None]
+    return tensor.flip(-1) if crop.flipped else tensor
+
+
+def _margins(crop: Crop) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Padding left and right, above and below."""
+    left, top, right, bottom = crop.place
+    return (left, crop.frame[0] - right), (top, crop.frame[1] - bottom)
+
+
+@contextmanager
+def _precise(vae: Any) -> "Iterator[None]":
+    """Within the block the VAE works in float32: half precision would round every picture once more."""
+    before = vae.dtype
+    vae.to(torch.float32)
+    try:
+        yield
+    finally:
+        vae.to(before)
