@@ -7,7 +7,8 @@ FedshowError            something failed (exit code 1)
 ├── NotFound            no such concept, release or file
 ├── Forbidden           no valid token, or not allowed with this one
 ├── Unreachable         the other side does not answer; worth another try
-└── Damaged             bytes that do not have the promised digest
+├── Damaged             bytes that do not have the promised digest
+└── RefusedRelease      a release with something in it that no release may hold
 """
 
 
@@ -47,3 +48,7 @@ class Unreachable(FedshowError):
 
 class Damaged(FedshowError):
     """Bytes arrived or lie on disk that are not what was promised."""
+
+
+class RefusedRelease(FedshowError):
+    """A release with something in it that no release may hold: code that is not fedshow's own."""

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,10 +24,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def digest(path: Path) -> str:
-    """sha256 of a file in 64 hexadecimal digits, read in blocks."""
+def digest(path: Path, on_bytes: Callable[[int], None] = lambda _: None) -> str:
+    """sha256 of a file in 64 hexadecimal digits; `on_bytes` is told of the size of each block read."""
     found = sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
             found.update(block)
+            on_bytes(len(block))
     return found.hexdigest()

@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from fedshow.commands.destination import output_file
 from fedshow.commands.output import JSON_OPTION, print_json
 
 
@@ -22,6 +23,8 @@ def check(
 
     Example: fedshow check ~/cat-pictures --sheet sheet.png
     """
+    if sheet is not None:
+        output_file(sheet, ".png")
     from fedshow_client.tuning.images import examine, scan
 
     folder = examine(images)

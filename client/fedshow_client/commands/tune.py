@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fedshow.commands.destination import output_file
 from fedshow.commands.output import JSON_OPTION, print_json
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def tune(
 
     Example: fedshow tune ~/cat-pictures --name mimi --class cat -o mimi.safetensors
     """
+    for file in filter(None, (out, progress)):
+        output_file(file)
     from fedshow.device import choose_device
     from fedshow_client.tuning.tune import TuneRequest
     from fedshow_client.tuning.tune import tune as run

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import typer
 
-from fedshow.commands.output import JSON_OPTION, print_json
+from fedshow.commands.destination import output_folder
+from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json, say
 from fedshow.errors import InvalidInput
 
 
@@ -29,19 +30,16 @@ def fuse(
 
     Example: fedshow fuse potter.safetensors hermione.safetensors -o fused
     """
+    output_folder(out)
     from fedshow.device import choose_device
     from fedshow_server.fusion import fuse_to_folder
     from fedshow_server.fusion.summary import summarise
 
-    manifest = fuse_to_folder(
-        base,
-        files,
-        out,
-        method=method,
-        weights=dict(map(parse_weight, weight)),
-        device=choose_device(device),
-        say=lambda line: typer.echo(line, err=True),
-    )
+    weights = dict(map(parse_weight, weight))
+    with elapsed_progress("fusing"):
+        manifest = fuse_to_folder(
+            base, files, out, method=method, weights=weights, device=choose_device(device), say=say
+        )
     summary = summarise(out / "report.json")
     if as_json:
         return print_json({"release": manifest.release, "folder": str(out), **summary})

@@ -2,9 +2,11 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import typer
 
+from fedshow.commands.destination import output_folder
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
 
@@ -25,6 +27,7 @@ def demo(
 
     Example: fedshow demo --out demo
     """
+    output_folder(out)
     from fedshow.demo.run import Demo, run_demo
     from fedshow.device import choose_device
 
@@ -36,6 +39,11 @@ def demo(
     )
     if as_json:
         return print_json(report)
+    return _tell(report, out)
+
+
+def _tell(report: dict[str, Any], out: Path) -> None:
+    """Three lines: what happened, what fusion saved, what to try next."""
     first, second = report["identity"]
     kept = {n: s["fused"] / s["single"] for n, s in report["identity"].items()}
     lost = {n: s["average"] / s["single"] for n, s in report["identity"].items()}
@@ -47,4 +55,4 @@ def demo(
         f"Identity kept by fusion: {kept[first]:.0%} and {kept[second]:.0%}; "
         f"by averaging: {lost[first]:.0%} and {lost[second]:.0%}. Look at {out}/grid.png"
     )
-    return print(f'Try next: fedshow sample {out}/release "a <{first}> in the snow" -o picture.png')
+    print(f'Try next: fedshow sample {out}/release "a <{first}> in the snow" -o picture.png')

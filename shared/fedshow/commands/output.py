@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import typer
@@ -39,14 +40,45 @@ def say_waiting(error: Unreachable, delay_seconds: float) -> None:
 
 
 @contextmanager
-def byte_progress(title: str) -> Iterator[Any]:
-    """A progress bar on stderr; gives a function that takes bytes here and bytes in all."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+def byte_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar; gives a function that takes bytes here and bytes in all."""
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with _bar(TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn()) as update:
+        yield lambda here, total: update(completed=here, total=total)
+
+
+@contextmanager
+def step_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar; gives a function that takes steps done and steps in all."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    with _bar(
+        TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    ) as update:
+        yield lambda done, total: update(completed=done, total=total)
+
+
+@contextmanager
+def elapsed_progress(title: str) -> Iterator[None]:
+    """A moving bar and the time so far, for work that cannot say how much of it is left."""
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+
+    with _bar(TextColumn(title), BarColumn(), TimeElapsedColumn()):
+        yield
+
+
+@contextmanager
+def _bar(*columns: Any) -> Iterator[Callable[..., None]]:
+    """A bar on stderr as long as the block runs, on terminals only; gives what updates it.
+
+    It moves without a number until the first update; lines for people appear above it.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
     console = Console(stderr=True)
     hidden = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda here, total: progress.update(task, completed=here, total=total)
+        task = progress.add_task("", total=None)
+        yield partial(progress.update, task)

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import typer
 
-from fedshow.commands.output import JSON_OPTION, byte_progress, print_json, say_waiting
+from fedshow.commands.destination import output_folder
+from fedshow.commands.output import (
+    JSON_OPTION,
+    byte_progress,
+    print_json,
+    say_waiting,
+)
 from fedshow.commands.releases import WAIT_OPTION
 
 
@@ -34,6 +40,7 @@ def pull(
 
     Example: fedshow pull home@latest -o model
     """
+    output_folder(out)
     from fedshow.transfer.connection import Connection
     from fedshow.transfer.folder import LORA_FILES, pull_release
     from fedshow.transfer.servers import find_server, home_folder

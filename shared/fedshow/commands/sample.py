@@ -4,7 +4,8 @@ from pathlib import Path
 
 import typer
 
-from fedshow.commands.output import JSON_OPTION, print_json
+from fedshow.commands.destination import output_file
+from fedshow.commands.output import JSON_OPTION, print_json, step_progress
 
 
 def register(app: typer.Typer) -> None:
@@ -42,25 +43,27 @@ def sample(
     Example: fedshow sample fused "a <potter> and a <mimi>" --region "0,0,.5,1: a <potter>"
     --region ".5,0,1,1: a <mimi>" -o picture.png
     """
+    output_file(out, ".png")
     from fedshow.device import choose_device
     from fedshow.sampling.model import load
     from fedshow.sampling.regions import Region
 
     regions = [Region.parse(spec) for spec in region]
-    drawing = load(model, base, choose_device(device))(
-        prompt,
-        regions=regions,
-        negative=negative,
-        steps=steps,
-        guidance=guidance,
-        seed=seed,
-        n=n,
-        scale=scale,
-        width=width,
-        height=height,
-    )
+    with step_progress("drawing") as on_step:
+        drawing = load(model, base, choose_device(device))(
+            prompt,
+            regions=regions,
+            negative=negative,
+            steps=steps,
+            guidance=guidance,
+            seed=seed,
+            n=n,
+            scale=scale,
+            width=width,
+            height=height,
+            on_step=on_step,
+        )
     paths = [out] + [out.with_name(f"{out.stem}-{k}{out.suffix}") for k in range(2, n + 1)]
-    out.parent.mkdir(parents=True, exist_ok=True)
     for path, image in zip(paths, drawing.images, strict=True):
         image.save(path, "PNG")
     if as_json:

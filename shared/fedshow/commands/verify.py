@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from fedshow.commands.output import JSON_OPTION, print_json
+from fedshow.commands.output import JSON_OPTION, byte_progress, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,8 @@ def verify(
 
     if not folder.is_dir():
         raise InvalidInput(f"{folder} is not a folder; verify needs a release folder")
-    manifest = verify_release(folder)
+    with byte_progress("verifying") as on_progress:
+        manifest = verify_release(folder, on_progress)
     concepts = [member.name for member in manifest.concepts]
     if as_json:
         report = {"release": manifest.release, "files": len(manifest.files), "concepts": concepts}

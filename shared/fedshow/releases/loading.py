@@ -2,34 +2,59 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from fedshow.edlora.adapters import Adapters
-from fedshow.errors import Damaged
+from fedshow.errors import Damaged, InvalidInput
 from fedshow.families.opening import FAMILIES, Base, describe_pipeline, load_pipeline
 from fedshow.releases.manifest import Manifest
+from fedshow.releases.verify import check_size
 from fedshow.sampling.model import Model
 
 FUSED = "fused.safetensors"
 
 
 def load_release(folder: Path, device: str = "cpu") -> Model:
-    """The release's model with all its concepts; raises Damaged when the folder is incomplete."""
+    """The release's model with all its concepts.
+
+    Raises Damaged when the folder is not whole, as far as sizes and fused weights show it;
+    `verify_release` looks at every byte.
+    """
     manifest = Manifest.read(folder)
-    family = FAMILIES[manifest.family]
+    if manifest.family not in FAMILIES:
+        raise InvalidInput(f"{folder}: family {manifest.family!r}, known are {', '.join(FAMILIES)}")
+    for path, entry in manifest.files.items():
+        if path.endswith(".safetensors"):
+            check_size(folder / path, str(folder / path), entry)
+    concepts, tensors = _read_fused(folder / FUSED)
     pipeline = load_pipeline(str(folder), device, torch.float32)
+    family = FAMILIES[manifest.family]
     card = describe_pipeline(manifest.base, family, pipeline)
     model = Model(Base(pipeline, family, card, str(folder)))
-    try:
-        with safe_open(folder / FUSED, "pt") as file:
-            about = json.loads(file.metadata()["fedshow"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, KeyError, ValueError) as error:
-        raise Damaged(f"{folder / FUSED}: {error}") from error
-    for name, words in about["concepts"].items():
-        model.tokens.add_concept(name, {word: tensors[f"tokens.{word}"] for word in words})
+    for name, tokens in concepts.items():
+        model.tokens.add_concept(name, tokens)
     model.merged_strength = 1.0
     model.add_adapters(Adapters.from_tensors(tensors, scale=1.0)).strength = 0.0
     return model
+
+
+def _read_fused(file: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+    """Each concept's words with their rows, and every tensor by key; raises Damaged."""
+    try:
+        with safe_open(file, "pt") as opened:
+            about: dict[str, Any] = json.loads(opened.metadata()["fedshow"])
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        concepts = {
+            name: {word: tensors[f"tokens.{word}"] for word in words}
+            for name, words in about["concepts"].items()
+        }
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"{file}: {error}") from error
+    for key, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise Damaged(f"{file}: {key} contains NaN or infinity")
+    return concepts, tensors

@@ -70,8 +70,8 @@ class Manifest(BaseModel):
             return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise Damaged(f"manifest.json: {where}: {first['msg']}") from None
+            where = ": ".join([FILE_NAME, *map(str, first["loc"])])
+            raise Damaged(f"{where}: {first['msg']}") from None
 
     def dump(self) -> bytes:
         """The manifest as it is stored."""
@@ -81,9 +81,12 @@ class Manifest(BaseModel):
     def read(cls, folder: Path) -> Self:
         """The manifest of a release folder; raises Damaged."""
         try:
-            return cls.parse((folder / FILE_NAME).read_bytes())
+            content = (folder / FILE_NAME).read_bytes()
         except OSError as error:
-            raise Damaged(f"{folder}: no readable {FILE_NAME} ({error.strerror})") from error
+            raise Damaged(
+                f"{folder} is no release folder: {FILE_NAME}: {error.strerror}"
+            ) from error
+        return cls.parse(content)
 
 
 def release_id(

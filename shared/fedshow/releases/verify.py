@@ -1,16 +1,22 @@
 """Checking a release folder against its manifest."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fedshow.errors import Damaged
 from fedshow.files import digest
-from fedshow.releases.manifest import FILE_NAME, Manifest, release_id
+from fedshow.releases.contents import check_contents
+from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest, release_id
+
+OnProgress = Callable[[int, int], None]
+"""Told of bytes done and bytes in all."""
 
 
-def verify_release(folder: Path) -> Manifest:
+def verify_release(folder: Path, on_progress: OnProgress = lambda _done, _all: None) -> Manifest:
     """The manifest of `folder`, when every file is there with the promised bytes and no other is.
 
-    Raises Damaged naming the first file that is missing, changed or not listed.
+    Raises Damaged naming the first file that is missing, changed or not listed, RefusedRelease
+    naming one that no release may hold.
     """
     manifest = Manifest.read(folder)
     expected = release_id(manifest.base, manifest.concepts, dict(manifest.fusion))
@@ -18,8 +24,10 @@ def verify_release(folder: Path) -> Manifest:
         raise Damaged(
             f"release id {manifest.release} does not follow from its content ({expected})"
         )
+    check_contents(manifest.files)
     for path, entry in manifest.files.items():
-        _verify_file(folder / path, path, entry.sha256, entry.size_bytes)
+        check_size(folder / path, path, entry)
+    _check_digests(folder, manifest, on_progress)
     for found in sorted(folder.rglob("*")):
         path = found.relative_to(folder).as_posix()
         if found.is_file() and path != FILE_NAME and path not in manifest.files:
@@ -27,10 +35,23 @@ def verify_release(folder: Path) -> Manifest:
     return manifest
 
 
-def _verify_file(file: Path, path: str, sha256: str, size_bytes: int) -> None:
+def check_size(file: Path, path: str, entry: FileEntry) -> None:
+    """Raises Damaged, naming the `path` in the release, when the file is missing or cut short."""
     if not file.is_file():
         raise Damaged(f"{path} is missing")
-    if (size := file.stat().st_size) != size_bytes:
-        raise Damaged(f"{path}: {size} bytes, must be {size_bytes}")
-    if (found := digest(file)) != sha256:
-        raise Damaged(f"{path}: sha256 {found[:12]}…, must be {sha256[:12]}…")
+    if (size := file.stat().st_size) != entry.size_bytes:
+        raise Damaged(f"{path}: {size} bytes, must be {entry.size_bytes}")
+
+
+def _check_digests(folder: Path, manifest: Manifest, on_progress: OnProgress) -> None:
+    total = sum(entry.size_bytes for entry in manifest.files.values())
+    done = 0
+
+    def count(size_bytes: int) -> None:
+        nonlocal done
+        done += size_bytes
+        on_progress(done, total)
+
+    for path, entry in manifest.files.items():
+        if (found := digest(folder / path, count)) != entry.sha256:
+            raise Damaged(f"{path}: sha256 {found[:12]}…, must be {entry.sha256[:12]}…")

@@ -18,6 +18,7 @@ from fedshow.families import Base
 from fedshow.families.opening import load_pipeline
 from fedshow.files import digest, write_atomically
 from fedshow.releases.card import model_card
+from fedshow.releases.contents import PIPELINE
 from fedshow.releases.loading import FUSED, load_release
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest, Member, release_id
 
@@ -85,7 +86,7 @@ def _save_pipeline(folder: Path, base: Base, content: ReleaseContent) -> None:
     index["slots"] = base.card.slots
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     source = files("fedshow.releases") / "standalone_pipeline.py"
-    (folder / "pipeline.py").write_text(source.read_text())
+    (folder / PIPELINE).write_bytes(source.read_bytes())
 
 
 def _load_in_full_precision(config: Path) -> None:

@@ -1,6 +1,7 @@
 """One thing to draw with, whatever it was loaded from."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ from fedshow.edlora.conditioning import LayeredConditioning, pack
 from fedshow.edlora.tokens import ConceptTokens
 from fedshow.errors import InvalidInput
 from fedshow.families.opening import Base, open_base
-from fedshow.sampling.regions import Region, RegionPlan, regional
+from fedshow.sampling.regions import Region, regional
+
+OnStep = Callable[[int, int], None]
+"""Told of denoising steps done and steps in all."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,15 @@ class Model:
         scale: float = 1.0,
         width: int | None = None,
         height: int | None = None,
+        on_step: OnStep = lambda _done, _all: None,
     ) -> Drawing:
         """Draws `n` pictures per prompt; picture k of each prompt starts from `seed + k`.
 
-        Raises InvalidInput for unknown concepts, bad boxes and prompts that are too long.
+        Raises InvalidInput for unknown concepts, bad boxes, prompts that are too long and numbers
+        out of range.
         """
+        guidance = default_guidance(self.base) if guidance is None else guidance
+        _check_numbers(steps=(steps, 1), n=(n, 1), guidance=(guidance, 0), scale=(scale, 0))
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         size = (height or self.base.sample_pixels, width or self.base.sample_pixels)
         grid = self._latent_size(size)
@@ -109,7 +117,12 @@ class Model:
             positive = self.encode(prompts, [[r.prompt] * len(prompts) for r in regions])
             opposite = self.encode([negative], [[r.negative or negative] for r in regions])
             features = positive.repeat_interleave(n, 0), opposite
-            images = self._draw(*features, steps, guidance, seeds, size, plan=plan)
+
+            def after_step(done: int) -> None:
+                plan.progress = done / steps
+                on_step(done, steps)
+
+            images = self._draw(*features, steps, guidance, seeds, size, after_step=after_step)
         return Drawing(images, seeds)
 
     @torch.no_grad()
@@ -118,31 +131,32 @@ class Model:
         edge = self.base.sample_pixels
         embeds = self.encode(prompts), self.encode([""])
         seeds = [seed + k for k in range(len(prompts))]
-        return cast(Tensor, self._draw(*embeds, steps, None, seeds, (edge, edge), output="latent"))
+        guidance = default_guidance(self.base)
+        latents = self._draw(*embeds, steps, guidance, seeds, (edge, edge), output="latent")
+        return cast(Tensor, latents)
 
     def _draw(
         self,
         positive: Tensor,
         negative: Tensor,
         steps: int,
-        guidance: float | None,
+        guidance: float,
         seeds: list[int],
         size: tuple[int, int],
         output: str = "pil",
-        plan: RegionPlan | None = None,
+        after_step: Callable[[int], None] = lambda _done: None,
     ) -> Any:
-        def note_progress(_: Any, step: int, __: Any, values: dict[str, Any]) -> dict[str, Any]:
-            if plan is not None:
-                plan.progress = (step + 1) / steps
+        def step_ended(_: Any, step: int, __: Any, values: dict[str, Any]) -> dict[str, Any]:
+            after_step(step + 1)
             return values
 
         return sampler(self.base)(
-            callback_on_step_end=note_progress,
+            callback_on_step_end=step_ended,
             output_type=output,
             prompt_embeds=positive,
             negative_prompt_embeds=negative.expand(len(positive), -1, -1),
             num_inference_steps=steps,
-            guidance_scale=default_guidance(self.base) if guidance is None else guidance,
+            guidance_scale=guidance,
             latents=noise(self.base, seeds, self._latent_size(size)),
             height=size[0],
             width=size[1],
@@ -151,10 +165,18 @@ class Model:
     def _latent_size(self, size: tuple[int, int]) -> tuple[int, int]:
         factor = self.base.pipeline.vae_scale_factor
         if any(edge <= 0 or edge % factor for edge in size):
+            height, width = (max(factor, round(edge / factor) * factor) for edge in size)
             raise InvalidInput(
-                f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {factor}"
+                f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {factor}, "
+                f"such as {width}x{height}"
             )
         return size[0] // factor, size[1] // factor
+
+
+def _check_numbers(**limits: tuple[float, float]) -> None:
+    for name, (value, least) in limits.items():
+        if not least <= value < math.inf:  # also not a number
+            raise InvalidInput(f"{name} {value}: must be a number of at least {least}")
 
 
 def noise(base: Base, seeds: Sequence[int], size: tuple[int, int]) -> Tensor:
@@ -182,17 +204,21 @@ def sampler(base: Base) -> Any:
 def load(model: str | Path, base: str | None = None, device: str = "cpu") -> Model:
     """A release folder, a concept file (with its base) or a base, ready to draw.
 
-    Raises InvalidInput when `model` is none of them, BaseMismatch for a concept of another base.
+    Raises InvalidInput when `model` is none of them, BaseMismatch for a concept of another base,
+    Damaged for a release that is not whole.
     """
     path = Path(model)
     if path.is_file():
         opened = Model(open_base(base or "toyworld", device))
         opened.add_concept(read_concept(path, opened.base.card))
         return opened
-    if (path / "fused.safetensors").is_file():
+    if base is not None:
+        raise InvalidInput(f"{str(model)!r} is no concept file; only a concept file takes a base")
+    if any((path / name).is_file() for name in ("manifest.json", "fused.safetensors")):
         from fedshow.releases.loading import load_release
 
         return load_release(path, device)
-    if base is not None:
-        raise InvalidInput(f"{str(model)!r} is no concept file; a base of its own takes no --base")
-    return Model(open_base(str(model), device))
+    try:
+        return Model(open_base(str(model), device))
+    except InvalidInput as error:
+        raise InvalidInput(f"no release folder and no concept file: {error}") from error

@@ -40,7 +40,8 @@ class Region:
             )
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise InvalidInput(
-                f"region box {self.box}: use left,top,right,bottom in fractions, 0 <= left < right <= 1"
+                f"region box {left:g},{top:g},{right:g},{bottom:g}: use left,top,right,bottom in "
+                "fractions, 0 <= left < right <= 1 and 0 <= top < bottom <= 1"
             )
 
     @classmethod

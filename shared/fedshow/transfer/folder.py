@@ -2,14 +2,16 @@
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedshow.errors import Damaged, FedshowError, InvalidInput
+from fedshow.errors import Damaged, FedshowError, InvalidInput, RefusedRelease
 from fedshow.files import digest
 from fedshow.releases import Manifest, release_id, verify_release
+from fedshow.releases.contents import check_contents
 from fedshow.releases.manifest import FILE_NAME
+from fedshow.releases.verify import OnProgress
 from fedshow.transfer.backoff import OnWait, Patience, patiently
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.download import download_file
@@ -19,9 +21,6 @@ from fedshow.v1.releases_pb2 import Release, ReleaseFile
 LORA_FILES = frozenset({"fused.safetensors", "concepts.json"})
 """What `--format lora` takes of a release."""
 
-OnProgress = Callable[[int, int], None]
-"""Told of bytes that are here and bytes in all."""
-
 
 def pull_release(
     connection: Connection,
@@ -29,15 +28,15 @@ def pull_release(
     out: Path,
     *,
     only: frozenset[str] | None = None,
-    reuse: Sequence[Path] = (),
     patience_seconds: float | None = None,
     on_wait: OnWait | None = None,
     on_progress: OnProgress = lambda _here, _all: None,
 ) -> Manifest:
     """Puts a release into the folder `out` and returns its manifest; every byte is verified.
 
-    `only` takes some of its files. Files that an older release in `out`, or a release folder among
-    `reuse`, already has are not sent again. An interrupted pull goes on where it stopped.
+    `only` takes some of its files. What an older release in `out` already has is not sent again. An
+    interrupted pull goes on where it stopped. Raises RefusedRelease, before anything else is sent,
+    when a wanted file could run code that is not fedshow's own.
     """
     out = out.absolute()
     patience = Patience(patience_seconds, on_wait)
@@ -49,7 +48,7 @@ def pull_release(
             return manifest
         manifest = _fetch_manifest(connection, found, staging, patience)
         wanted = _wanted(found, manifest, only)
-        _reuse(wanted, staging, (out, *reuse))
+        _reuse(wanted, staging, out)
         _fetch(connection, wanted, staging, patience, on_progress)
         _put(_assemble(wanted, staging), out, staging)
     return manifest
@@ -76,7 +75,7 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
 def _already_there(out: Path, wanted_id: str) -> Manifest | None:
     try:
         manifest = verify_release(out)
-    except Damaged:
+    except (Damaged, RefusedRelease):
         return None
     return manifest if manifest.release == wanted_id else None
 
@@ -107,6 +106,7 @@ def _wanted(
         for path, entry in manifest.files.items()
         if only is None or path in only
     }
+    check_contents({path: manifest.files[path] for path in files})
     if only is not None and (missing := sorted(only - set(files))):
         raise FedshowError(f"release {release.id} has no {missing[0]}")
     if only is None:
@@ -115,17 +115,16 @@ def _wanted(
     return files
 
 
-def _reuse(wanted: dict[str, ReleaseFile], staging: Path, folders: Iterable[Path]) -> None:
-    """Takes over files that lie in other release folders with the very bytes wanted."""
+def _reuse(wanted: dict[str, ReleaseFile], staging: Path, folder: Path) -> None:
+    """Takes over files that lie in a release folder with the very bytes wanted."""
     digests = {file.sha256 for file in wanted.values()}
-    for folder in folders:
-        for path, sha256 in _listed(folder):
-            target = staging / sha256
-            source = folder / path
-            if sha256 not in digests or target.exists() or not source.is_file():
-                continue
-            if digest(source) == sha256:
-                _copy(source, target)
+    for path, sha256 in _listed(folder):
+        target = staging / sha256
+        source = folder / path
+        if sha256 not in digests or target.exists() or not source.is_file():
+            continue
+        if digest(source) == sha256:
+            _copy(source, target)
 
 
 def _listed(folder: Path) -> list[tuple[str, str]]:

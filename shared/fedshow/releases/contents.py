@@ -1,0 +1,41 @@
+"""What a release may hold: weights, settings, texts and pictures, and of code only fedshow's own."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from fedshow.errors import RefusedRelease
+from fedshow.releases.manifest import FileEntry
+
+PIPELINE = "pipeline.py"
+KNOWN_PIPELINES = frozenset(
+    {
+        "87bd27e9d1f0e34577616894733708e671632857bdbac3e2fec10a7ad60daee0",  # 0.1
+    }
+)
+"""sha256 of every `standalone_pipeline.py` that fedshow has ever put into releases."""
+
+SUFFIXES = frozenset({".json", ".md", ".png", ".safetensors", ".txt"})
+
+
+def check_contents(files: Mapping[str, FileEntry]) -> None:
+    """Raises RefusedRelease naming the first file that could run code and is not known to fedshow.
+
+    A release's `pipeline.py` runs on the machine of whoever loads it with `trust_remote_code`, and a
+    pickle runs without asking: neither is taken from a server on trust.
+    """
+    for path, entry in sorted(files.items()):
+        if path == PIPELINE:
+            _check_pipeline(entry)
+        elif (suffix := PurePosixPath(path).suffix) not in SUFFIXES:
+            raise RefusedRelease(
+                f"{path}: a release may hold {', '.join(sorted(SUFFIXES))} and {PIPELINE}, "
+                f"not {suffix or 'a file without suffix'}"
+            )
+
+
+def _check_pipeline(entry: FileEntry) -> None:
+    if entry.sha256 not in KNOWN_PIPELINES:
+        raise RefusedRelease(
+            f"{PIPELINE} (sha256 {entry.sha256[:12]}…) is no code of a fedshow that this one knows: "
+            "update fedshow if the server's is newer, or pull with --format lora, which holds no code"
+        )
