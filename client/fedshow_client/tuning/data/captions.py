@@ -15,7 +15,7 @@ ORDERS = 8
 """Of a caption's phrases: enough variety, and few enough that all captions are known beforehand."""
 
 PEOPLE = frozenset(
-    {
+    [
         "man",
         "woman",
         "boy",
@@ -55,7 +55,7 @@ PEOPLE = frozenset(
         "prince",
         "princess",
         "face",
-    }
+    ]
 )
 PEOPLE_TEMPLATES = ("photo of a {0}", "a photo of a {0}", "a portrait of a {0}", "a {0}")
 THING_TEMPLATES = ("photo of a {0}", "a photo of a {0}", "a picture of a {0}", "a {0}")
@@ -99,8 +99,10 @@ def templates_for(class_word: str) -> tuple[str, ...]:
 
 
 def mentioned(name: str, class_word: str, written: str) -> str:
-    """The caption with `<name>` in it: as written, in place of `[trigger]`, of the name or of the class word,
-    or in front."""
+    """The caption with `<name>` in it, where it was, or where `[trigger]`, the name or the class word was.
+
+    Without any of these it comes first.
+    """
     mention = f"<{name}>"
     if mention in written:
         return written

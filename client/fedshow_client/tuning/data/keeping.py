@@ -46,7 +46,8 @@ def kept(
 def _key(base: "Base", images: Sequence[Candidate], recipe: "Recipe", seed: int) -> str:
     """Digest of everything that decides the latents."""
     settings = [recipe.variants, recipe.aspect, recipe.zoom, recipe.zoom_out, recipe.flip]
-    facts = [FORMAT, base.card.sha256, base.device.type, settings, seed, fingerprint(images)]
+    model = [base.card.sha256, base.device.type, str(base.pipeline.vae.dtype)]
+    facts = [FORMAT, model, settings, seed, fingerprint(images)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -125,7 +126,7 @@ def encode(base: "Base", pixels: Tensor) -> tuple[Tensor, Tensor]:
     vae = base.pipeline.vae
     at_once = max(1, ENCODED_PIXELS // (pixels.shape[-1] * pixels.shape[-2]))
     means, stds = [], []
-    for part in pixels.split(at_once):
+    for part in torch.split(pixels, at_once):
         found = vae.encode(part.to(base.device, vae.dtype)).latent_dist
         means.append(found.mean.float())
         stds.append(found.std.float())
@@ -146,10 +147,12 @@ def cut_mask(mask: Image.Image | None, crop: Crop, padding: float | None = None)
     """The crop of a mask as `[1, height, width]` in 0..1, all 1 for none; `padding` beyond the picture."""
     if mask is None:
         left, top, right, bottom = crop.place
-        values = np.ones((bottom - top, right - left), dtype=np.float32)
+        values: npt.NDArray[np.float32] = np.ones((bottom - top, right - left), dtype=np.float32)
         padding = 1.0 if padding is None else padding
     else:
-        values = np.asarray(crop.cut(mask, Image.Resampling.BOX), dtype=np.float32) / 255
+        values = np.asarray(crop.cut(mask, Image.Resampling.BOX), dtype=np.float32) / np.float32(
+            255
+        )
     across, down = _margins(crop)
     tensor = torch.from_numpy(np.pad(values, (down, across), constant_values=padding or 0.0))[None]
     return tensor.flip(-1) if crop.flipped else tensor

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from PIL import Image
 
@@ -44,7 +45,7 @@ def load_mask(path: Path, size: Size) -> Image.Image:
     """The mask as grey picture of `size`, white where the subject is."""
     with opened(path) as raw:
         grey = upright_grey(raw)
-    if grey.getextrema()[1] == 1:
+    if _extremes(grey)[1] == 1:
         grey = grey.point([0] + [255] * 255)
     return grey if grey.size == size else grey.resize(size, Image.Resampling.BILINEAR)
 
@@ -55,7 +56,7 @@ def subject_box(mask: Image.Image) -> Box | None:
 
 
 def _judge_content(path: Path, grey: Image.Image, size: Size) -> MaskFinding:
-    darkest, lightest = grey.getextrema()
+    darkest, lightest = _extremes(grey)
     if lightest == 0:
         return MaskFinding(reason="mask is all black: no subject in it")
     notes = []
@@ -68,6 +69,12 @@ def _judge_content(path: Path, grey: Image.Image, size: Size) -> MaskFinding:
     if darkest == lightest:
         return MaskFinding(notes=(*notes, "mask is all white: the same as none"))
     return MaskFinding(path, notes=tuple(notes))
+
+
+def _extremes(grey: Image.Image) -> tuple[int, int]:
+    """Darkest and lightest value."""
+    darkest, lightest = cast(tuple[int, int], grey.getextrema())
+    return darkest, lightest
 
 
 def _same_shape(mask: Size, image: Size) -> bool:

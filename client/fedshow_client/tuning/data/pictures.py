@@ -4,10 +4,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 HEIF_SUFFIXES = {".heic", ".heif"}
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -49,29 +50,52 @@ def can_read_heif() -> bool:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF orientation says, RGB, transparency on mid-grey."""
+    """The picture turned as its EXIF orientation says, sRGB, transparency on mid-grey."""
     upright = ImageOps.exif_transpose(image)
     if not upright.has_transparency_data:
-        return _eight_bit(upright).convert("RGB")
-    layer = upright.convert("RGBA")
-    ground = Image.new("RGBA", layer.size, (*BEHIND_TRANSPARENCY, 255))
-    return Image.alpha_composite(ground, layer).convert("RGB")
+        return _in_srgb(_eight_bit(upright)).convert("RGB")
+    return _in_srgb(_on_ground(upright, BEHIND_TRANSPARENCY))
 
 
 def upright_grey(image: Image.Image) -> Image.Image:
-    """As `upright_rgb`, but grey, with transparency black: what is not there is not the subject."""
+    """As `upright_rgb`, but grey and with transparency black: what is not there is not the subject."""
     upright = ImageOps.exif_transpose(image)
     if not upright.has_transparency_data:
         return _eight_bit(upright).convert("L")
-    layer = upright.convert("RGBA")
-    ground = Image.new("RGBA", layer.size, (0, 0, 0, 255))
-    return Image.alpha_composite(ground, layer).convert("L")
+    return _on_ground(upright, (0, 0, 0)).convert("L")
+
+
+def _on_ground(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+    """A picture with transparency as RGB on a plain colour."""
+    layer = image.convert("RGBA")
+    ground = Image.new("RGBA", layer.size, (*colour, 255))
+    flat = Image.alpha_composite(ground, layer).convert("RGB")
+    flat.info["icc_profile"] = image.info.get("icc_profile")
+    return flat
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """16-bit and float greys brought to 0..255; `convert` alone would cut them off at 255."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        values = np.asarray(image, dtype=np.float64)
-        top = 255.0 if values.max(initial=0) <= 255 else 65535.0
-        return Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
-    return image
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return image
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    highest = float(values.max(initial=0))
+    scales = (65535.0,) if image.mode.startswith("I;16") else (1.0, 255.0, 65535.0)
+    top = next((scale for scale in scales if highest <= scale), 65535.0)
+    return Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Colours of a wider gamut (phones save Display P3) as sRGB; a broken profile is ignored."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "CMYK"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return image
+        target = ImageCms.createProfile("sRGB")
+        changed = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    return changed or image

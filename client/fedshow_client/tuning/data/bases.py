@@ -1,0 +1,50 @@
+"""What `check` must know of a base, read from its few small JSON files: no weights, no torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fedshow.errors import InvalidInput
+from fedshow.toyworld import WEIGHTS
+from fedshow_client.tuning.data.frames import Frame
+
+
+def frame_and_width(base: str) -> tuple[Frame, int]:
+    """The picture sizes of a base and the width of its token embeddings.
+
+    Raises InvalidInput when `base` is no base that fedshow knows, or cannot be reached.
+    """
+    try:
+        unet, vae, text = (_config(base, part) for part in ("unet", "vae", "text_encoder"))
+        return Frame.of_configs(unet, vae), int(text["hidden_size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"base {base!r}: not a Stable Diffusion 1.x model ({error})") from None
+
+
+def _config(base: str, part: str) -> dict[str, Any]:
+    folder = WEIGHTS if base == "toyworld" else Path(base)
+    if (folder / "model_index.json").is_file():
+        path = folder / part / "config.json"
+    elif base.count("/") != 1 or folder.exists() or base.startswith((".", "/", "~")):
+        raise InvalidInput(
+            f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json) or a hub id"
+        )
+    else:
+        path = _from_hub(base, f"{part}/config.json")
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InvalidInput(f"base {base!r}: {part}/config.json cannot be read ({error})") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"base {base!r}: {part}/config.json is not an object")
+    return found
+
+
+def _from_hub(base: str, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(base, name))
+    except (OSError, ValueError) as error:  # the hub's errors are OSErrors, bad ids ValueErrors
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidInput(f"base {base!r}: {name} cannot be fetched: {first}") from None
