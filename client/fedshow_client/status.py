@@ -10,16 +10,21 @@ from fedshow_client.daemon.progress import read_progress
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, Queue
 
+WAITING = (JobState.QUEUED, JobState.TUNED, JobState.SUBMITTED)
+NOT_JOINED = "waits until server {!r} is joined again"
+
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Daemon, servers and concepts as plain values."""
     home = Home(folder)
+    servers = known_servers(folder)
+    joined = {server.name for server in servers}
     with Queue(home.database) as queue:
         return {
             "home": str(folder),
             "daemon": home.daemon_pid(),
-            "servers": [_server(server, queue) for server in known_servers(folder)],
-            "concepts": [_concept(job, queue, home) for job in queue.jobs()],
+            "servers": [_server(server, queue) for server in servers],
+            "concepts": [_concept(job, queue, home, joined) for job in queue.jobs()],
         }
 
 
@@ -50,8 +55,9 @@ def _server(server: KnownServer, queue: Queue) -> dict[str, Any]:
     }
 
 
-def _concept(job: Job, queue: Queue, home: Home) -> dict[str, Any]:
+def _concept(job: Job, queue: Queue, home: Home, joined: set[str]) -> dict[str, Any]:
     tuning = queue.leased(job)
+    stranded = job.state in WAITING and job.server not in joined and not tuning
     progress = read_progress(home.job(job.id))
     return {
         "name": job.name,
@@ -60,7 +66,7 @@ def _concept(job: Job, queue: Queue, home: Home) -> dict[str, Any]:
         "state": "tuning" if tuning else job.state.value,
         "step": progress.step,
         "steps": progress.steps,
-        "reason": job.reason,
+        "reason": NOT_JOINED.format(job.server) if stranded else job.reason,
         "sha256": job.sha256,
         "size_bytes": job.size_bytes,
     }
@@ -75,6 +81,7 @@ def _contact(server: dict[str, Any]) -> str:
 
 
 def _state(concept: dict[str, Any]) -> str:
-    if concept["state"] in ("tuning", JobState.QUEUED) and concept["steps"]:
-        return f"{concept['state']} {concept['step']}/{concept['steps']}"
-    return f"{concept['state']}: {concept['reason']}" if concept["reason"] else concept["state"]
+    found = str(concept["state"])
+    if found in ("tuning", JobState.QUEUED) and concept["steps"]:
+        found += f" {concept['step']}/{concept['steps']}"
+    return f"{found}: {concept['reason']}" if concept["reason"] else found

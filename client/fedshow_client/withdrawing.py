@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from fedshow.errors import NotFound
 from fedshow.transfer.backoff import OnWait, Patience, patiently
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.servers import find_server
@@ -21,15 +20,8 @@ def withdraw(
         if job.state in (JobState.SUBMITTED, JobState.ADMITTED):
             with Connection(find_server(job.server, folder)) as connection:
                 patience = Patience(patience_seconds, on_wait)
-                patiently(lambda: _tell(connection, name), patience)
+                patiently(lambda: withdraw_there(connection, name), patience)
         queue.move(job.id, JobState.WITHDRAWN)
     if job.sha256:
         home.concept_file(job.server, job.sha256).unlink(missing_ok=True)
     return job
-
-
-def _tell(connection: Connection, name: str) -> None:
-    try:
-        withdraw_there(connection, name)
-    except NotFound:
-        return  # the server lost or removed it: that is what was wanted

@@ -24,7 +24,7 @@ from fedshow import rpc
 from fedshow.concepts import BaseRef, ConceptHeader, words_of
 from fedshow.errors import FedshowError, Forbidden, NotFound
 from fedshow.families.card import BaseCard
-from fedshow.releases import FileEntry, Manifest, Member, release_id
+from fedshow.releases import Manifest
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.servers import KnownServer, save_server
 from fedshow.v1 import concepts_pb2, releases_pb2
@@ -36,6 +36,9 @@ from fedshow.v1.releases_pb2_grpc import (
     ReleaseServiceServicer,
     add_ReleaseServiceServicer_to_server,
 )
+from fedshow_client.home import Home
+from fedshow_client.queue import Queue
+from tests.releases import standin_manifest
 
 TOKEN = "t" * 43
 CHUNK_BYTES = 64 << 10
@@ -102,21 +105,9 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
 
     def publish(self, files: dict[str, bytes], names: tuple[str, ...] = ("potter",)) -> Manifest:
         """A new release with these files, told to watchers at their next look."""
-        members = tuple(Member(name=name, sha256=digest(name.encode())) for name in names)
+        concepts = {name: digest(name.encode()) for name in names}
         base = BaseRef(name="toyworld", sha256="b" * 64)
-        entries = {
-            path: FileEntry(sha256=digest(content), size_bytes=len(content))
-            for path, content in files.items()
-        }
-        manifest = Manifest(
-            release=release_id(base, members, {"method": "gradient"}),
-            created=datetime.now(UTC),
-            base=base,
-            family="sd1",
-            concepts=members,
-            fusion={"method": "gradient"},
-            files=entries,
-        )
+        manifest = standin_manifest(files, concepts, base)
         everything = {**files, "manifest.json": manifest.dump()}
         self.files |= {digest(content): content for content in everything.values()}
         self.releases.insert(0, _release(manifest, everything))
@@ -222,6 +213,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("FEDSHOW_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def place(home: Path) -> Home:
+    """The places in this test's home."""
+    return Home(home)
+
+
+@pytest.fixture
+def queue(place: Home) -> Iterator[Queue]:
+    """This home's queue."""
+    with Queue(place.database) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -1,29 +1,17 @@
 """Queue and server agree in the end, whichever of them forgot something."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fedshow.errors import InvalidInput, Unreachable
 from fedshow.v1 import concepts_pb2 as pb
-from fedshow_client.daemon.courier import reconcile
+from fedshow_client.daemon.courier import GONE, reconcile
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, NewJob, Queue
 from fedshow_client.withdrawing import withdraw
 
 SHA256 = "a" * 64
-
-
-@pytest.fixture
-def place(home: Path) -> Home:
-    return Home(home)
-
-
-@pytest.fixture
-def queue(place: Home) -> Iterator[Queue]:
-    with Queue(place.database) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -104,6 +92,29 @@ def _fails_at_submit(connection, refuse):
         return refuse() if isinstance(request, pb.SubmitConceptRequest) else call(method, request)
 
     return wrapped
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_file_that_is_gone_ends_the_wait_on_both_sides(
+    host, connection, queue, place, job, told
+) -> None:
+    if told:
+        reconcile(connection, queue, place)
+    place.concept_file("home", SHA256).unlink()
+    assert not reconcile(connection, queue, place)
+    found = queue.find("potter")
+    assert (found.state, found.reason) == (JobState.FAILED, GONE)
+    states = [concept.state for concept in host.concepts.values()]
+    assert states == [pb.CONCEPT_STATE_WITHDRAWN] * told
+
+
+def test_withdrawing_what_the_server_never_had_is_no_error(
+    host, connection, queue, place, job, home
+) -> None:
+    reconcile(connection, queue, place)
+    host.concepts.clear()
+    withdraw("potter", None, home, 5, lambda *_: None)
+    assert queue.find("potter").state == JobState.WITHDRAWN
 
 
 def test_withdrawing_tells_the_server_and_clears_the_outbox(

@@ -1,12 +1,21 @@
 """Downloads against a real gRPC server: whole, resumed, damaged, interrupted."""
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from threading import Event, Timer
 
 import pytest
 
-from fedshow.errors import Damaged, FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
+from fedshow.errors import (
+    Damaged,
+    FedshowError,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    RefusedRelease,
+    Unreachable,
+)
 from fedshow.releases import verify_release
 from fedshow.transfer.backoff import Patience
 from fedshow.transfer.connection import Connection
@@ -173,6 +182,30 @@ def test_a_crash_between_the_two_moves_is_undone(host, connection, tmp_path) -> 
 def test_the_lora_alone(host, connection, tmp_path) -> None:
     host.publish(FILES)
     pull(connection, tmp_path / "model", only=LORA_FILES)
+    pull(connection, tmp_path / "model", only=LORA_FILES)
+    assert {file.name for file in (tmp_path / "model").iterdir()} == LORA_FILES
+
+
+@pytest.mark.parametrize(
+    "path", ["pipeline.py", "unet/evil.py", "unet/weights.bin", "a.pkl", "run", ".git/hooks/x.sh"]
+)
+def test_code_of_the_servers_own_is_not_even_fetched(host, connection, tmp_path, path) -> None:
+    host.publish({**FILES, path: b"import os"})
+    with pytest.raises(RefusedRelease, match=path):
+        pull(connection, tmp_path / "model")
+    assert host.offsets == [0]  # the manifest
+    assert not (tmp_path / "model").exists()
+
+
+def test_fedshows_own_pipeline_is_taken(host, connection, tmp_path) -> None:
+    own = files("fedshow.releases") / "standalone_pipeline.py"
+    host.publish({**FILES, "pipeline.py": own.read_bytes()})
+    pull(connection, tmp_path / "model")
+    assert (tmp_path / "model" / "pipeline.py").read_bytes() == own.read_bytes()
+
+
+def test_the_lora_of_a_release_with_strange_code_is_taken(host, connection, tmp_path) -> None:
+    host.publish({**FILES, "pipeline.py": b"import os"})
     pull(connection, tmp_path / "model", only=LORA_FILES)
     assert {file.name for file in (tmp_path / "model").iterdir()} == LORA_FILES
 

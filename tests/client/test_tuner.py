@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
 from fedshow_client.daemon import tuner as tuner_module
+from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home
 from fedshow_client.queue import JobState, NewJob, Queue
@@ -35,17 +36,6 @@ def main():
 
 
 @pytest.fixture
-def place(home: Path) -> Home:
-    return Home(home)
-
-
-@pytest.fixture
-def queue(place: Home) -> Iterator[Queue]:
-    with Queue(place.database) as opened:
-        yield opened
-
-
-@pytest.fixture
 def stand_in(tmp_path, monkeypatch, concept_blob: Callable[..., bytes]) -> Path:
     """The child that tunes, and the file that it will make."""
     (tmp_path / "stand_in.py").write_text(STAND_IN)
@@ -64,8 +54,8 @@ def tune(place: Home, queue: Queue, known, stand_in: Path) -> Callable[[], objec
     settings = load_settings(tune_tries=1)
     tuner = Tuner(place, queue, settings, "test")
 
-    def work(stop: Event | None = None) -> object:
-        queue.add(NewJob("home", "potter", "man", Path("/pictures"), "toyworld", steps=9))
+    def work(stop: Event | None = None, server: str = "home") -> object:
+        queue.add(NewJob(server, "potter", "man", Path("/pictures"), "toyworld", steps=9))
         return tuner.tune_next({"home": known}, stop or Event())
 
     return work
@@ -106,6 +96,23 @@ def test_repeated_failure_is_final(tune, queue, monkeypatch) -> None:
     monkeypatch.setenv("STAND_IN_CODE", "1")
     tune()
     assert queue.find("potter").state == JobState.FAILED
+
+
+def test_a_base_that_cannot_be_fetched_is_waited_for(tune, queue, monkeypatch) -> None:
+    monkeypatch.setenv("STAND_IN_CODE", str(UNREACHABLE))
+    tune()
+    job = queue.find("potter")
+    assert (job.state, job.tries) == (JobState.QUEUED, 1)
+    assert job.reason == "class 'sea monster': two tokens"
+    assert job.not_before > job.created
+
+
+def test_a_job_for_a_server_that_left_waits_for_it(tune, queue, place, known, stand_in) -> None:
+    assert tune(server="away") is None
+    assert queue.find("potter").state == JobState.QUEUED
+    again = Tuner(place, queue, load_settings(), "test")
+    assert again.tune_next({"away": known}, Event())
+    assert queue.find("potter").state == JobState.TUNED
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """Tells a server what is in the outbox and learns what became of it."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
-from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
+from fedshow.errors import FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
 from fedshow.transfer.connection import Connection
 from fedshow.v1 import concepts_pb2 as pb
 from fedshow_client.home import Home
@@ -19,6 +20,7 @@ STATES = {
 }
 REMOVED = "removed by the server"
 """Reason of a withdrawal that was not the user's."""
+GONE = "the tuned file is gone from the outbox; add the concept again"
 
 OFFERED = (JobState.TUNED, JobState.SUBMITTED, JobState.ADMITTED)
 
@@ -31,10 +33,10 @@ def reconcile(connection: Connection, queue: Queue, home: Home) -> bool:
     """
     server = connection.server
     listed = connection.call(connection.concepts.ListConcepts, pb.ListConceptsRequest()).concepts
-    ours = {concept.name: concept for concept in reversed(listed) if concept.owner == server.node}
+    ours = {concept.sha256: concept for concept in listed if concept.owner == server.node}
     _take_back(connection, queue, ours)
     for job in queue.jobs(*OFFERED, server=server.name):
-        state, reason = _settled(connection, job, ours.get(job.name), home)
+        state, reason = _settled(connection, job, ours.get(job.sha256), home)
         if (state, reason) != (job.state, job.reason):
             log.info("%s is %s %s", job.name, state, reason)
             queue.move(job.id, state, reason, unless=(JobState.WITHDRAWN,))
@@ -48,35 +50,32 @@ def _take_back(connection: Connection, queue: Queue, ours: dict[str, pb.Concept]
     mine = connection.server.name
     offered = {job.name for job in queue.jobs(*OFFERED, server=mine)}
     for job in queue.jobs(JobState.WITHDRAWN, server=mine):
-        concept = ours.get(job.name)
+        concept = ours.get(job.sha256)
         if concept is None or job.name in offered or job.reason == REMOVED:
             continue
-        if concept.sha256 == job.sha256 and not _is_over(concept):
+        if concept.state in (pb.CONCEPT_STATE_WANTED, pb.CONCEPT_STATE_ADMITTED):
             withdraw(connection, job.name)
 
 
 def withdraw(connection: Connection, name: str) -> None:
-    """Takes a concept of this node out of the server's next release."""
+    """Takes a concept of this node out of the server's next release, if it is in there at all."""
     request = pb.WithdrawConceptRequest(name=name)
-    connection.call(connection.concepts.WithdrawConcept, request)
+    with suppress(NotFound):
+        connection.call(connection.concepts.WithdrawConcept, request)
 
 
 def _settled(
     connection: Connection, job: Job, concept: pb.Concept | None, home: Home
 ) -> tuple[JobState, str]:
     """The state that a job is in once server and outbox have been asked."""
-    known = concept is not None and concept.sha256 == job.sha256
-    if known and concept and not (job.state == JobState.TUNED and _is_over(concept)):
+    if concept and concept.state != pb.CONCEPT_STATE_WANTED:
         removed = concept.state == pb.CONCEPT_STATE_WITHDRAWN
         return STATES[concept.state], REMOVED if removed else concept.reason
-    if not home.concept_file(job.server, job.sha256).exists():
-        return JobState.FAILED, "the tuned file is gone from the outbox"
-    return _submit(connection, job)
-
-
-def _is_over(concept: pb.Concept) -> bool:
-    """Whether the server is done with it, so that offering the same file again is a new start."""
-    return concept.state in (pb.CONCEPT_STATE_WITHDRAWN, pb.CONCEPT_STATE_REFUSED)
+    if home.concept_file(job.server, job.sha256).exists():
+        return (JobState.SUBMITTED, "") if concept else _submit(connection, job)
+    if concept:
+        withdraw(connection, job.name)  # or the server would ask for it for ever
+    return JobState.FAILED, GONE
 
 
 def _submit(connection: Connection, job: Job) -> tuple[JobState, str]:

@@ -1,7 +1,7 @@
 """Everything that the daemon does for one joined server, each in a thread of its own."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Event, Thread
 
 from fedshow.errors import FedshowError, Forbidden, Unreachable
@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 60.0
 """Between looks at a server that wants nothing; news of our own wake the courier earlier."""
 
+Part = Callable[[], Iterator[None]]
+"""Works until the link is closed; yields whenever it has got something done."""
+
 
 class ServerLink:
     """The node, the courier and the watcher for one server."""
@@ -32,9 +35,10 @@ class ServerLink:
         self._connection = Connection(server)
         self._stop = Event()
         self._news = Event()
+        parts: tuple[Part, ...] = (self._node, self._courier, self._watcher)
         self._threads = [
             Thread(target=self._guarded, args=(part,), name=f"{part.__name__}-{server.name}")
-            for part in (self._node, self._courier, self._watcher)
+            for part in parts
         ]
         for thread in self._threads:
             thread.start()
@@ -51,31 +55,39 @@ class ServerLink:
         for thread in self._threads:
             thread.join()
 
-    def _guarded(self, part: Callable[[], None]) -> None:
+    def _guarded(self, part: Part) -> None:
         """Runs a part again and again until the link is closed, whatever happens in it."""
         pauses = delays()
         while not self._stop.is_set():
             try:
-                part()
-            except Forbidden as error:
-                self._trouble(f"refuses us: {error}")
-            except FedshowError as error:
-                self._trouble(str(error))
-            except Exception:
+                for _ in self._telling(part):
+                    pauses = delays()
+            except Exception:  # a full disk, say
                 log.exception("%s failed", part.__name__)
             self._stop.wait(next(pauses))
 
-    def _node(self) -> None:
-        keep_node(self.server, self._home, self._settings.node_silence_seconds, self._stop)
+    def _telling(self, part: Part) -> Iterator[None]:
+        """The part; what keeps it from working is noted for `fedshow client status`."""
+        try:
+            yield from part()
+        except Forbidden as error:
+            self._trouble(f"refuses us: {error}")
+        except FedshowError as error:
+            self._trouble(str(error))
 
-    def _courier(self) -> None:
+    def _node(self) -> Iterator[None]:
+        keep_node(self.server, self._home, self._settings.node_silence_seconds, self._stop)
+        yield
+
+    def _courier(self) -> Iterator[None]:
         while not self._stop.is_set():
             self._news.clear()
             wanted = reconcile(self._connection, self._queue, self._home)
             self._queue.reached(self.server.name)
+            yield
             self._news.wait(self._settings.poll_seconds if wanted else IDLE_SECONDS)
 
-    def _watcher(self) -> None:
+    def _watcher(self) -> Iterator[None]:
         def lost(error: Unreachable, _seconds: float) -> None:
             self._trouble(str(error))
 
@@ -84,6 +96,7 @@ class ServerLink:
             self._queue.reached(self.server.name)
             self._queue.saw_release(self.server.name, release.id, release.concepts)
             self.wake()
+            yield
 
     def _trouble(self, text: str) -> None:
         if not self._stop.is_set():

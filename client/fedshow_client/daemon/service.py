@@ -1,15 +1,16 @@
-"""The daemon's main loop: one tuner, and one link to each joined server."""
+"""The daemon: one tuner, and one link to each joined server, each in threads of their own."""
 
 import logging
 import os
 import signal
-from threading import Event
+from threading import Event, Thread
 
+from fedshow.errors import FedshowError
 from fedshow.transfer.servers import known_servers
 from fedshow_client.daemon.link import ServerLink
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home
-from fedshow_client.queue import Queue
+from fedshow_client.queue import Job, Queue
 from fedshow_client.settings import ClientSettings
 
 log = logging.getLogger(__name__)
@@ -22,45 +23,68 @@ class Daemon:
         self._settings = settings
         self._home = Home(settings.home)
         self._links: dict[str, ServerLink] = {}
+        self._complaint = ""
         self.stop = Event()
 
     def run(self) -> None:
         """Works until stopped; raises InvalidInput when this home already has a daemon."""
         with self._home.one_daemon(), Queue(self._home.database) as queue:
             queue.drop_leases()
-            tuner = Tuner(self._home, queue, self._settings, holder=f"daemon {os.getpid()}")
+            tuning = Thread(target=self._tune, args=(queue,), name="tuner")
+            tuning.start()
             try:
                 while not self.stop.is_set():
                     self._link(queue)
-                    self._work(tuner)
+                    self.stop.wait(self._settings.poll_seconds)
             finally:
+                self.stop.set()
+                tuning.join()
                 for link in self._links.values():
                     link.close()
 
     def end_on_signals(self) -> None:
         """Makes SIGTERM and SIGINT end the daemon in order."""
+
+        def end(*_: object) -> None:
+            Thread(
+                target=self.stop.set
+            ).start()  # the thread that was interrupted may hold its lock
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop.set())
+            signal.signal(number, end)
 
     def _link(self, queue: Queue) -> None:
-        """Takes up servers that were joined since the last look."""
-        for server in known_servers(self._home.folder):
-            link = self._links.get(server.name)
-            if link and link.server != server:
-                link.close()
-                link = None
-            if link is None:
-                log.info("serving %s at %s", server.name, server.address)
-                self._links[server.name] = ServerLink(server, self._home, queue, self._settings)
-
-    def _work(self, tuner: Tuner) -> None:
-        servers = {name: link.server for name, link in self._links.items()}
+        """Takes up servers that were joined since the last look, lets go of those that are gone."""
         try:
-            job = tuner.tune_next(servers, self.stop)
-        except Exception:  # a full disk, say: the job's lease runs out and it is tried again
-            log.exception("tuning failed here")
-            job = None
-        if job is None:
-            self.stop.wait(self._settings.poll_seconds)
-        elif link := self._links.get(job.server):
+            servers = {server.name: server for server in known_servers(self._home.folder)}
+        except FedshowError as error:  # the others go on; nothing new until it is repaired
+            if str(error) != self._complaint:
+                log.error("%s", error)
+            self._complaint = str(error)
+            return
+        for name, link in tuple(self._links.items()):
+            if servers.get(name) != link.server:
+                log.info("letting go of %s", name)
+                self._links.pop(name).close()
+        for name in servers.keys() - self._links.keys():
+            log.info("serving %s at %s", name, servers[name].address)
+            self._links[name] = ServerLink(servers[name], self._home, queue, self._settings)
+
+    def _tune(self, queue: Queue) -> None:
+        """Tunes one job after the other until stopped."""
+        tuner = Tuner(self._home, queue, self._settings, holder=f"daemon {os.getpid()}")
+        while not self.stop.is_set():
+            try:
+                job = self._tune_next(tuner)
+            except Exception:  # a full disk, say: the job's lease runs out and it is tried again
+                log.exception("tuning failed here")
+                job = None
+            if job is None:
+                self.stop.wait(self._settings.poll_seconds)
+
+    def _tune_next(self, tuner: Tuner) -> Job | None:
+        links = self._links.copy()
+        job = tuner.tune_next({name: link.server for name, link in links.items()}, self.stop)
+        if job and (link := links.get(job.server)):
             link.wake()
+        return job

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 
@@ -10,13 +11,14 @@ from fedshow.errors import FedshowError, InvalidInput, RefusedConcept
 from fedshow.transfer.servers import KnownServer, private_folder
 from fedshow_client.daemon.child import Child, last_line
 from fedshow_client.daemon.progress import PROGRESS_NAME, read_progress
+from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
 
 log = logging.getLogger(__name__)
 
-ENTRY = "fedshow.cli:main"
+ENTRY = "fedshow_client.daemon.tune_child:main"
 LOG_NAME = "tune.log"
 WORK_NAME = "work"
 WRONG_INPUT = 2
@@ -29,16 +31,17 @@ class Tuner:
     def __init__(self, home: Home, queue: Queue, settings: ClientSettings, holder: str) -> None:
         self._home, self._queue, self._settings, self._holder = home, queue, settings, holder
 
-    def tune_next(self, servers: dict[str, KnownServer], stop: Event) -> Job | None:
-        """Works on the oldest waiting job until it is done, failed or stopped; None without one."""
-        job = self._queue.claim(self._holder, self._settings.lease_seconds)
+    def tune_next(self, servers: Mapping[str, KnownServer], stop: Event) -> Job | None:
+        """Works on the oldest job for one of `servers` until it is done, failed or stopped.
+
+        None when there is none; jobs for other servers wait until their server is joined again.
+        """
+        job = self._queue.claim(self._holder, self._settings.lease_seconds, list(servers))
         if job is None:
             return None
         log.info("tuning %s", job.name)
         try:
             self._tune(job, servers[job.server], stop)
-        except KeyError:
-            self._fail(job, f"server {job.server!r} is no longer joined")
         except InvalidInput as error:
             self._fail(job, f"tuning made a file that may not be used: {error}")
         return job
@@ -54,12 +57,19 @@ class Tuner:
         elif code == 0:
             self._offer(job, server, result)
         elif code == WRONG_INPUT:
-            self._fail(job, last_line(folder / LOG_NAME))
+            self._fail(job, _told(folder))
         else:
-            tries = self._queue.put_back(job.id, self._holder, failed=True, progressed=progressed)
-            log.warning("tuning %s failed (%s), try %s", job.name, code, tries)
-            if tries >= self._settings.tune_tries:
-                self._fail(job, last_line(folder / LOG_NAME) or f"tuning ended with {code}")
+            reason = _told(folder) or f"tuning ended with {code}"
+            self._try_later(job, reason, progressed, patient=code == UNREACHABLE)
+
+    def _try_later(self, job: Job, reason: str, progressed: bool, patient: bool) -> None:
+        """Puts the job back; it has failed when its tries are used up, unless we are patient."""
+        tries = self._queue.put_back(
+            job.id, self._holder, reason, failed=True, progressed=progressed
+        )
+        log.warning("tuning %s failed, try %s: %s", job.name, tries, reason)
+        if tries >= self._settings.tune_tries and not patient:
+            self._fail(job, reason)
 
     def _run(self, job: Job, folder: Path, result: Path, stop: Event) -> int | None:
         """The tuner's exit code; None when it was stopped or the job was taken away."""
@@ -92,7 +102,12 @@ class Tuner:
 
     def _fail(self, job: Job, reason: str) -> None:
         settled = [state for state in JobState if state != JobState.QUEUED]
-        self._queue.move(job.id, JobState.FAILED, reason.removeprefix("fedshow: "), unless=settled)
+        self._queue.move(job.id, JobState.FAILED, reason, unless=settled)
+
+
+def _told(folder: Path) -> str:
+    """The tuner's last words."""
+    return last_line(folder / LOG_NAME).removeprefix("fedshow: ")
 
 
 def _arguments(job: Job, folder: Path, result: Path, device: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The queue in SQLite. A job is claimed by a lease that runs out: a crash leaves nothing stuck."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -61,16 +61,23 @@ class Queue:
             session.flush()
             return job
 
-    def claim(self, holder: str, seconds: float) -> Job | None:
-        """The oldest job that waits for tuning, now leased to `holder`; None if there is none."""
+    def claim(
+        self, holder: str, seconds: float, servers: Collection[str] | None = None
+    ) -> Job | None:
+        """The oldest job that waits for tuning, now leased to `holder`; None if there is none.
+
+        With `servers` only jobs for these.
+        """
         now = self._clock()
         with self._writing() as session:
             waiting = select(Job).where(
                 Job.state == JobState.QUEUED, Job.lease_until <= now, Job.not_before <= now
             )
+            if servers is not None:
+                waiting = waiting.where(Job.server.in_(servers))
             job = session.scalars(waiting.order_by(Job.id)).first()
             if job:
-                job.holder, job.lease_until = holder, now + seconds
+                job.holder, job.lease_until, job.reason = holder, now + seconds, ""
             return job
 
     def renew(self, job_id: int, holder: str, seconds: float) -> bool:
@@ -85,12 +92,18 @@ class Queue:
         """Ends all leases: for a daemon that knows itself to be the only one."""
         self._changed(update(Job).values(holder="", lease_until=0.0))
 
-    def put_back(self, job_id: int, holder: str, *, failed: bool, progressed: bool = False) -> int:
-        """Gives a claimed job back; returns its failed tries since the last progress."""
+    def put_back(
+        self, job_id: int, holder: str, reason: str = "", *, failed: bool, progressed: bool = False
+    ) -> int:
+        """Gives a claimed job back, with what it waits for; its failed tries since the last progress.
+
+        The next try comes the later, the more tries have failed.
+        """
         with self._writing() as session:
             job = session.get_one(Job, job_id)
             if job.holder == holder:
                 job.holder, job.lease_until = "", 0.0
+                job.reason = reason
                 job.tries = (0 if progressed else job.tries) + failed
                 job.not_before = self._clock() + (min(300, 2**job.tries) if failed else 0)
             return job.tries

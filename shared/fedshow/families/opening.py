@@ -7,11 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import httpx
 import torch
 from torch import nn
 
 from fedshow.concepts.header import BaseRef
-from fedshow.errors import InvalidInput
+from fedshow.errors import FedshowError, InvalidInput, Unreachable
 from fedshow.families.card import BaseCard
 from fedshow.families.family import Family
 from fedshow.families.fingerprint import fingerprint
@@ -19,6 +20,7 @@ from fedshow.families.sd1 import SD1
 
 TOYWORLD = "toyworld"
 FAMILIES: dict[str, Family] = {"sd1": SD1()}
+TRANSIENT_STATUS = (408, 429, 500, 502, 503, 504)
 
 
 @dataclass
@@ -58,7 +60,10 @@ def adaptable(pipeline: Any) -> dict[str, nn.Module]:
 
 
 def open_base(base: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
-    """The base model `base` on `device`; raises InvalidInput when it is not one that fedshow knows."""
+    """The base model `base` on `device`.
+
+    Raises InvalidInput when it is not one that fedshow knows, Unreachable when it cannot be fetched.
+    """
     folder = locate(base)
     pipeline = load_pipeline(folder, device, dtype)
     family = FAMILIES["sd1"]
@@ -91,7 +96,10 @@ def public_name(base: str) -> str:
 
 
 def load_pipeline(folder: str, device: str, dtype: torch.dtype) -> Any:
-    """The stock diffusers pipeline in `folder`, frozen, without a progress bar."""
+    """The stock diffusers pipeline in `folder`, frozen, without a progress bar.
+
+    Raises InvalidInput when there is none, Unreachable when the hub cannot be asked now.
+    """
     quiet_libraries()
     from diffusers import StableDiffusionPipeline
 
@@ -103,15 +111,37 @@ def load_pipeline(folder: str, device: str, dtype: torch.dtype) -> Any:
             safety_checker=None,
             requires_safety_checker=False,
         )
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"base {folder!r} cannot be loaded: {str(error).splitlines()[0]}"
-        ) from error
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        raise _refusal(folder, error) from error
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     for part in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
         part.requires_grad_(False).eval()
     return pipeline
+
+
+def _refusal(folder: str, error: BaseException) -> FedshowError:
+    """What a failure to load means for the caller: another base, or another try."""
+    if cause := _network_trouble(error):
+        return Unreachable(f"base {folder!r} cannot be fetched now: {_first_line(cause)}")
+    return InvalidInput(f"base {folder!r} cannot be loaded: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _network_trouble(error: BaseException | None) -> BaseException | None:
+    """The error among the causes that time may heal: no answer from the hub, or a busy one."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    while error is not None:
+        if isinstance(error, HfHubHTTPError):
+            return error if error.response.status_code in TRANSIENT_STATUS else None
+        if isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def quiet_libraries() -> None:

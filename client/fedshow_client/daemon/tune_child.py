@@ -1,0 +1,18 @@
+"""`fedshow tune` as the daemon's child: its exit code also tells when only the network is to blame."""
+
+import sys
+
+from fedshow.cli import build
+from fedshow.errors import FedshowError, Unreachable
+
+UNREACHABLE = 75
+"""Exit code for a base that cannot be fetched now: nothing is wrong with the job."""
+
+
+def main() -> None:
+    """Runs the program; any other exception leaves its traceback in the log."""
+    try:
+        build()()
+    except FedshowError as error:
+        print(f"fedshow: {error}", file=sys.stderr)
+        sys.exit(UNREACHABLE if isinstance(error, Unreachable) else error.exit_code)

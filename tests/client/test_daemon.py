@@ -1,0 +1,164 @@
+"""The daemon's threads: none waits for another, and none dies of another's trouble."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from fedshow.errors import FedshowError
+from fedshow.transfer.servers import KnownServer, save_server
+from fedshow_client.daemon import link, service
+from fedshow_client.daemon.link import ServerLink
+from fedshow_client.daemon.service import Daemon
+from fedshow_client.home import Home
+from fedshow_client.queue import Queue
+from fedshow_client.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flower's programs play no part here."""
+    monkeypatch.setattr(link, "keep_node", lambda *arguments: arguments[-1].wait())
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@contextmanager
+def running_daemon() -> Iterator[Daemon]:
+    daemon = Daemon(load_settings(poll_seconds=0.1))
+    thread = Thread(target=daemon.run)
+    thread.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+class EndlessTuner:
+    """Its first job lasts as long as the daemon."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def tune_next(self, _: object, stop: Event) -> None:
+        stop.wait()
+
+
+def join_as(name: str, known: KnownServer, home: Path) -> Path:
+    """Another joined server; gives its folder."""
+    server = known.model_copy(update={"name": name})
+    save_server(server, home)
+    return server.folder(home)
+
+
+def test_a_server_joined_while_something_is_tuned_is_served(
+    known: KnownServer, home: Path, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "Tuner", EndlessTuner)
+    with running_daemon():
+        wait_for(lambda: "home" in queue.servers_seen())
+        join_as("later", known, home)
+        wait_for(lambda: "later" in queue.servers_seen())
+
+
+def test_a_server_that_is_no_longer_joined_is_let_go(
+    known: KnownServer, home: Path, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    close = ServerLink.close
+
+    def close_and_tell(one: ServerLink) -> None:
+        close(one)
+        closed.append(one.server.name)
+
+    monkeypatch.setattr(ServerLink, "close", close_and_tell)
+    with running_daemon():
+        wait_for(lambda: "home" in queue.servers_seen())
+        (known.folder(home) / "server.json").unlink()
+        wait_for(lambda: closed == ["home"])
+
+
+def test_a_damaged_record_does_not_end_the_daemon(
+    known: KnownServer, home: Path, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    with running_daemon():
+        folder = home / "servers" / "broken"
+        folder.mkdir()
+        (folder / "server.json").write_text("{")
+        wait_for(lambda: "unreadable" in caplog.text)
+        join_as("broken", known, home)
+        wait_for(lambda: "broken" in queue.servers_seen())
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The pauses that links make: 1, 2, 3 … milliseconds after failures in a row."""
+    made: list[int] = []
+
+    def delays() -> Iterator[float]:
+        for number in itertools.count(1):
+            made.append(number)
+            yield number / 1000
+
+    monkeypatch.setattr(link, "delays", delays)
+    monkeypatch.setattr(link, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(link, "watch_releases", lambda _, stop, **__: iter(stop.wait, True))
+    return made
+
+
+@contextmanager
+def linked(known: KnownServer, place: Home, queue: Queue) -> Iterator[None]:
+    opened = ServerLink(known, place, queue, load_settings())
+    try:
+        yield
+    finally:
+        opened.close()
+
+
+def scripted(*results: object) -> Callable[..., bool]:
+    """A `reconcile` that fails with the errors among `results`, in this order; then it works."""
+    left = iter(results)
+
+    def reconcile(*_: object) -> bool:
+        if isinstance(result := next(left, None), Exception):
+            raise result
+        return False
+
+    return reconcile
+
+
+def test_success_makes_the_next_failure_a_first_one(
+    known, place, queue, pauses, monkeypatch
+) -> None:
+    down = FedshowError("down")
+    monkeypatch.setattr(link, "reconcile", scripted(down, down, down, None, down))
+    with linked(known, place, queue):
+        wait_for(lambda: len(pauses) >= 4)
+    assert pauses[:4] == [1, 2, 3, 1]
+
+
+def test_trouble_that_cannot_be_written_down_ends_no_thread(
+    known, place, queue, pauses, monkeypatch
+) -> None:
+    reached = queue.reached
+
+    def full_disk(server: str, trouble: str = "") -> None:
+        if trouble:
+            raise OSError("database or disk is full")
+        reached(server)
+
+    monkeypatch.setattr(queue, "reached", full_disk)
+    monkeypatch.setattr(link, "reconcile", scripted(FedshowError("down")))
+    with linked(known, place, queue):
+        wait_for(lambda: "home" in queue.servers_seen())

@@ -1,0 +1,30 @@
+"""Manifests of made-up releases: right in everything but what is in the files."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from fedshow.concepts import BaseRef
+from fedshow.releases import FileEntry, Manifest, Member, release_id
+
+FUSION = {"method": "gradient"}
+
+
+def standin_manifest(
+    files: Mapping[str, bytes], concepts: Mapping[str, str], base: BaseRef
+) -> Manifest:
+    """The manifest of a release with these files and these concepts (name to sha256)."""
+    members = tuple(Member(name=name, sha256=digest) for name, digest in concepts.items())
+    entries = {
+        path: FileEntry(sha256=sha256(content).hexdigest(), size_bytes=len(content))
+        for path, content in files.items()
+    }
+    return Manifest(
+        release=release_id(base, members, FUSION),
+        created=datetime.now(UTC),
+        base=base,
+        family="sd1",
+        concepts=members,
+        fusion=FUSION,
+        files=entries,
+    )
