@@ -76,4 +76,5 @@ def test_a_sheet_lands_in_a_folder_that_was_not_there(call, tmp_path: Path) -> N
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (64, 64), (80, 9, 9)).save(tmp_path / "pictures" / "1.png")
     assert call("check", "pictures", "--sheet", "new/sheet.png")[0] == 0
-    assert Image.open(tmp_path / "new" / "sheet.png").format == "PNG"
+    with Image.open(tmp_path / "new" / "sheet.png") as sheet:
+        assert sheet.format == "PNG"
