@@ -1,12 +1,14 @@
 """`fedshow check`: what tuning would make of a folder of images."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from fedshow.commands.destination import output_file
-from fedshow.commands.output import JSON_OPTION, print_json
+from fedshow.commands.output import JSON_OPTION, print_json, say
+
+if TYPE_CHECKING:
+    from fedshow_client.tuning.data.preview import Preview
 
 
 def register(app: typer.Typer) -> None:
@@ -16,45 +18,53 @@ def register(app: typer.Typer) -> None:
 
 def check(
     images: Path = typer.Argument(help="Folder with your pictures."),
+    base: str = typer.Option("toyworld", help="toyworld, a diffusers folder or a hub id."),
+    name: str = typer.Option("your-concept", help="The concept's name, as captions will say it."),
+    class_word: str = typer.Option("thing", "--class", help="One word for the kind of thing."),
     sheet: Path | None = typer.Option(None, help="Draw a contact sheet to this PNG."),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Says for every image whether tuning would use it, and why not.
+    """Says for every image whether and how tuning would use it, and why.
 
-    Example: fedshow check ~/cat-pictures --sheet sheet.png
+    Example: fedshow check ~/cat-pictures --class cat --sheet sheet.png
     """
-    if sheet is not None:
-        output_file(sheet, ".png")
-    from fedshow_client.tuning.images import examine, scan
+    from fedshow_client.tuning.data.bases import frame_and_width
+    from fedshow_client.tuning.data.folder import examine, require_usable
+    from fedshow_client.tuning.data.preview import preview, summary
+    from fedshow_client.tuning.recipe import SMALL, SMALL_TOKEN_DIM, Recipe
 
-    folder = examine(images)
-    if sheet is not None and folder.candidates:
-        from fedshow_client.tuning.sheet import contact_sheet
+    frame, width = frame_and_width(base)
+    recipe = Recipe.model_validate(SMALL if width < SMALL_TOKEN_DIM else {})
+    folder = examine(images, frame.edge)
+    previews = preview(folder, frame, recipe, name, class_word)
+    if sheet is not None and previews:
+        from fedshow_client.tuning.data.sheet import contact_sheet
 
-        contact_sheet(folder).save(sheet, "PNG")
-    rows: list[dict[str, Any]] = [
-        {
-            "file": c.path.name,
-            "accepted": c.accepted,
-            "reason": c.reason,
-            "width": c.size[0],
-            "height": c.size[1],
-            "caption": c.caption,
-            "mask": c.mask.name if c.mask else None,
-        }
-        for c in folder.candidates
-    ]
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(previews).save(sheet, "PNG")
     if as_json:
-        print_json(rows)
+        print_json([found.facts() for found in previews])
     else:
-        _print_rows(rows)
-    scan(images)  # exit code 2 when nothing can be used
+        _print_for_people(previews, summary(previews, recipe))
+    for note in folder.notes:
+        say(f"note: {note}")
+    require_usable(images, folder)  # exit code 2 when nothing can be used
 
 
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        verdict = "ok" if row["accepted"] else f"rejected: {row['reason']}"
-        extras = ", ".join(str(x) for x in (row["caption"], row["mask"]) if x)
-        size = f"{row['width']}x{row['height']}"
-        print(f"{row['file']}  {size}  {verdict}" + (f"  ({extras})" if extras else ""))
-    print(f"{sum(row['accepted'] for row in rows)} of {len(rows)} images usable")
+def _print_for_people(previews: "list[Preview]", lines: list[str]) -> None:
+    for found in previews:
+        width, height = found.image.size
+        print(f"{found.image.path.name}  {width}x{height}  {_verdict(found)}")
+        for note in found.notes:
+            print(f"    {note}")
+    for line in lines:
+        print(line)
+
+
+def _verdict(found: "Preview") -> str:
+    if found.frame is None:
+        return f"rejected: {found.image.reason}"
+    shown = f"ok: {len(found.crops)} crops at {found.frame[0]}x{found.frame[1]}"
+    mask = f", {found.image.mask.name}" if found.image.mask else ""
+    more = f" (and {len(found.captions) - 1} more)" if len(found.captions) > 1 else ""
+    return f'{shown}{mask}, "{found.captions[0]}"{more}'

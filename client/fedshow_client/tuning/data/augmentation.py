@@ -49,9 +49,13 @@ class Crop:
         return math.sqrt(across * down)
 
     @property
-    def padded(self) -> bool:
-        """Whether the frame reaches beyond the picture."""
-        return self.place != (0, 0, *self.frame)
+    def outline(self) -> Extents:
+        """The whole frame in the picture's pixels, also where it reaches beyond the picture."""
+        left, top = (
+            self.part[0] - self.place[0] / self.scale,
+            self.part[1] - self.place[1] / self.scale,
+        )
+        return left, top, left + self.frame[0] / self.scale, top + self.frame[1] / self.scale
 
     def cut(self, picture: Image.Image, resampling: Image.Resampling) -> Image.Image:
         """What of the picture lies in `place`, resized, not yet padded or mirrored."""

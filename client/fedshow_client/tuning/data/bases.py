@@ -22,22 +22,24 @@ def frame_and_width(base: str) -> tuple[Frame, int]:
 
 
 def _config(base: str, part: str) -> dict[str, Any]:
+    path = _find(base, f"{part}/config.json")
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"base {base!r}: {part}/config.json cannot be read ({error})") from None
+    return dict(found)
+
+
+def _find(base: str, name: str) -> Path:
+    """A file of the base: of the embedded one, of a diffusers folder, or from the hub."""
     folder = WEIGHTS if base == "toyworld" else Path(base)
     if (folder / "model_index.json").is_file():
-        path = folder / part / "config.json"
-    elif base.count("/") != 1 or folder.exists() or base.startswith((".", "/", "~")):
+        return folder / name
+    if base.count("/") != 1 or folder.exists() or base.startswith((".", "/", "~")):
         raise InvalidInput(
             f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json) or a hub id"
         )
-    else:
-        path = _from_hub(base, f"{part}/config.json")
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InvalidInput(f"base {base!r}: {part}/config.json cannot be read ({error})") from None
-    if not isinstance(found, dict):
-        raise InvalidInput(f"base {base!r}: {part}/config.json is not an object")
-    return found
+    return _from_hub(base, name)
 
 
 def _from_hub(base: str, name: str) -> Path:

@@ -14,49 +14,12 @@ TRIGGER = "[trigger]"
 ORDERS = 8
 """Of a caption's phrases: enough variety, and few enough that all captions are known beforehand."""
 
-PEOPLE = frozenset(
-    [
-        "man",
-        "woman",
-        "boy",
-        "girl",
-        "person",
-        "guy",
-        "lady",
-        "gentleman",
-        "baby",
-        "toddler",
-        "child",
-        "kid",
-        "teenager",
-        "adult",
-        "human",
-        "actor",
-        "actress",
-        "singer",
-        "athlete",
-        "model",
-        "father",
-        "mother",
-        "dad",
-        "mom",
-        "grandfather",
-        "grandmother",
-        "grandpa",
-        "grandma",
-        "son",
-        "daughter",
-        "brother",
-        "sister",
-        "husband",
-        "wife",
-        "king",
-        "queen",
-        "prince",
-        "princess",
-        "face",
-    ]
+_PEOPLE = (
+    "man woman boy girl person guy lady gentleman baby toddler child kid teenager adult human "
+    "actor actress singer athlete model father mother dad mom grandfather grandmother grandpa "
+    "grandma son daughter brother sister husband wife king queen prince princess face"
 )
+PEOPLE = frozenset(_PEOPLE.split())
 PEOPLE_TEMPLATES = ("photo of a {0}", "a photo of a {0}", "a portrait of a {0}", "a {0}")
 THING_TEMPLATES = ("photo of a {0}", "a photo of a {0}", "a picture of a {0}", "a {0}")
 """True of any picture whatever else it shows, and readable by the small embedded base."""

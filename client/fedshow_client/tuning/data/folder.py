@@ -47,6 +47,11 @@ class Candidate:
         """Whether tuning would use it."""
         return self.reason is None
 
+    @property
+    def shown(self) -> bool:
+        """Whether there is a picture that could be drawn, used or not."""
+        return self.size != (0, 0) and self.size[0] * self.size[1] <= MAX_PIXELS
+
     def load(self) -> Image.Image:
         """The picture, upright, RGB."""
         with opened(self.path) as image:
@@ -88,6 +93,12 @@ def examine(folder: Path, edge: int = 0) -> ImageFolder:
 def scan(folder: Path, edge: int = 0) -> ImageFolder:
     """As `examine`; raises InvalidInput also when no image can be used."""
     found = examine(folder, edge)
+    require_usable(folder, found)
+    return found
+
+
+def require_usable(folder: Path, found: ImageFolder) -> None:
+    """Raises InvalidInput when no image can be used."""
     if not found.candidates:
         raise InvalidInput(f"{folder}: no images (looked for {', '.join(sorted(SUFFIXES))})")
     if not found.accepted:
@@ -96,7 +107,6 @@ def scan(folder: Path, edge: int = 0) -> ImageFolder:
             f"{folder}: none of {len(found.candidates)} images is usable; "
             f"{first.path.name}: {first.reason}"
         )
-    return found
 
 
 def fingerprint(images: Iterable[Candidate]) -> str:
