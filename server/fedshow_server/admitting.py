@@ -18,7 +18,7 @@ class Admission:
     def take(self, concept: Concept, blob: bytes) -> str:
         """Admits the file, or refuses the concept for good; returns the reason, empty when good."""
         try:
-            self._check(concept, blob)
+            check_file(concept, blob, self._card)
         except (RefusedConcept, BaseMismatch) as error:
             self._store.concepts.refuse(concept.sha256, str(error))
             return str(error)
@@ -26,14 +26,16 @@ class Admission:
         self._store.concepts.admit(concept.sha256)
         return ""
 
-    def _check(self, concept: Concept, blob: bytes) -> None:
-        if len(blob) != concept.size_bytes:
-            raise RefusedConcept(f"{len(blob)} bytes came, {concept.size_bytes} were promised")
-        if (found := sha256(blob).hexdigest()) != concept.sha256:
-            raise RefusedConcept(f"sha256 {found[:12]}… came, {concept.sha256[:12]}… was promised")
-        header = read_concept(blob, self._card).header
-        if (header.name, header.class_word) != (concept.name, concept.class_word):
-            raise RefusedConcept(
-                f"the file is {header.name!r} ({header.class_word}), submitted was "
-                f"{concept.name!r} ({concept.class_word})"
-            )
+
+def check_file(concept: Concept, blob: bytes, card: BaseCard) -> None:
+    """Raises RefusedConcept or BaseMismatch unless `blob` is what was submitted and fits the base."""
+    if len(blob) != concept.size_bytes:
+        raise RefusedConcept(f"{len(blob)} bytes came, {concept.size_bytes} were promised")
+    if (found := sha256(blob).hexdigest()) != concept.sha256:
+        raise RefusedConcept(f"sha256 {found[:12]}… came, {concept.sha256[:12]}… was promised")
+    header = read_concept(blob, card).header
+    if (header.name, header.class_word) != (concept.name, concept.class_word):
+        raise RefusedConcept(
+            f"the file is {header.name!r} ({header.class_word}), submitted was "
+            f"{concept.name!r} ({concept.class_word})"
+        )

@@ -52,11 +52,6 @@ class Child:
         return cls(process, log_path)
 
     @property
-    def pid(self) -> int:
-        """The process's id."""
-        return self._process.pid
-
-    @property
     def running(self) -> bool:
         """Whether the process still exists."""
         return self._process.returncode is None
@@ -80,11 +75,6 @@ class Child:
                 self._process.kill()
             await self._process.wait()
         self._pump.cancel()
-
-    def kill(self) -> None:
-        """Ends it at once; for a process that no longer listens."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
 
 
 async def _pump(process: Process, log_path: Path) -> None:

@@ -28,8 +28,6 @@ class Facts(BaseModel):
     address: Address
     grpc: Address
     database: str
-    base: str
-    max_concept_bytes: int
 
 
 class DescribedBase(BaseModel):

@@ -8,47 +8,78 @@ import logging
 import tempfile
 from pathlib import Path
 
+from fedshow.errors import BaseMismatch, NotFound, RefusedConcept
+from fedshow.families.card import BaseCard
+from fedshow_server.admitting import check_file
 from fedshow_server.children import die_with_parent
-from fedshow_server.folder import DataFolder
+from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.publishing import publish
-from fedshow_server.store import Store, copy_out
+from fedshow_server.store import Concept, Store
+from fedshow_server.unfusable import UnfusableConcept
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Exit status 0: the admitted concepts are the latest release."""
+    """Exit status 0: what is admitted is the latest release, or a concept that no fusion can use
+    is not admitted any more.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     folder = DataFolder(parser.parse_args().data)
     die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    described = folder.base()
+    assert described is not None, "the server describes its base before it fuses"
     store = folder.open_store()
     try:
         with tempfile.TemporaryDirectory(dir=folder.work, prefix="fusing-") as work:
-            fuse_admitted(store, folder.facts().base, Path(work))
+            fuse_admitted(store, described, Path(work))
     finally:
         store.close()
 
 
-def fuse_admitted(store: Store, base: str, work: Path) -> None:
-    """Fuses the admitted concepts inside `work` and publishes the release."""
-    from fedshow.device import choose_device
-    from fedshow_server.fusion import fuse_to_folder  # torch: seconds to load
+def fuse_admitted(store: Store, described: DescribedBase, work: Path) -> None:
+    """Fuses the admitted concepts inside `work` and publishes the release.
 
+    A concept that cannot be fused is refused instead; then the others are due.
+    """
     concepts = sorted(store.concepts.admitted(), key=lambda concept: concept.name)
     if not concepts:
         log.info("nothing is admitted")
         return
-    files = []
-    for concept in concepts:
-        files.append(work / f"{concept.name}.safetensors")
-        copy_out(store.blobs, concept.sha256, files[-1])
     log.info("fusing %s", ", ".join(concept.name for concept in concepts))
-    fuse_to_folder(base, files, work / "release", device=choose_device(), say=log.info)
+    try:
+        files = [_file_of(concept, store, described.card, work) for concept in concepts]
+        _fuse(described.base, files, work / "release")
+    except UnfusableConcept as error:
+        log.error("%s; it is refused", error)
+        (culprit,) = (concept for concept in concepts if concept.name == error.name)
+        store.concepts.quarantine(culprit.sha256, error.reason)
+        return
     manifest, is_new = publish(store, work / "release")
     names = ", ".join(member.name for member in manifest.concepts)
     log.info("release %s (%s)%s", manifest.release, names, "" if is_new else " was there already")
+
+
+def _file_of(concept: Concept, store: Store, card: BaseCard, work: Path) -> Path:
+    """The concept's file, checked again: limits may be stricter by now, and disks lose bits."""
+    try:
+        with store.blobs.open(concept.sha256) as source:
+            blob = source.read()
+        check_file(concept, blob, card)
+    except (NotFound, RefusedConcept, BaseMismatch) as error:
+        raise UnfusableConcept(concept.name, str(error)) from error
+    path = work / f"{concept.name}.safetensors"
+    path.write_bytes(blob)
+    return path
+
+
+def _fuse(base: str, files: list[Path], out: Path) -> None:
+    from fedshow.device import choose_device
+    from fedshow_server.fusion import fuse_to_folder  # torch: seconds to load
+
+    fuse_to_folder(base, files, out, device=choose_device(), say=log.info)
 
 
 if __name__ == "__main__":

@@ -87,8 +87,6 @@ def _facts(settings: ServerSettings, port: int, grpc_port: int) -> Facts:
         address=f"{settings.name}:{port}",
         grpc=f"{settings.name}:{grpc_port}",
         database=settings.database_url,
-        base=settings.base,
-        max_concept_bytes=settings.max_concept_bytes,
     )
 
 

@@ -55,11 +55,6 @@ class SuperLink:
         """HOST:PORT on loopback."""
         return f"{HOST}:{self._port}"
 
-    @property
-    def pid(self) -> int | None:
-        """The process's id while it runs."""
-        return self._child.pid if self._child and self._child.running else None
-
     def restart_because(self, reason: str) -> None:
         """Asks for a restart: it answers, but does not do its work."""
         log.warning("SuperLink is restarted: %s", reason)

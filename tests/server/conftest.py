@@ -39,8 +39,10 @@ CARD = BaseCard(
 PATIENCE_SECONDS = 240  # bounds a hang; a busy machine is no failure
 
 
-def concept_bytes(name: str, class_word: str = "man", seed: int = 0, **changes: object) -> bytes:
-    """A concept file that fits CARD."""
+def concept_bytes(
+    name: str, class_word: str = "man", seed: int = 0, size: float = 1.0, **changes: object
+) -> bytes:
+    """A concept file that fits CARD; a huge `size` of its adapter makes it a poisoned one."""
     random = np.random.default_rng(seed)
     header = ConceptHeader(
         family="sd1",
@@ -55,7 +57,7 @@ def concept_bytes(name: str, class_word: str = "man", seed: int = 0, **changes: 
         fedshow=__version__,
     ).model_copy(update=changes)
     tensors = {
-        "unet.a.lora_A.weight": random.standard_normal((2, 3)).astype(np.float32),
+        "unet.a.lora_A.weight": size * random.standard_normal((2, 3)).astype(np.float32),
         "unet.a.lora_B.weight": random.standard_normal((5, 2)).astype(np.float32),
         **{f"tokens.{word}": np.ones((2, 4), np.float32) for word in words_of(name)},
     }

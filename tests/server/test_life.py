@@ -176,20 +176,37 @@ def test_offers_are_checked(server, member, tools):
         assert states(calls) == {}
 
 
-def test_start_fuses_what_was_admitted_before(own_server, tools, joined):
+def test_start_fuses_what_was_admitted_before_and_refuses_what_cannot_be(own_server, tools, joined):
+    """One poisoned concept must not keep the others from their release."""
     cora = joined(own_server, "cora")
     own_server.end(signal.SIGKILL)
-    blob = tools.concept_bytes("winky", seed=3)
+    blobs = {
+        "winky": tools.concept_bytes("winky", seed=3),
+        "nagini": tools.concept_bytes("nagini", size=1e30),  # admitted before there was a limit
+        "voldemort": tools.concept_bytes("voldemort"),  # passes every check
+        "hedwig": tools.concept_bytes("hedwig"),  # damaged on the disk
+    }
     store = own_server.store()
     node = next(node for node in store.members.nodes() if node.name == "cora")
-    digest = store.blobs.put(blob)
-    store.concepts.submit(node.id, Offer("winky", "man", digest, len(blob)))
-    store.concepts.admit(digest)
+    for name, blob in blobs.items():
+        digest = store.blobs.put(blob)
+        store.concepts.submit(node.id, Offer(name, "man", digest, len(blob)))
+        store.concepts.admit(digest)
+    lost = sha256(blobs["hedwig"]).hexdigest()
+    (own_server.data / "blobs" / lost[:2] / lost).write_bytes(b"x" * len(blobs["hedwig"]))
     store.close()
     own_server.start()
     with cora.calls() as calls:
         heard = watch(calls)
         assert list(heard.get(timeout=tools.patience_seconds).concepts) == ["winky"]
+        found = {c.name: c for c in states(calls).values()}
+    for name, words in (
+        ("nagini", "limit 1000"),
+        ("voldemort", "NaN or infinity"),
+        ("hedwig", "was promised"),
+    ):
+        assert found[name].state == cpb.CONCEPT_STATE_REFUSED
+        assert words in found[name].reason
 
 
 def test_damaged_folder_is_not_published(store, tools, tmp_path):

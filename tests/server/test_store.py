@@ -193,6 +193,15 @@ def test_refused_keeps_its_reason(store, anna):
     assert (after.state, after.reason) == (State.REFUSED, "NaN")
 
 
+def test_quarantine_takes_out_what_was_admitted(store, anna):
+    digest = admitted(store, anna, "potter", "1")
+    waiting = store.concepts.submit(anna.id, offer("dobby", "2"))
+    for sha in (digest, waiting.sha256):
+        store.concepts.quarantine(sha, "draws nothing")
+    assert [c.state for c in store.concepts.all()] == [State.WANTED, State.REFUSED]
+    assert store.concepts.admitted() == []
+
+
 def test_revoked_nodes_are_not_asked(store, anna):
     store.concepts.submit(anna.id, offer("potter", "1"))
     assert len(store.concepts.wanted()) == 1

@@ -76,6 +76,12 @@ def poison(value: float, dtype: torch.dtype) -> Callable[[Tensors, dict[str, Any
     return change
 
 
+def enlarge(tensors: Tensors, value: float) -> None:
+    """The first layer's adapter, every value the same."""
+    for key in (FIRST, FIRST.replace("lora_A", "lora_B")):
+        tensors[key] = torch.full_like(tensors[key], value)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -91,6 +97,12 @@ def poison(value: float, dtype: torch.dtype) -> Callable[[Tensors, dict[str, Any
         (poison(float("nan"), torch.float32), "NaN or infinity"),
         (poison(float("inf"), torch.float16), "NaN or infinity"),
         (poison(float("-inf"), torch.bfloat16), "NaN or infinity"),
+        (poison(1e30, torch.float32), r"a value of size 1e\+30, limit 1000"),
+        (poison(-1e30, torch.bfloat16), "limit 1000"),
+        (poison(2000, torch.float16), "a value of size 2000, limit 1000"),
+        (put("tokens.<potter1>", torch.full((7, 128), 1e6)), "value of size 1e"),
+        (lambda tensors, _: enlarge(tensors, 900.0), "times as large as a rotation, limit 100"),
+        (say("alpha", 65536.0), "times as large as a rotation, limit 100"),
         (say("home", "/home/me/photos"), "Extra inputs"),
         (say("name", "../../etc"), "name"),
         (say("name", "weasley"), "words"),
@@ -111,6 +123,23 @@ def test_anything_else_is_refused_with_its_reason(
 ) -> None:
     with pytest.raises(RefusedConcept, match=reason):
         read_concept(rebuilt(concept, change), card)
+
+
+def test_strong_adapters_are_taken(concept: ConceptFile, card: BaseCard) -> None:
+    """Ten times what training gives is unusual, but harmless."""
+    read_concept(rebuilt(concept, lambda tensors, _: enlarge(tensors, 2.0)), card)
+
+
+@pytest.mark.parametrize("value", ["2", 2.0, True])
+def test_what_passes_can_be_loaded(concept: ConceptFile, value: object) -> None:
+    """The safetensors library takes whole numbers only; a file that it refuses must not get in."""
+    (length,) = struct.unpack("<Q", concept.blob[:8])
+    header = json.loads(concept.blob[8 : 8 + length])
+    header[FIRST]["shape"][0] = value
+    text = json.dumps(header).encode()
+    blob = struct.pack("<Q", len(text)) + text + concept.blob[8 + length :]
+    with pytest.raises(RefusedConcept, match=r"not a safetensors file|shape"):
+        read_concept(blob)
 
 
 def test_another_base_is_a_mismatch(concept: ConceptFile, card: BaseCard) -> None:
@@ -155,6 +184,7 @@ def test_no_damage_does_more_than_refuse(data: st.DataObject, concept: ConceptFi
     for _ in range(data.draw(st.integers(1, 4))):
         blob[data.draw(st.integers(0, 8 + length))] = data.draw(st.integers(0, 255))
     try:
-        read_concept(bytes(blob))
+        found = read_concept(bytes(blob))
     except RefusedConcept:
         return
+    found.tensors()

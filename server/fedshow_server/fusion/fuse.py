@@ -15,6 +15,7 @@ from fedshow_server.fusion.layer import Inputs, Part, Update
 from fedshow_server.fusion.recording import Moments, Plan, record
 from fedshow_server.fusion.report import layer_report
 from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS
+from fedshow_server.unfusable import UnfusableConcept
 
 Say = Callable[[str], None]
 
@@ -34,6 +35,10 @@ class Recording:
     fit: Moments
     heldout: Moments
 
+    def is_finite(self) -> bool:
+        """Whether the model drew anything that can be used."""
+        return self.fit.are_finite() and self.heldout.are_finite()
+
 
 def fuse(
     base: Base,
@@ -45,7 +50,8 @@ def fuse(
 ) -> Fused:
     """Fuses concepts that were checked against `base`; order does not matter.
 
-    Raises InvalidInput for an empty set, two concepts of one name, an unknown method or weight.
+    Raises InvalidInput for an empty set, two concepts of one name, an unknown method or weight,
+    and UnfusableConcept for one that makes the base read anything but numbers.
     """
     concepts = sorted(concepts, key=lambda concept: concept.header.name)
     _check(concepts, method, weights or {})
@@ -72,6 +78,8 @@ def record_all(
         say(f"recording <{name}>")
         fit, heldout = (prompts.for_concept(t, name) for t in (prompts.FIT, prompts.HELDOUT))
         found.append(_record_both(base, [concept], plan, fit, heldout))
+        if not found[-1].is_finite():
+            raise UnfusableConcept(name, "drawing with it gives NaN or infinity")
     say("recording generic prompts")
     classes = sorted({concept.header.class_word for concept in concepts})
     fit = prompts.generic(prompts.GENERIC_FIT, classes)

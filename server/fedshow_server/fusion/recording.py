@@ -43,6 +43,10 @@ class Moments:
         """E[x xᵀ], `[I, I]` float64 on the CPU."""
         return (self.sums[name] / self.counts[name]).cpu()
 
+    def are_finite(self) -> bool:
+        """Whether everything recorded is a number."""
+        return all(bool(moment_II.isfinite().all()) for moment_II in self.sums.values())
+
 
 class Recorder:
     """Listens at one layer of every distinct input."""

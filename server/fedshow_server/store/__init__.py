@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedshow_server.store.blobs import Blobs, FolderBlobs, copy_out
+from fedshow_server.store.blobs import Blobs, FolderBlobs
 from fedshow_server.store.concepts import Concept, Concepts, Offer, State
 from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.members import Members, Node
@@ -23,7 +23,6 @@ __all__ = [
     "Runs",
     "State",
     "Store",
-    "copy_out",
     "open_store",
 ]
 

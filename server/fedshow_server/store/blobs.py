@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import tempfile
 from hashlib import sha256
 from pathlib import Path
@@ -75,12 +74,6 @@ class FolderBlobs:
         if not DIGEST.fullmatch(digest):
             raise NotFound(f"{digest[:80]!r} is no digest")
         return self._folder / digest[:2] / digest
-
-
-def copy_out(blobs: Blobs, digest: str, target: Path) -> None:
-    """Writes the content to `target`."""
-    with blobs.open(digest) as source, target.open("wb") as out:
-        shutil.copyfileobj(source, out, BLOCK_BYTES)
 
 
 def _copy(path: Path, out: BinaryIO) -> str:

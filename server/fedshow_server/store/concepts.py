@@ -110,6 +110,14 @@ class Concepts:
                 update(concepts).where(_wanted(sha256)).values(state=State.REFUSED, reason=reason)
             )
 
+    def quarantine(self, sha256: str, reason: str) -> None:
+        """An ADMITTED concept turned out to be unusable: it is refused after all."""
+        admitted = (concepts.c.sha256 == sha256) & (concepts.c.state == State.ADMITTED)
+        with self._database.writing() as connection:
+            connection.execute(
+                update(concepts).where(admitted).values(state=State.REFUSED, reason=reason)
+            )
+
     def all(self) -> list[Concept]:
         """Every concept, newest first."""
         with self._database.reading() as connection:

@@ -1,9 +1,11 @@
 """Fusion on the real embedded base: recording, single concepts, order, releases."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from fedshow.errors import BaseMismatch, Damaged, InvalidInput
 from fedshow.families import Base
@@ -16,6 +18,7 @@ from fedshow_server.fusion.offline import as_adapters, fuse_to_folder
 from fedshow_server.fusion.recording import Plan, record
 from fedshow_server.fusion.rules import FUSIONS
 from fedshow_server.fusion.rules.gradient import gradient_fusion, solutions, unseen_error
+from fedshow_server.unfusable import UnfusableConcept
 from tests.conftest import BASE, MakeConcept
 
 QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2)
@@ -64,6 +67,18 @@ def test_one_concept_fused_alone_behaves_as_its_own_model(
         errors, signals = residuals(parts, gradient_fusion(parts, inputs).down_NI, inputs.heldout)
         shipped.append(errors[0] / signals[0])
     assert sum(shipped) / len(shipped) < 0.3
+
+
+def test_concept_that_draws_no_numbers_is_named(base: Base, make_concept: MakeConcept) -> None:
+    """As if it had passed the limits: its numbers overflow inside the U-Net."""
+    potter, poison = make_concept("potter", 1), make_concept("voldemort", 2)
+    tensors = poison.tensors()
+    huge = {key: x * (1e20 if "lora_B" in key else 1.0) for key, x in tensors.items()}
+    blob = save(huge, metadata={"fedshow": poison.header.dump()})
+    overflowing = dataclasses.replace(poison, blob=blob)
+    with pytest.raises(UnfusableConcept, match="'voldemort': drawing with it") as caught:
+        fuse(base, [potter, overflowing], plan=QUICK)
+    assert caught.value.name == "voldemort"
 
 
 def test_order_of_files_does_not_matter(

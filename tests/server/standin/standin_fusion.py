@@ -1,7 +1,7 @@
 """Fusing without torch.
 
 The release it writes is a real release in all but its weights. With FEDSHOW_STANDIN_FAILS=FILE the
-first fusion fails and leaves FILE.
+first fusion fails and leaves FILE. A concept named `voldemort` is one that no fusion can use.
 """
 
 import os
@@ -16,12 +16,15 @@ def fuse_to_folder(base, concepts, out, **_):
     from fedshow.concepts import read_concept
     from fedshow.files import digest
     from fedshow.releases import FileEntry, Manifest, Member, release_id
+    from fedshow_server.unfusable import UnfusableConcept
 
     mark = Path(os.environ.get("FEDSHOW_STANDIN_FAILS", os.devnull))
     if not mark.exists():
         mark.touch()
         sys.exit("fails this once")
     files = [read_concept(path) for path in concepts]
+    if any(file.header.name == "voldemort" for file in files):
+        raise UnfusableConcept("voldemort", "drawing with it gives NaN or infinity")
     members = tuple(Member(name=file.header.name, sha256=file.sha256) for file in files)
     (out / "unet").mkdir(parents=True)
     (out / "fused.safetensors").write_bytes(b"fused" + b"".join(file.blob for file in files))

@@ -1,0 +1,12 @@
+"""The one error that takes a concept out of the way of all others."""
+
+from fedshow.errors import RefusedConcept
+
+
+class UnfusableConcept(RefusedConcept):
+    """A concept that no fusion can use, by name, so that the others can be fused without it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"concept {name!r}: {reason}")
+        self.name = name
+        self.reason = reason
