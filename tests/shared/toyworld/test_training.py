@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
+from fedshow.toyworld.training import encoder, unet, vae
 from fedshow.toyworld.training.datasets import draw_dataset, load_captions, load_images
 from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop, rate_factor
 from fedshow.toyworld.training.parallel import Rank
@@ -119,10 +123,62 @@ def test_a_data_set_is_the_same_however_many_processes_draw_it(tmp_path: Path) -
     assert load_captions(tmp_path / "1") == load_captions(tmp_path / "2")
 
 
+STAGES = {
+    "vae": (vae, ["--images", "a", "--validation", "b", "--channels", "8", "16"]),
+    "unet": (unet, ["--images", "a", "--vae", "b", "--batch", "7"]),
+    "encoder": (encoder, ["--vae", "b", "--temperature", "0.5"]),
+}
+
+
+def settings_on_command_line(
+    stage: ModuleType, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """What a stage's program would train with."""
+    started: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        "fedshow.toyworld.training.options.run_parallel", lambda *a: started.append(a)
+    )
+    monkeypatch.setattr(sys, "argv", ["train", "--folder", "f", "--processes", "3", *options])
+    stage.main()
+    ((_, found, processes),) = started
+    assert processes == 3
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_takes_the_shared_options(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, options = STAGES[stage]
+    found = settings_on_command_line(module, [*options, "--steps", "9", "--seed", "4"], monkeypatch)
+    assert (found.loop.folder, found.loop.steps, found.loop.seed) == (Path("f"), 9, 4)
+
+
+def test_stages_take_their_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {
+        name: settings_on_command_line(module, [*options, "--steps", "9"], monkeypatch)
+        for name, (module, options) in STAGES.items()
+    }
+    assert found["vae"].channels == (8, 16)
+    assert (found["unet"].batch, found["unet"].channels, found["unet"].vae) == (
+        7,
+        (64, 128),
+        Path("b"),
+    )
+    assert found["encoder"].temperature == 0.5
+    rates = [found[name].loop.learning_rate for name in ("vae", "unet", "encoder")]
+    assert rates == [2e-3, 1.5e-3, 1.5e-3]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_training_without_end_is_refused(stage: str, monkeypatch, capsys) -> None:
+    with pytest.raises(SystemExit):
+        settings_on_command_line(*STAGES[stage], monkeypatch)
+    assert "--steps or --deadline-minutes" in capsys.readouterr().err
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_the_stages_end_in_a_pipeline_that_draws(tmp_path: Path) -> None:
     draw_dataset(tmp_path / "data", "training", 16, 16, seed=1, processes=1)
-    vae = VaeSettings(
+    vae_settings = VaeSettings(
         loop=settings(tmp_path / "vae", steps=2),
         images=tmp_path / "data",
         validation=tmp_path / "data",
@@ -134,8 +190,8 @@ def test_the_stages_end_in_a_pipeline_that_draws(tmp_path: Path) -> None:
         latent_penalty=1e-3,
         squared_weight=3.0,
     )
-    train_vae(vae, ALONE)
-    unet = UnetSettings(
+    train_vae(vae_settings, ALONE)
+    unet_settings = UnetSettings(
         loop=settings(tmp_path / "unet", steps=2),
         images=tmp_path / "data",
         vae=tmp_path / "vae" / "vae",
@@ -146,7 +202,7 @@ def test_the_stages_end_in_a_pipeline_that_draws(tmp_path: Path) -> None:
         snapshot_minutes=8.0,
         compiled=False,
     )
-    train_unet(unet, ALONE)
+    train_unet(unet_settings, ALONE)
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "unet" / "pipeline")
     pipeline.set_progress_bar_config(disable=True)
     (picture,) = pipeline("a robot", num_inference_steps=2, output_type="np").images

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,9 @@ from fedshow.toyworld.heldout import HELDOUT
 from fedshow.toyworld.training.identities import IGNORED, VIEWS, Bytes, save_families, view
 from fedshow.toyworld.training.junk import blurred, spoil
 from fedshow.toyworld.training.likeness import likeness_matrix
-from fedshow.toyworld.training.loop import (
-    LoopSettings,
-    TrainingLoop,
-    add_loop_flags,
-)
-from fedshow.toyworld.training.parallel import Rank, run_parallel
+from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop
+from fedshow.toyworld.training.options import add_vae, run_stage, stage_parser
+from fedshow.toyworld.training.parallel import Rank
 from fedshow.toyworld.training.vae import to_pixels
 
 WRECKED = 4000
@@ -239,25 +235,14 @@ def heldout_trial(vae_folder: Path, views: int = 8) -> HeldoutTrial:
 
 def main() -> None:
     """Train the encoder from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_loop_flags(parser, learning_rate=1.5e-3, average_decay=0.995)
-    parser.add_argument("--vae", type=Path, required=True)
+    parser = stage_parser(__doc__, learning_rate=1.5e-3, average_decay=0.995)
+    add_vae(parser)
     parser.add_argument("--families", type=int, default=16_000)
     parser.add_argument("--crowds", type=int, default=4_000)
     parser.add_argument("--batch-families", type=int, default=48)
     parser.add_argument("--batch-crowds", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=0.1)
-    args = parser.parse_args()
-    settings = EncoderSettings(
-        loop=LoopSettings.from_args(args),
-        vae=args.vae,
-        families=args.families,
-        crowds=args.crowds,
-        batch_families=args.batch_families,
-        batch_crowds=args.batch_crowds,
-        temperature=args.temperature,
-    )
-    run_parallel(train_encoder, settings, args.processes)
+    run_stage(train_encoder, EncoderSettings, parser)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,33 +32,6 @@ class LoopSettings:
     clip_norm: float
     seed: int
     checkpoint_minutes: float
-
-    @classmethod
-    def from_args(cls, args: argparse.Namespace) -> LoopSettings:
-        """The settings given on the command line."""
-        return cls(**{name: getattr(args, name) for name in cls.__dataclass_fields__})
-
-
-def add_loop_flags(parser: argparse.ArgumentParser, **defaults: float) -> None:
-    """Give the parser the flags that every training stage has."""
-    parser.add_argument("--folder", type=Path, required=True, help="checkpoints and results")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=1_000_000)
-    parser.add_argument(
-        "--deadline-minutes",
-        type=float,
-        default=float("inf"),
-        help="of training, all runs together",
-    )
-    parser.add_argument("--learning-rate", type=float, default=defaults["learning_rate"])
-    parser.add_argument("--weight-decay", type=float, default=1e-2)
-    parser.add_argument("--warmup-steps", type=int, default=200)
-    parser.add_argument("--decay-share", type=float, default=0.4)
-    parser.add_argument("--average-decay", type=float, default=defaults["average_decay"])
-    parser.add_argument("--clip-norm", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--checkpoint-minutes", type=float, default=2.0)
 
 
 def rate_factor(step: int, share_done: float, settings: LoopSettings) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,15 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from fedshow.toyworld.training.datasets import load_captions, load_images
-from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop, add_loop_flags
-from fedshow.toyworld.training.parallel import Rank, run_parallel
+from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop
+from fedshow.toyworld.training.options import (
+    add_images,
+    add_network,
+    add_vae,
+    run_stage,
+    stage_parser,
+)
+from fedshow.toyworld.training.parallel import Rank
 from fedshow.toyworld.training.tokens import MAX_TOKENS, build_tokenizer, caption_words
 from fedshow.toyworld.training.vae import to_pixels
 
@@ -234,29 +240,15 @@ def _load_text_encoder_as_float32(path: Path) -> None:
 
 def main() -> None:
     """Train the denoiser from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_loop_flags(parser, learning_rate=1.5e-3, average_decay=0.9985)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--vae", type=Path, required=True)
-    parser.add_argument("--channels", type=int, nargs="+", default=[64, 128])
+    parser = stage_parser(__doc__, learning_rate=1.5e-3, average_decay=0.9985)
+    add_images(parser)
+    add_vae(parser)
+    add_network(parser, channels=[64, 128], batch=32)
     parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--batch", type=int, default=32, help="in each process")
     parser.add_argument("--min-snr", type=float, default=5.0)
     parser.add_argument("--snapshot-minutes", type=float, default=8.0)
     parser.add_argument("--compiled", action="store_true", help="by inductor: half as fast again")
-    args = parser.parse_args()
-    settings = UnetSettings(
-        loop=LoopSettings.from_args(args),
-        images=args.images,
-        vae=args.vae,
-        channels=tuple(args.channels),
-        hidden=args.hidden,
-        batch=args.batch,
-        min_snr=args.min_snr,
-        snapshot_minutes=args.snapshot_minutes,
-        compiled=args.compiled,
-    )
-    run_parallel(train_unet, settings, args.processes)
+    run_stage(train_unet, UnetSettings, parser)
 
 
 if __name__ == "__main__":

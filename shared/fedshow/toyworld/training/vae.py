@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +10,9 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from fedshow.toyworld.training.datasets import Images, load_images
-from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop, add_loop_flags
-from fedshow.toyworld.training.parallel import Rank, run_parallel
+from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop
+from fedshow.toyworld.training.options import add_images, add_network, run_stage, stage_parser
+from fedshow.toyworld.training.parallel import Rank
 
 
 @dataclass(frozen=True)
@@ -141,32 +140,16 @@ def _finish(
 
 def main() -> None:
     """Train the autoencoder from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_loop_flags(parser, learning_rate=2e-3, average_decay=0.998)
-    parser.add_argument("--images", type=Path, required=True)
+    parser = stage_parser(__doc__, learning_rate=2e-3, average_decay=0.998)
+    add_images(parser)
+    add_network(parser, channels=[16, 32, 64], batch=16)
     parser.add_argument("--validation", type=Path, required=True)
     parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--channels", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--latent-channels", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=16, help="in each process")
     parser.add_argument("--noise", type=float, default=0.06)
     parser.add_argument("--latent-penalty", type=float, default=1e-3)
     parser.add_argument("--squared-weight", type=float, default=3.0)
-    args = parser.parse_args()
-    settings = VaeSettings(
-        loop=LoopSettings.from_args(args),
-        images=args.images,
-        validation=args.validation,
-        size=args.size,
-        channels=tuple(args.channels),
-        latent_channels=args.latent_channels,
-        batch=args.batch,
-        noise=args.noise,
-        latent_penalty=args.latent_penalty,
-        squared_weight=args.squared_weight,
-    )
-    assert math.isfinite(settings.loop.deadline_minutes) or settings.loop.steps < 1_000_000
-    run_parallel(train_vae, settings, args.processes)
+    run_stage(train_vae, VaeSettings, parser)
 
 
 if __name__ == "__main__":
