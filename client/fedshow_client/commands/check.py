@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fedshow.commands.destination import output_file
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def check(
 
     Example: fedshow check ~/cat-pictures --class cat --sheet sheet.png
     """
+    if sheet is not None:
+        output_file(sheet, ".png")
     from fedshow_client.tuning.data.bases import frame_and_width
     from fedshow_client.tuning.data.folder import examine, require_usable
     from fedshow_client.tuning.data.preview import preview, summary
@@ -40,7 +43,6 @@ def check(
     if sheet is not None and previews:
         from fedshow_client.tuning.data.sheet import contact_sheet
 
-        sheet.parent.mkdir(parents=True, exist_ok=True)
         contact_sheet(previews).save(sheet, "PNG")
     if as_json:
         print_json([found.facts() for found in previews])
