@@ -1,4 +1,4 @@
-"""A whole federation of real processes on loopback, with a made-up base and no tuning."""
+"""A whole federation of real processes on loopback; concepts may come from noise or from tuning."""
 
 import json
 import os
@@ -9,60 +9,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import save
 
 from fedshow import __version__
-from fedshow.concepts import BaseRef, ConceptHeader, words_of
 from fedshow.families.card import BaseCard
-from fedshow.files import write_atomically
 from fedshow.transfer.servers import known_servers
 from fedshow_client.home import Home
 from fedshow_client.queue import NewJob, Queue
 from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.publishing import publish
+from tests.conftest import BASE, MakeConcept
 
 FEDSHOW = str(Path(sys.executable).with_name("fedshow"))
-SECONDS = 240.0
+SECONDS = 400.0
 """For anything that a federation does on a busy machine."""
-
-CARD = BaseCard(
-    name="toyworld",
-    sha256="b" * 64,
-    family="sd1",
-    slots=8,
-    token_dim=64,
-    layers={f"unet.block{i}.to_q": (256, 256) for i in range(8)}
-    | {"text_encoder.text_model.q": (64, 64)},
-)
-
-
-def concept_blob(name: str, class_word: str = "man", rank: int = 8) -> bytes:
-    """A concept file made of random numbers that fits CARD."""
-    header = ConceptHeader(
-        family=CARD.family,
-        base=BaseRef(name=CARD.name, sha256=CARD.sha256),
-        name=name,
-        class_word=class_word,
-        words=words_of(name),
-        slots=CARD.slots,
-        rank=rank,
-        alpha=rank,
-        created=datetime.now(UTC),
-        fedshow=__version__,
-    )
-    shapes = {f"tokens.{word}": (CARD.slots, CARD.token_dim) for word in header.words}
-    for layer, (d_in, d_out) in CARD.layers.items():
-        shapes |= {f"{layer}.lora_A.weight": (rank, d_in), f"{layer}.lora_B.weight": (d_out, rank)}
-    random = np.random.default_rng(len(name))
-    tensors = {key: random.standard_normal(shape, np.float32) for key, shape in shapes.items()}
-    return save(tensors, metadata={"fedshow": header.dump()})
 
 
 def free_ports() -> tuple[int, int]:
@@ -87,12 +50,12 @@ class Federation:
     """One server and its clients, each a real process with a folder of its own."""
 
     folder: Path
+    card: BaseCard
+    make_concept: MakeConcept
     listen: str = ""
     grpc: str = ""
     server: subprocess.Popen[bytes] = field(init=False)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    concept_blob = staticmethod(concept_blob)
 
     @property
     def data(self) -> DataFolder:
@@ -103,8 +66,8 @@ class Federation:
         if not self.listen:
             self.listen, self.grpc = (f"127.0.0.1:{port}" for port in free_ports())
         self.data.make()
-        self.data.keep_base(DescribedBase(base="toyworld", fedshow=__version__, card=CARD))
-        arguments = ["--data", str(self.data.path), "--listen", self.listen]
+        self.data.keep_base(DescribedBase(base=BASE, fedshow=__version__, card=self.card))
+        arguments = ["--data", str(self.data.path), "--listen", self.listen, "--base", BASE]
         arguments += ["--grpc-listen", self.grpc, "--quiet-seconds", "3600"]
         self.server = server = self.start("server", "server", "run", *arguments, **env)
         wait_for(lambda: self._reachable(server), self.logs)
@@ -155,19 +118,18 @@ class Federation:
         return self.folder / name
 
     def join(self, name: str, code: str) -> None:
-        self.call("client", "join", code, FEDSHOW_HOME=str(self.home(name)))
+        base = ("--base", BASE) if Path(BASE).is_dir() else ()
+        self.call("client", "join", code, *base, FEDSHOW_HOME=str(self.home(name)))
 
-    def offer(self, name: str, concept: str, images: Path = Path("/pictures")) -> bytes:
+    def offer(self, name: str, concept: str, images: Path = Path("/pictures")) -> None:
         """Puts a concept into a client's queue as if it had been tuned there."""
-        blob = concept_blob(concept)
-        digest, home = sha256(blob).hexdigest(), Home(self.home(name))
+        made, home = self.make_concept(concept), Home(self.home(name))
         (server,) = known_servers(home.folder)
         with Queue(home.database) as queue:
-            job = queue.add(NewJob(server.name, concept, "man", images, "toyworld"))
+            job = queue.add(NewJob(server.name, concept, made.header.class_word, images, BASE))
             queue.claim("test", 600)
-            write_atomically(home.concept_file(server.name, digest), blob)
-            queue.finish(job.id, "test", digest, len(blob))
-        return blob
+            made.save(home.concept_file(server.name, made.sha256))
+            queue.finish(job.id, "test", made.sha256, len(made.blob))
 
     def run_client(self, name: str, **env: str) -> subprocess.Popen[bytes]:
         return self.start(name, "client", "run", FEDSHOW_HOME=str(self.home(name)), **env)
@@ -182,7 +144,9 @@ class Federation:
 
         def reached() -> bool:
             with Queue(Home(home).database) as queue:
-                return queue.find(concept).state == state
+                job = queue.find(concept)
+            assert job.state != "failed", job.reason
+            return job.state == state
 
         wait_for(reached, lambda: f"{concept} is not {state}\n{self.logs()}")
 
@@ -228,9 +192,9 @@ class Federation:
 
 
 @pytest.fixture
-def federation(tmp_path: Path) -> Iterator[Federation]:
+def federation(tmp_path: Path, card: BaseCard, make_concept: MakeConcept) -> Iterator[Federation]:
     """A federation whose server runs."""
-    made = Federation(tmp_path)
+    made = Federation(tmp_path, card, make_concept)
     try:
         made.start_server()
         yield made
