@@ -1,9 +1,11 @@
 """Joining a server with a code: pin its certificate authority, make a key, redeem the secret."""
 
 import hmac
+import shutil
 import ssl
 from hashlib import sha256
 from pathlib import Path
+from tempfile import mkdtemp
 
 import httpx
 from cryptography import x509
@@ -19,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fedshow import rpc
 from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
+from fedshow.families.locating import anywhere, is_public
 from fedshow.files import write_atomically
 from fedshow.joining import JoinCode, JoinReply, JoinRequest, NodeName
 from fedshow.transfer.backoff import Patience, patiently
@@ -47,32 +50,66 @@ def join(
 ) -> KnownServer:
     """The server that the code leads to, remembered under `home`.
 
-    Raises InvalidInput (no code), Forbidden (spent, expired, or another server than the code
-    names), Unreachable. Repeating it after a cut uses the same key.
+    Raises InvalidInput (no code, or a base that has to come with `base_source`), Forbidden (spent,
+    expired, or another server than the code names), Unreachable. After a cut or a crash the same
+    call goes on where it stopped, with the same key.
     """
     code = JoinCode.parse(code_text)
     _check_name(name)
+    if code.base or base_source:
+        source_of(code.base, base_source)  # now: the code is good only once
     ca_pem = patiently(lambda: fetch_ca(code), patience)
     if any(known.name == name and known.ca_pem != ca_pem for known in known_servers(home)):
         raise InvalidInput(f"another server is called {name!r} here; choose another --as")
     patience.progressed()
     pending = private_folder(home / "joining" / sha256(code.secret.encode()).hexdigest()[:16])
-    public_key = make_key(pending / KEY_NAME)
-    request = JoinRequest(secret=code.secret, public_key=public_key)
-    reply = patiently(lambda: _redeem(code, request, ca_pem), patience)
+    request = JoinRequest(secret=code.secret, public_key=make_key(pending / KEY_NAME))
+    try:
+        reply = patiently(lambda: _redeem(code, request, ca_pem), patience)
+    except Forbidden as error:
+        raise Forbidden(f"{error}{_joined_already(ca_pem, home)}") from None
     server = KnownServer(
         **reply.model_dump(),
         name=name or _free_name(reply.server, ca_pem, home),
         address=code.address,
-        base_source=base_source or reply.base.name,
+        base_source=source_of(reply.base.name, base_source),
         ca_pem=ca_pem,
     )
-    folder = private_folder(server.folder(home))
-    for file in (KEY_NAME, f"{KEY_NAME}.pub"):
-        (pending / file).replace(folder / file)
-    save_server(server, home)
-    pending.rmdir()
+    _keep(server, pending, home)
     return server
+
+
+def source_of(base: str, given: str | None) -> str:
+    """What tuning opens for a server's base of this name: what the user gave, or else the name.
+
+    Raises InvalidInput when nothing was given for a base that is not public.
+    """
+    if given is not None:
+        return anywhere(given)
+    if not is_public(base):
+        raise InvalidInput(
+            f"the server's base ({base!r}) is a folder of its owner's: get a copy of it and join "
+            "with --base FOLDER; the code stays good"
+        )
+    return base
+
+
+def _keep(server: KnownServer, pending: Path, home: Path) -> None:
+    """Puts the server's whole folder in place at once; the pending key goes last.
+
+    Whenever this is cut off, the same code with the same key can be redeemed again.
+    """
+    ready, target = server.folder(pending), server.folder(home)
+    private_folder(ready)
+    for file in (KEY_NAME, f"{KEY_NAME}.pub"):
+        write_atomically(ready / file, (pending / file).read_bytes())
+    save_server(server, pending)
+    private_folder(home)
+    private_folder(target.parent)
+    if target.exists():
+        target.replace(Path(mkdtemp(dir=pending)) / "old")
+    ready.replace(target)
+    shutil.rmtree(pending)
 
 
 def _check_name(name: str | None) -> None:
@@ -147,6 +184,12 @@ def _refusal(address: str, reply: httpx.Response) -> FedshowError:
     if reply.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
         return Unreachable(f"{address} answers {reply.status_code}")
     return Forbidden(f"{address} refuses this join code ({reply.status_code})")
+
+
+def _joined_already(ca_pem: str, home: Path) -> str:
+    """The end of a refusal, when this very server is joined here."""
+    names = [server.name for server in known_servers(home) if server.ca_pem == ca_pem]
+    return f"; this server is joined here already, as {names[0]!r}" if names else ""
 
 
 def _free_name(wanted: str, ca_pem: str, home: Path) -> str:

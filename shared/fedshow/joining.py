@@ -32,6 +32,8 @@ class JoinCode(BaseModel):
     ca_sha256: Sha256 = Field(alias="f")
     """Digest of the DER form of the server's certificate authority."""
     secret: Secret = Field(alias="s")
+    base: str = Field(default="", max_length=200, alias="b")
+    """The base's public name, so that whoever lacks it learns so before the secret is spent."""
 
     def encode(self) -> str:
         """The code as people pass it on: one word."""

@@ -111,6 +111,15 @@ def test_a_code_that_is_none_is_refused(call) -> None:
     assert "'hello' is no join code" in err
 
 
+def test_a_concept_whose_server_left_says_what_it_waits_for(call, known, home, pictures) -> None:
+    add(call, pictures)
+    (known.folder(home) / "server.json").unlink()
+    (concept,) = status(call)["concepts"]
+    assert concept["state"] == "queued"
+    assert concept["reason"] == "waits until server 'home' is joined again"
+    assert "queued: waits until server 'home'" in call("client", "status")[1]
+
+
 def test_unknown_settings_are_errors(call, home: Path) -> None:
     home.mkdir()
     (home / "client.toml").write_text("devise = 'cpu'\n")

@@ -1,6 +1,8 @@
 """Joining: the fingerprint decides whom we talk to, and the secret goes nowhere else."""
 
+import itertools
 import json
+import os
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,12 +14,16 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_ssh_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_ssh_private_key,
+)
 
 from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
 from fedshow.joining import JoinCode
 from fedshow.transfer.backoff import Patience
-from fedshow.transfer.servers import find_server
+from fedshow.transfer.servers import find_server, known_servers
 from fedshow_client.joining import join
 
 SECRET = "s" * 43
@@ -130,6 +136,92 @@ def test_trying_again_shows_the_same_key(edge: Edge, home: Path) -> None:
     join(edge.code(), home, Patience(5))
     first, second = edge.posts
     assert first == second
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+def crash_before_move(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends the process instead of the move with this number; 0 for none."""
+    left = itertools.count(1)
+
+    def replace(source: Path, target: Path) -> Path:
+        if next(left) == number:
+            raise Crash
+        os.replace(source, target)
+        return target
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first time", "joined before"])
+def test_a_crash_leaves_a_joined_server_or_none_and_the_code_works_again(
+    edge: Edge, tmp_path: Path, before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for move in itertools.count(1):
+        home = tmp_path / f"crash-{move}"
+        edge.posts.clear()
+        crash_before_move(0, monkeypatch)
+        if before:
+            join_with("o" * 43, edge, home)
+        crash_before_move(move, monkeypatch)
+        try:
+            join_with(SECRET, edge, home)
+            break
+        except Crash:
+            assert joined(home, edge) in ("o" * 43 if before else None, None, SECRET)
+        crash_before_move(0, monkeypatch)
+        join_with(SECRET, edge, home)
+        assert joined(home, edge) == SECRET
+    assert move > 6
+    assert not any((home / "joining").iterdir())
+
+
+def join_with(secret: str, edge: Edge, home: Path) -> None:
+    """Joins; the token given tells which code it was."""
+    edge.reply["token"] = secret
+    join(edge.code(secret=secret), home, Patience(5))
+
+
+def joined(home: Path, edge: Edge) -> str | None:
+    """The secret that the joined server's record and key belong to, if there is a joined server."""
+    for server in known_servers(home):
+        private = load_ssh_private_key((server.folder(home) / "key").read_bytes(), None)
+        public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        told = {post["public_key"] for post in edge.posts if post["secret"] == server.token}
+        assert told == {public.decode()}  # one key, however often it was tried
+        return server.token
+    return None
+
+
+def test_a_base_of_the_owners_own_must_be_given_before_the_code_is_spent(
+    edge: Edge, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.reply["base"]["name"] = "local"
+    for wrong in (None, str(tmp_path / "nowhere"), str(tmp_path)):
+        with pytest.raises(InvalidInput, match=r"--base FOLDER|model_index"):
+            join(edge.code(base="local"), home, Patience(5), base_source=wrong)
+    assert edge.posts == []
+    (tmp_path / "model_index.json").write_text("{}")
+    monkeypatch.chdir(tmp_path.parent)
+    server = join(edge.code(base="local"), home, Patience(5), base_source=tmp_path.name)
+    assert server.base_source == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["local", "/etc", "../other", "~/model"])
+def test_a_server_cannot_name_a_folder_of_ours(edge: Edge, home: Path, name: str) -> None:
+    edge.reply["base"]["name"] = name
+    with pytest.raises(InvalidInput, match="--base FOLDER"):
+        join(edge.code(), home, Patience(5))
+    assert known_servers(home) == []
+
+
+def test_a_code_redeemed_twice_says_where_the_server_is_joined(edge: Edge, home: Path) -> None:
+    join(edge.code(), home, Patience(5))
+    edge.status, edge.reply = 403, {"reason": "FORBIDDEN", "message": "this code was used"}
+    with pytest.raises(Forbidden, match=r"this code was used; .* joined here already, as 'studio'"):
+        join(edge.code(), home, Patience(5))
 
 
 def test_another_server_of_the_same_name_gets_a_number(edge: Edge, home: Path, known) -> None:

@@ -32,6 +32,7 @@ def join(
 
     Example: fedshow client join fedshow-join:eyJhIjoi…
     """
+    from fedshow.families.locating import origin
     from fedshow.transfer.backoff import Patience
     from fedshow.transfer.servers import home_folder
     from fedshow_client.joining import join as join_server
@@ -39,8 +40,10 @@ def join(
     patience = Patience(wait, say_waiting)
     server = join_server(code, home_folder(), patience, name=name, base_source=base)
     if as_json:
-        return print_json({"server": server.name, "node": server.node, "base": server.base.name})
-    print(f"joined {server.name} ({server.address}) as {server.node}; base {server.base.name}")
+        found = {"server": server.name, "node": server.node, "base": server.base.name}
+        return print_json({**found, "base_source": server.base_source})
+    print(f"joined {server.name} ({server.address}) as {server.node}")
+    print(f"base {server.base.name}: {origin(server.base_source)}")
     return say("next: fedshow client add IMAGES --name N --class W, then fedshow client run")
 
 
@@ -62,7 +65,7 @@ def add(
     from fedshow_client.home import Home
     from fedshow_client.queue import NewJob, Queue
     from fedshow_client.settings import load_settings
-    from fedshow_client.tuning.images import scan
+    from fedshow_client.tuning.data.folder import scan
 
     home = Home(load_settings().home)
     target = _one_server(server, home.folder)

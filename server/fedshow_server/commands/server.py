@@ -119,7 +119,9 @@ def invite(
     secret = store.members.invite(name, timedelta(hours=hours))
     store.close()
     ca_sha256 = fingerprint((folder.ca / "ca.pem").read_bytes())
-    code = JoinCode(address=facts.address, ca_sha256=ca_sha256, secret=secret).encode()
+    described = folder.base()
+    base = described.card.name if described else ""
+    code = JoinCode(address=facts.address, ca_sha256=ca_sha256, secret=secret, base=base).encode()
     if as_json:
         return print_json({"code": code, "node": name, "hours": hours})
     say(f"good once, for {hours:g} h; on the other machine: fedshow client join CODE")

@@ -3,8 +3,6 @@
 import logging
 import os
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,9 +14,9 @@ from fedshow.errors import FedshowError, InvalidInput, Unreachable
 from fedshow.families.card import BaseCard
 from fedshow.families.family import Family
 from fedshow.families.fingerprint import fingerprint
+from fedshow.families.locating import locate, public_name
 from fedshow.families.sd1 import SD1
 
-TOYWORLD = "toyworld"
 FAMILIES: dict[str, Family] = {"sd1": SD1()}
 TRANSIENT_STATUS = (408, 429, 500, 502, 503, 504)
 
@@ -75,24 +73,6 @@ def open_base(base: str, device: str = "cpu", dtype: torch.dtype = torch.float32
 def describe(base: str) -> BaseCard:
     """The card of a base model: name, fingerprint, slots and adapted layers."""
     return open_base(base).card
-
-
-def locate(base: str) -> str:
-    """Folder or hub id that diffusers loads `base` from."""
-    if base == TOYWORLD:
-        return str(files("fedshow.toyworld") / "weights")
-    if (Path(base) / "model_index.json").is_file():
-        return str(Path(base))
-    if base.count("/") != 1 or Path(base).exists() or base.startswith((".", "/", "~")):
-        raise InvalidInput(
-            f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json) or a hub id"
-        )
-    return base
-
-
-def public_name(base: str) -> str:
-    """The base's name as it may appear in files: never a local path."""
-    return "local" if Path(base).is_dir() else base
 
 
 def load_pipeline(folder: str, device: str, dtype: torch.dtype) -> Any:

@@ -70,5 +70,5 @@ def _read(record: Path) -> KnownServer:
         return KnownServer.model_validate_json(record.read_bytes())
     except (OSError, ValidationError) as error:
         raise FedshowError(
-            f"{record} is unreadable ({type(error).__name__}); join again"
+            f"{record} is unreadable ({type(error).__name__}): delete {record.parent} and join again"
         ) from error
