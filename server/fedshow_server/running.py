@@ -26,6 +26,7 @@ from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.doors import Doors
 from fedshow_server.services.listening import Listener, add_services, listen
 from fedshow_server.services.releases import ReleaseServicer
+from fedshow_server.services.streams import OpenStreams
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Store, open_store
 from fedshow_server.superlink import SuperLink
@@ -45,6 +46,7 @@ class Ground:
     certificates: Certificates
     store: Store
     presence: Presence
+    streams: OpenStreams
     listener: Listener
     facts: Facts
 
@@ -72,11 +74,13 @@ def _ground(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
     with _bind(settings.host, settings.port) as door:
         store = open_store(settings.database_url, folder.blobs)
         try:
-            presence = Presence()
-            doors = Doors(store.members, presence.saw)
+            presence, streams = Presence(), OpenStreams(store.members)
+            doors = Doors(store.members, streams, presence.saw)
             listener = listen(settings.grpc_address, certificates, doors)
             facts = _facts(settings, door.getsockname()[1], listener.port)
-            yield Ground(settings, folder, door, certificates, store, presence, listener, facts)
+            yield Ground(
+                settings, folder, door, certificates, store, presence, streams, listener, facts
+            )
         finally:
             store.close()
 
@@ -114,6 +118,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
                 "collector": collector.collect_forever(),
                 "fusion": fusion.fuse_forever(),
                 "revocations": enrolment.follow_revocations(),
+                "streams": ground.streams.cut_revoked_forever(),
                 "ready": _announce(ground, superlink, edge, on_ready),
                 "stop": stop.wait(),
             }.items()

@@ -12,12 +12,13 @@ import grpc
 import pytest
 
 from fedshow import rpc
-from fedshow.errors import BaseMismatch, Damaged, InvalidInput, NotFound
-from fedshow.releases import Manifest, verify_release
+from fedshow.errors import BaseMismatch, Damaged, Forbidden, InvalidInput, NotFound
+from fedshow.releases import FileEntry, Manifest, verify_release
 from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb
 from fedshow_server.publishing import publish
 from fedshow_server.store import Offer
+from tests.releases import standin_manifest
 
 STANDIN = Path(__file__).parent / "standin" / "standin_fusion.py"
 
@@ -33,7 +34,6 @@ def own_server(tools, tmp_path_factory):
     found.start()
     yield found
     assert found.end() == 0
-    assert mark.exists()
 
 
 def submit(calls, tools, blob, **changes):
@@ -101,6 +101,7 @@ def test_life_of_concepts(own_server, joined, tools, tmp_path):
         first = heard.get(
             timeout=tools.patience_seconds
         )  # the first fusion failed and was tried again
+        assert Path(own_server.environment["FEDSHOW_STANDIN_FAILS"]).exists()
         assert list(first.concepts) == ["potter"]
         _check_downloads(bobs, first, tmp_path)
 
@@ -207,6 +208,40 @@ def test_start_fuses_what_was_admitted_before_and_refuses_what_cannot_be(own_ser
     ):
         assert found[name].state == cpb.CONCEPT_STATE_REFUSED
         assert words in found[name].reason
+
+
+def publish_large(server, tools):
+    """Puts a release with a file that takes a while to read; returns the file's digest."""
+    blob = bytes(64 << 20)
+    store = server.store()
+    digest = store.blobs.put(blob)
+    file = FileEntry(sha256=digest, size_bytes=len(blob))
+    manifest = standin_manifest({}, {"luna": "1" * 64}, tools.card.ref).model_copy(
+        update={"files": {"x": file}}
+    )
+    store.releases.publish(manifest, FileEntry(sha256="0" * 64, size_bytes=1))
+    store.close()
+    return digest
+
+
+def test_streams_of_a_revoked_node_end(own_server, tools, joined):
+    """What is under way ends as well: a watch that waits, and a download in the midst of a file."""
+    digest = publish_large(own_server, tools)
+    lucius, dora = joined(own_server, "lucius"), joined(own_server, "dora")
+    with lucius.calls() as calls, dora.calls() as doras:
+        bound = {"timeout": tools.patience_seconds}
+        watching = calls.releases.WatchReleases(rpb.WatchReleasesRequest(), **bound)
+        next(watching)
+        loading = calls.releases.DownloadFile(rpb.DownloadFileRequest(sha256=digest), **bound)
+        next(loading)
+        other = doras.releases.WatchReleases(rpb.WatchReleasesRequest())
+        next(other)
+        own_server.revoke("lucius")
+        for stream in (watching, loading):
+            with pytest.raises(Forbidden, match="cut off"), rpc.typed_errors():
+                for _ in stream:
+                    pass
+        assert other.is_active()
 
 
 def test_damaged_folder_is_not_published(store, tools, tmp_path):

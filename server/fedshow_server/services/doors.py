@@ -1,7 +1,7 @@
 """Who may call what: every method has an entry, or nobody may call it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import ContextVar
 from enum import Enum
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from fedshow.errors import Forbidden
+from fedshow_server.services.streams import OpenStreams
 from fedshow_server.store import Members, Node
 
 CONCEPTS = "/fedshow.v1.ConceptService/"
@@ -45,10 +46,13 @@ def caller() -> Node:
 
 
 class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Lets a call in, or raises Forbidden in its place."""
+    """Lets a call in, or raises Forbidden in its place, or later while its answers stream."""
 
-    def __init__(self, members: Members, on_call: Callable[[Node], None]) -> None:
+    def __init__(
+        self, members: Members, streams: OpenStreams, on_call: Callable[[Node], None]
+    ) -> None:
         self._members = members
+        self._streams = streams
         self._on_call = on_call
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
@@ -58,14 +62,31 @@ class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         if handler is None or policy is Policy.ANYBODY:
             return handler
         token = _token(details.invocation_metadata) if policy is Policy.NODE else None
-        return _behind(handler, lambda: self._enter(token))
+        return self._behind(handler, token)
 
-    async def _enter(self, token: str | None) -> None:
+    async def _enter(self, token: str | None) -> Node:
         if token is None:
             raise Forbidden("this call needs a token: join the server first")
         node = await asyncio.to_thread(self._members.authenticate, token)
         self._on_call(node)
         _caller.set(node)
+        return node
+
+    def _behind(self, handler: Any, token: str | None) -> Any:
+        async def call(request: Any, context: Any) -> Any:
+            await self._enter(token)
+            return await handler.unary_unary(request, context)
+
+        async def stream(request: Any, context: Any) -> Any:
+            node = await self._enter(token)
+            answers = handler.unary_stream(request, context)
+            async for answer in self._streams.until_revoked(node, answers):
+                yield answer
+
+        codec = (handler.request_deserializer, handler.response_serializer)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(stream, *codec)
+        return grpc.unary_unary_rpc_method_handler(call, *codec)
 
 
 def _token(metadata: Any) -> str | None:
@@ -73,19 +94,3 @@ def _token(metadata: Any) -> str | None:
     if len(values) == 1 and str(values[0]).startswith(BEARER):
         return str(values[0]).removeprefix(BEARER)
     return None
-
-
-def _behind(handler: Any, enter: Callable[[], Awaitable[None]]) -> Any:
-    async def call(request: Any, context: Any) -> Any:
-        await enter()
-        return await handler.unary_unary(request, context)
-
-    async def stream(request: Any, context: Any) -> Any:
-        await enter()
-        async for answer in handler.unary_stream(request, context):
-            yield answer
-
-    codec = (handler.request_deserializer, handler.response_serializer)
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(stream, *codec)
-    return grpc.unary_unary_rpc_method_handler(call, *codec)
