@@ -33,6 +33,7 @@ REASONS: dict[str, tuple[type[FedshowError], int]] = {
     "FORBIDDEN": (errors.Forbidden, code_pb2.PERMISSION_DENIED),
     "UNREACHABLE": (errors.Unreachable, code_pb2.UNAVAILABLE),
     "DAMAGED": (errors.Damaged, code_pb2.DATA_LOSS),
+    "REFUSED_RELEASE": (errors.RefusedRelease, code_pb2.FAILED_PRECONDITION),
     "FAILED": (FedshowError, code_pb2.UNKNOWN),
 }
 """Reason on the wire to the error's type and gRPC code."""
