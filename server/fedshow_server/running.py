@@ -4,10 +4,10 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 
@@ -34,6 +34,7 @@ from fedshow_server.superlink import SuperLink
 log = logging.getLogger(__name__)
 
 OnReady = Callable[[Facts], None]
+T = TypeVar("T")
 
 
 @dataclass
@@ -63,9 +64,21 @@ async def serve(settings: ServerSettings, on_ready: OnReady) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with folder.claimed(), _ground(settings, folder) as ground:
-        card = await described_base(folder, settings.base)
-        folder.keep_facts(ground.facts)
-        await _run(ground, card, stop, on_ready)
+        card = await _unless(stop, described_base(folder, settings.base))
+        if card is not None:
+            folder.keep_facts(ground.facts)
+            await _run(ground, card, stop, on_ready)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` gives; None, and the work is cancelled, when somebody says stop before."""
+    working = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        await _end((working, stopping))
 
 
 @contextmanager

@@ -51,6 +51,22 @@ def test_data_belong_to_their_base(tools, tmp_path):
     assert "belong to base 'tiny', not 'other'" in said
 
 
+def test_server_ends_while_it_looks_at_its_base(tools, tmp_path):
+    """The base loads for seconds, or downloads for minutes: Ctrl-C must not wait for that."""
+    data = tmp_path / "data"
+    words = ("--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0")
+    command = [*(sys.executable, "-m", "fedshow.cli", "server", "run"), "--data", str(data), *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        for line in server.stderr:
+            if "looking at base" in line:
+                break
+        server.terminate()
+        rest = server.stderr.read()
+        assert server.wait(tools.patience_seconds) == 0
+    assert rest == ""
+    assert not (data / "base.json").exists(), "it went on until the base was described"
+
+
 def test_commands_need_a_server_that_ran(tmp_path):
     for call in (
         lambda: commands.invite("anna", tmp_path, 24.0, False),
