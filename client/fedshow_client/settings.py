@@ -1,9 +1,14 @@
-"""Settings of the client: flags, then FEDSHOW_… in the environment, then client.toml at home."""
+"""Settings of the daemon: flags, then FEDSHOW_CLIENT_… in the environment, then client.toml at home.
 
+Where home is, FEDSHOW_HOME alone decides, for every command: the file lies there.
+"""
+
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,16 +20,16 @@ from fedshow.errors import InvalidInput
 from fedshow.transfer.servers import home_folder
 
 TOML_NAME = "client.toml"
+PREFIX = "FEDSHOW_CLIENT_"
 
 
 class ClientSettings(BaseSettings):
     """Everything that can be set about the daemon."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FEDSHOW_", env_ignore_empty=True, extra="forbid", frozen=True
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
     )
 
-    home: Path = Field(default_factory=home_folder)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     lease_seconds: float = Field(default=60.0, gt=1)
     """How long a claimed job stays claimed without a sign of life."""
@@ -35,10 +40,10 @@ class ClientSettings(BaseSettings):
     node_silence_seconds: float = Field(default=300.0, gt=30)
     """A SuperNode that asks its server for nothing for this long is started anew."""
 
-    @field_validator("home")
-    @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    @property
+    def home(self) -> Path:
+        """Where everything is kept."""
+        return home_folder()
 
     @classmethod
     def settings_customise_sources(
@@ -55,11 +60,37 @@ class ClientSettings(BaseSettings):
 
 
 def load_settings(**flags: Any) -> ClientSettings:
-    """The settings; flags that are None count as not given. Raises InvalidInput."""
+    """The settings; flags that are None count as not given.
+
+    Raises InvalidInput for a value out of range, a name that is no setting, and a file that is no
+    TOML (with its line).
+    """
+    _refuse_unknown_variables()
+    file = home_folder() / TOML_NAME
     try:
         return ClientSettings(**{key: value for key, value in flags.items() if value is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        given = str(first.get("input"))[:80]
-        raise InvalidInput(f"setting {where} = {given!r}: {first['msg']}") from None
+        raise _refusal(error.errors()[0], file) from None
+    except (OSError, ValueError) as error:  # no TOML, no UTF-8, not ours to read
+        raise InvalidInput(f"settings file {file}: {error}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    for variable in filter(lambda name: name.startswith(PREFIX), os.environ):
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in ClientSettings.model_fields:
+            raise InvalidInput(f"environment variable {variable}: {_no_setting(name)}")
+
+
+def _refusal(problem: Any, file: Path) -> InvalidInput:
+    name = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":  # flags have no names of their own making
+        return InvalidInput(f"settings file {file}: {_no_setting(name)}")
+    return InvalidInput(f"setting {name} = {str(problem['input'])[:80]!r}: {problem['msg']}")
+
+
+def _no_setting(name: str) -> str:
+    if name == "home":
+        return "'home' is where this file lies; FEDSHOW_HOME in the environment moves it"
+    near = get_close_matches(name, ClientSettings.model_fields, 1) or ClientSettings.model_fields
+    return f"{name!r} is no setting; there is {', '.join(near)}"

@@ -12,6 +12,7 @@ from PIL import Image
 
 from fedshow.cli import main
 from fedshow.releases import verify_release
+from fedshow_client.settings import load_settings
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -120,12 +121,47 @@ def test_a_concept_whose_server_left_says_what_it_waits_for(call, known, home, p
     assert "queued: waits until server 'home'" in call("client", "status")[1]
 
 
-def test_unknown_settings_are_errors(call, home: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("devise = 'cpu'", "'devise' is no setting; there is device"),
+        ("poll_seconds = -1", "setting poll_seconds = '-1'"),
+        ("poll_seconds = 1\ndevice = cuda", "line 2"),
+        ("home = '/elsewhere'", "FEDSHOW_HOME in the environment moves it"),
+    ],
+)
+def test_a_wrong_settings_file_is_refused_by_what_is_wrong(call, home, content, words) -> None:
     home.mkdir()
-    (home / "client.toml").write_text("devise = 'cpu'\n")
+    (home / "client.toml").write_text(content)
     code, _, err = call("client", "status")
     assert code == 2
-    assert "devise" in err
+    assert words in err
+    assert str(home) in err or "poll_seconds" in err
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir()
+    (home / "client.toml").write_text("device = 'cuda'\ntune_tries = 7\npoll_seconds = 9")
+    monkeypatch.setenv("FEDSHOW_CLIENT_DEVICE", "cpu")
+    monkeypatch.setenv("FEDSHOW_CLIENT_TUNE_TRIES", "8")
+    found = load_settings(device="auto")
+    assert (found.device, found.tune_tries, found.poll_seconds) == ("auto", 8, 9)
+
+
+def test_an_unknown_variable_of_the_client_is_refused(call, monkeypatch) -> None:
+    monkeypatch.setenv("FEDSHOW_CLIENT_DEVISE", "cpu")
+    code, _, err = call("client", "status")
+    assert code == 2
+    assert "FEDSHOW_CLIENT_DEVISE: 'devise' is no setting; there is device" in err
+
+
+def test_one_variable_moves_every_command(call, known, home: Path, monkeypatch) -> None:
+    assert status(call)["home"] == str(home)
+    monkeypatch.setenv("FEDSHOW_HOME", str(home.with_name("elsewhere")))
+    assert status(call)["servers"] == []
+    assert "no joined server 'home'" in call("releases", "home")[2]
 
 
 def test_releases_are_listed_pulled_and_verified(call, known, host, tmp_path: Path) -> None:

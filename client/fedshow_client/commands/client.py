@@ -94,6 +94,8 @@ def run(
 ) -> None:
     """Runs the daemon in the foreground until Ctrl-C: tunes, hands over, watches for releases.
 
+    Further settings: FEDSHOW_CLIENT_… in the environment, then client.toml in FEDSHOW_HOME.
+
     Example: fedshow client run --device cuda
     """
     import logging

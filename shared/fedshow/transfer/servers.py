@@ -31,7 +31,7 @@ class KnownServer(JoinReply):
 
 def home_folder() -> Path:
     """FEDSHOW_HOME, or ~/.fedshow."""
-    return Path(os.environ.get("FEDSHOW_HOME") or Path.home() / ".fedshow").absolute()
+    return Path(os.environ.get("FEDSHOW_HOME") or "~/.fedshow").expanduser().absolute()
 
 
 def private_folder(path: Path) -> Path:
