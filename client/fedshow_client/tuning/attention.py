@@ -53,21 +53,27 @@ def captured(layers: Sequence[tuple[nn.Module, int]]) -> Iterator[list[Tensor]]:
             module.processor = processor
 
 
-def attention_loss(maps: Sequence[Tensor], words: Tensor, masks: Tensor) -> Tensor:
+def attention_loss(
+    maps: Sequence[Tensor], words: Tensor, masks: Tensor, follow: bool = True
+) -> Tensor:
     """How far the words' maps stray from the subject, mean over layers.
 
-    `words [B, W]` are token positions, `masks [B, 1, h, w]` from 0 to 1.
+    `words [B, W]` are token positions, `masks [B, 1, h, w]` from 0 to 1. With `follow` the last word's
+    map is to equal the mask; without, it too is only kept inside (`reg_full_identity` of the paper's code
+    is the first form for the last word).
     """
-    return torch.stack([_layer_loss(m, words, masks) for m in maps]).mean()
+    return torch.stack([_layer_loss(m, words, masks, follow) for m in maps]).mean()
 
 
-def _layer_loss(map_BQT: Tensor, words: Tensor, masks: Tensor) -> Tensor:
+def _layer_loss(map_BQT: Tensor, words: Tensor, masks: Tensor, follow: bool) -> Tensor:
     height, width = masks.shape[-2:]
     while height * width > map_BQT.shape[1]:
         height, width = math.ceil(height / 2), math.ceil(width / 2)
     mask_BQ = F.interpolate(masks, (height, width), mode="area").flatten(1)
     picked = torch.take_along_dim(map_BQT, words[:, None, :], dim=2)
     relative = picked / picked.amax(dim=1, keepdim=True).clamp(min=1e-6)
-    outside = (relative[..., :-1] * (1 - mask_BQ)[..., None]).square().mean()
-    follow = (relative[..., -1] - mask_BQ).square().mean()
-    return outside + follow if words.shape[1] > 1 else follow
+    outside = (relative * (1 - mask_BQ)[..., None]).square().mean((0, 1))
+    if not follow:
+        return outside.mean()
+    last = (relative[..., -1] - mask_BQ).square().mean()
+    return last + (outside[:-1].mean() if len(outside) > 1 else 0)

@@ -1,5 +1,6 @@
 """Where a tuning run stands, on disk: one safetensors file, whole or absent."""
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fedshow.errors import InvalidInput
+from fedshow.errors import Damaged, FedshowError, InvalidInput
 from fedshow.files import write_atomically
 
 FILE_NAME = "checkpoint.safetensors"
@@ -23,49 +24,80 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_checkpoint(
-    folder: Path,
-    run: str,
-    parameters: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-) -> None:
-    """Writes parameters, AdamW moments and progress; `run` identifies settings and images."""
+@dataclass(frozen=True)
+class State:
+    """All tensors of a run that the next step depends on."""
+
+    parameters: Mapping[str, Tensor]
+    optimizer: torch.optim.Optimizer
+    averages: Mapping[str, Tensor]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By kind and concept-file key: parameters, AdamW's moments and step counts, averages."""
+        found = {f"parameter.{key}": value.detach() for key, value in self.parameters.items()}
+        found |= {f"average.{key}": value for key, value in self.averages.items()}
+        for key, value in self.parameters.items():
+            moments = self.optimizer.state.get(value, {})
+            found |= {f"{name}.{key}": moment for name, moment in moments.items()}
+        return found
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Puts saved tensors back."""
+        for name_key, saved in tensors.items():
+            kind, _, key = name_key.partition(".")
+            if kind == "parameter":
+                self.parameters[key].copy_(saved)
+            elif kind == "average":
+                self.averages[key].copy_(saved)
+            else:
+                parameter = self.parameters[key]
+                self.optimizer.state[parameter][kind] = saved.to(parameter.device)
+
+
+def save_checkpoint(folder: Path, run: str, state: State, progress: Progress) -> None:
+    """Writes the state and the progress; `run` identifies settings and images.
+
+    Raises FedshowError when the disk is full; the checkpoint before is then still there.
+    """
     from safetensors.torch import save
 
-    tensors = {f"parameter.{key}": value.detach() for key, value in parameters.items()}
-    for key, value in parameters.items():
-        moments = optimizer.state.get(value, {})
-        tensors |= {f"{name}.{key}": moment.clone() for name, moment in moments.items()}
+    tensors = {key: value.cpu().contiguous().clone() for key, value in state.tensors().items()}
     metadata = {"run": run, "progress": json.dumps(progress.__dict__)}
-    content = save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata=metadata)
-    write_atomically(folder / FILE_NAME, content)
+    content = save(tensors, metadata=metadata)
+    try:
+        write_atomically(folder / FILE_NAME, content)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise FedshowError(
+            f"no space for a checkpoint of {len(content)} bytes in {folder} at step {progress.step}; "
+            "the one before is good: make room and run again"
+        ) from error
 
 
-def load_checkpoint(
-    folder: Path, run: str, parameters: Mapping[str, Tensor], optimizer: torch.optim.Optimizer
-) -> Progress:
+def load_checkpoint(folder: Path, run: str, state: State) -> Progress:
     """Puts a saved state back and returns its progress; a fresh one when there is none.
 
-    Raises InvalidInput when the checkpoint belongs to other images or settings.
+    Raises InvalidInput when the checkpoint belongs to other images or settings, Damaged when it is broken.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     path = folder / FILE_NAME
     if not path.is_file():
         return Progress()
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        if metadata["run"] != run:
-            raise InvalidInput(
-                f"{path}: checkpoint of other images or settings; "
-                "start over with --no-resume or another --work folder"
-            )
-        saved = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    for key, value in parameters.items():
-        value.data.copy_(saved.pop(f"parameter.{key}"))
-    for name_key, moment in saved.items():
-        name, _, key = name_key.partition(".")
-        device = "cpu" if name == "step" else parameters[key].device
-        optimizer.state[parameters[key]][name] = moment.to(device)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            saved = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise Damaged(
+            f"{path}: broken checkpoint ({error}); start over with --no-resume"
+        ) from error
+    if metadata["run"] != run:
+        raise InvalidInput(
+            f"{path}: checkpoint of other images or settings; "
+            "start over with --no-resume or another --work folder"
+        )
+    state.restore(saved)
     return Progress(**json.loads(metadata["progress"]))

@@ -1,4 +1,4 @@
-"""How a concept is tuned: the paper's settings, scaled to the base."""
+"""How a concept is tuned: the paper's settings, scaled to the base and to the method."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -6,8 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedshow.errors import InvalidInput
 
-if TYPE_CHECKING:  # `check` reads recipes without torch
+if TYPE_CHECKING:  # `fedshow check` reads recipes without torch
+    from fedshow.edlora.methods import Method
     from fedshow.families import Base
+
+SMALL_TOKEN_DIM = 512
+"""Bases with narrower token embeddings learn faster and have seen square pictures only."""
 
 
 class Recipe(BaseModel):
@@ -15,7 +19,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rank: int = Field(4, ge=1, le=256)
+    rank: int = Field(4, ge=1, le=1024)
     alpha: float = Field(4.0, gt=0)
     steps: int = Field(800, ge=1, le=1_000_000)
     batch: int = Field(4, ge=1, le=256)
@@ -28,8 +32,17 @@ class Recipe(BaseModel):
 
     weight_decay: float = Field(0.01, ge=0)
     noise_offset: float = Field(0.01, ge=0)
+    min_snr: float = Field(0.0, ge=0)
+    """Limit of the signal-to-noise ratio in the loss's weights (5 in its paper); 0 leaves it off."""
+
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of the moving average that the concept file gets; 0 leaves it off."""
+
     attention_weight: float = Field(0.01, ge=0)
     """Weight of the cross-attention regularisation; images without a mask have none."""
+
+    attention_follow: bool = True
+    """The last word's map follows the mask; else it only stays inside it, as the others do."""
 
     background_weight: float = Field(0.0, ge=0, le=1)
     """How much the loss counts outside the subject's mask; 0 in the paper."""
@@ -40,34 +53,63 @@ class Recipe(BaseModel):
     variants: int = Field(8, ge=1, le=64)
     """Augmented versions of each image whose latents are kept."""
 
+    vary_latents: bool = True
+    """Latents are drawn from the VAE's distribution at every step, not always its mean."""
+
+    aspect: float = Field(2.0, ge=1, le=4)
+    """Longest to shortest edge of the buckets, at most; 1 makes every crop square."""
+
     flip: bool = True
+    """Half of the variants are mirrored; not for faces and logos that have a left and a right."""
+
     zoom: float = Field(1.15, ge=1, le=4)
     """Largest magnification before the random crop."""
 
-    zoom_out: float = Field(0.85, gt=0.25, le=1)
-    """Smallest magnification; below 1 the picture is padded, and the loss ignores the padding."""
-
-    aspect: float = Field(2.0, ge=1, le=4)
-    """Images go to sizes whose longer edge is at most this many times the shorter; 1 is squares only."""
+    zoom_out: float = Field(0.85, gt=0, le=1)
+    """Smallest; below 1 the picture no longer fills the crop, and the loss ignores what it leaves."""
 
     shuffle_captions: bool = True
-    """Whether the phrases between a written caption's commas change places, the concept's own first."""
+    """Phrases between commas change places; the concept's stays first."""
 
     @classmethod
-    def for_base(cls, base: "Base", **changes: float | int | bool) -> Self:
-        """The recipe for a base, with some values changed; raises InvalidInput for a value out of range."""
-        return cls.for_width(base.card.token_dim, **changes)
+    def for_base(cls, base: "Base", method: str = "ed-lora", **changes: float | int | bool) -> Self:
+        """The recipe of a method on a base, with some values changed; small bases learn faster.
 
-    @classmethod
-    def for_width(cls, token_dim: int, **changes: float | int | bool) -> Self:
-        """As `for_base`, told by the width of the base's token embeddings: small bases learn faster."""
-        small = {"steps": 200, "lr_tokens": 5e-3, "lr_text": 2e-4}
-        small |= {"lr_unet": 2e-3, "lr_self_attention": 5e-5}
-        small |= {"background_weight": 1.0}  # else its few layers paint over the background
-        small |= {"aspect": 1.0, "zoom_out": 1.0}  # trained on whole squares only
+        Raises InvalidInput for a value out of range and for methods that do not exist.
+        """
+        from fedshow.edlora.methods import method_named
+
+        chosen = method_named(method)
+        defaults = SMALL if base.card.token_dim < SMALL_TOKEN_DIM else {}
+        values = {**defaults, **_for_method(chosen, bool(defaults)), **changes}
+        if chosen.whole:
+            values |= {"rank": chosen.rank(1, chosen.layers(base.family, base.layers))}
+            values |= {"alpha": float(values["rank"])}
         try:
-            return cls.model_validate((small if token_dim < 512 else {}) | changes)
+            return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise InvalidInput(f"{where} = {first['input']!r}: {first['msg']}") from None
+
+
+SMALL: dict[str, float | int | bool] = {
+    "steps": 200,
+    "lr_tokens": 5e-3,
+    "lr_text": 2e-4,
+    "lr_unet": 2e-3,
+    "lr_self_attention": 5e-5,
+    "background_weight": 1.0,  # else its few layers paint over the background
+    "vary_latents": False,  # toyworld's VAE was trained for its means alone
+    "aspect": 1.0,
+    "zoom_out": 1.0,
+}
+
+
+def _for_method(method: "Method", small: bool) -> dict[str, float]:
+    """What a method's own paper or a search over learning rates asks for."""
+    if method.whole:
+        return {"lr_unet": 5e-4 if small else 1e-5}
+    if method.adapts == "nothing":
+        return {"lr_tokens": 2e-2 if small else 5e-3}
+    return {}

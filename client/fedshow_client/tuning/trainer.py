@@ -1,4 +1,4 @@
-"""The tuning loop: ED-LoRA on one base, step-exact whenever it is stopped and continued.
+"""The tuning loop: any method on one base, step-exact whenever it is stopped and continued.
 
 Every random number of step k is drawn from a generator seeded with (seed, k), so nothing random
 needs to be saved.
@@ -6,165 +6,169 @@ needs to be saved.
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from fedshow.edlora.adapters import Adapters
+from fedshow.concepts import words_of
+from fedshow.edlora.methods import Method
 from fedshow.errors import FedshowError
-from fedshow.families import Base
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.attention import attention_loss, captured
 from fedshow_client.tuning.checkpoint import Progress
-from fedshow_client.tuning.latents import LatentSet
+from fedshow_client.tuning.data.batches import Batch, Schedule
+from fedshow_client.tuning.data.captions import Captions
+from fedshow_client.tuning.data.latents import LatentSet
+from fedshow_client.tuning.objective import Objective
+from fedshow_client.tuning.optimizing import Average, NormLimit, make_optimizer, set_rates
 from fedshow_client.tuning.recipe import Recipe
 
 Report = Callable[[Progress, int], None]
 """Called after every step with the progress and the number of steps in all."""
 
+FEW_TOKENS = 1024
+"""Up to so many latent positions in a batch, adapters are faster folded into the weights."""
+
 
 @dataclass
 class Subject:
-    """What is being taught: its name, class, captions (one per image) and latents."""
+    """What is being taught."""
 
     name: str
-    words: tuple[str, ...]
-    captions: list[str]
+    class_word: str
+    captions: Captions
     latents: LatentSet
 
 
 class Trainer:
     """One run: parameters, optimizer and the step."""
 
-    def __init__(
-        self, base: Base, subject: Subject, class_row: Tensor, model: Model, recipe: Recipe
-    ):
-        self.base, self.subject, self.recipe, self.model = base, subject, recipe, model
+    def __init__(self, model: Model, subject: Subject, method: Method, recipe: Recipe) -> None:
+        self.model, self.subject, self.method, self.recipe = model, subject, method, recipe
+        self.base = base = model.base
         generator = torch.Generator().manual_seed(recipe.seed)
-        rows = self._first_rows(class_row, generator)
-        self.rows = dict(
-            zip(subject.words, model.tokens.add_concept(subject.name, rows), strict=True)
-        )
-        fresh = Adapters.fresh(base.layers, recipe.rank, recipe.alpha, generator)
-        self.adapters = model.add_adapters(fresh)
-        self.optimizer = self._make_optimizer()
-        self.schedule = base.pipeline.scheduler
-        self.alphas = self.schedule.alphas_cumprod.to(base.device)
-        self.norm_limit = recipe.norm_limit * float(class_row.norm())
+        self.words = words_of(subject.name, len(method.words))
+        self.rows = self._add_words(model.tokens.class_row(subject.class_word), generator)
+        self.layers = method.layers(base.family, base.layers)
+        fresh = method.adapters(self.layers, recipe.rank, recipe.alpha, generator)
+        self.adapters = model.add_adapters(fresh.to(base.device))
+        self.objective = Objective(base.pipeline.scheduler, recipe, base.device)
+        self.schedule = Schedule(subject.latents, recipe.batch, recipe.seed)
+        learnt = self.parameters()
+        self.optimizer = make_optimizer(learnt, base.family, recipe)
+        self.average = Average(learnt, recipe.ema)
+        rows = [row for row in self.rows.values() if row.requires_grad]
+        class_norm = float(model.tokens.class_row(subject.class_word).norm())
+        self.limit = NormLimit(rows, recipe.norm_limit * class_norm)
 
-    def _first_rows(self, class_row: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Last word from the class word, those before it from noise of the same length."""
-        *free, last = self.subject.words
-        rows = {last: class_row}
-        for word in free:
+    def _add_words(self, class_row: Tensor, generator: torch.Generator) -> dict[str, nn.Parameter]:
+        """Token rows `[S, D]`, or `[1, D]` shared by all slots; noise has the class word's length."""
+        starts: dict[str, Tensor] = {}
+        for word, declared in zip(self.words, self.method.words, strict=True):
             noise = torch.randn(len(class_row), generator=generator).to(class_row)
-            rows[word] = noise * (class_row.norm() / noise.norm())
-        slots = self.base.card.slots
-        return {word: rows[word].repeat(slots, 1) for word in self.subject.words}
+            noise *= class_row.norm() / noise.norm()
+            row = noise if declared.start == "noise" else class_row
+            starts[word] = row.repeat(self.base.card.slots if self.method.layered else 1, 1)
+        rows = self.model.tokens.add_concept(self.subject.name, starts)
+        for row, declared in zip(rows, self.method.words, strict=True):
+            row.requires_grad_(declared.learned)
+        return dict(zip(self.words, rows, strict=True))
 
-    def _make_optimizer(self) -> torch.optim.AdamW:
-        recipe, is_self = self.recipe, self.base.family.is_self_attention
-
-        def is_text(layer: str) -> bool:
-            return layer.startswith("text_encoder.")
-
-        def is_cross(layer: str) -> bool:
-            return not is_text(layer) and not is_self(layer)
-
-        groups = [
-            {"params": list(self.rows.values()), "lr": recipe.lr_tokens, "weight_decay": 0.0},
-            {"params": self._adapters_of(is_text), "lr": recipe.lr_text},
-            {"params": self._adapters_of(is_cross), "lr": recipe.lr_unet},
-            {"params": self._adapters_of(is_self), "lr": recipe.lr_self_attention},
-        ]
-        for group in groups:
-            group["base_lr"] = group["lr"]
-        return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-
-    def _adapters_of(self, belongs: Callable[[str], bool]) -> list[nn.Parameter]:
-        return [
-            parameter
-            for name, adapter in self.adapters.items()
-            if belongs(name)
-            for parameter in adapter.parameters()
-        ]
-
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Everything that tuning changes, by concept-file key."""
+    def _all_tensors(self) -> dict[str, nn.Parameter]:
         found = {f"tokens.{word}": row for word, row in self.rows.items()}
         for name, adapter in self.adapters.items():
             found[f"{name}.lora_A.weight"] = adapter.down_RI
             found[f"{name}.lora_B.weight"] = adapter.up_OR
         return found
 
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Everything that tuning changes, by concept-file key."""
+        return {key: value for key, value in self._all_tensors().items() if value.requires_grad}
+
+    def concept_tensors(self) -> dict[str, Tensor]:
+        """What goes into the concept file now: one token row per slot, averages where they are kept."""
+        found = {key: value.detach() for key, value in self._all_tensors().items()}
+        found |= self.average.values()
+        slots = self.base.card.slots
+        return {
+            key: value.expand(slots, -1) if key.startswith("tokens.") else value
+            for key, value in found.items()
+        }
+
     def run(self, progress: Progress, report: Report, stop: Callable[[], bool]) -> None:
         """Steps from `progress.step` to the end, or until `stop()`; raises FedshowError on NaN."""
         started = time.perf_counter() - progress.seconds
         while progress.step < self.recipe.steps and not stop():
-            loss = self.step(progress.step)
-            if not loss == loss or loss == float("inf"):
-                raise FedshowError(
-                    f"loss is {loss} at step {progress.step}: lower the learning rates; "
-                    "the last checkpoint is good"
-                )
+            progress.losses.append(self.step(progress.step))
             progress.step += 1
-            progress.losses.append(loss)
             progress.seconds = time.perf_counter() - started
             report(progress, self.recipe.steps)
 
     def step(self, index: int) -> float:
-        """One optimizer step; returns its loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["base_lr"] * (1 - index / self.recipe.steps)
+        """One optimizer step; returns its loss. Raises FedshowError, before anything has changed, on NaN."""
         generator = torch.Generator().manual_seed((self.recipe.seed << 32) + index)
-        loss = self.loss(generator)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for row in self.rows.values():
-            if float(row.detach().norm(dim=1).mean()) > self.norm_limit:
-                row.grad = None
-        self.optimizer.step()
+        with self._adapters_in_place():
+            loss = self.loss(self.schedule.at(index), generator)
+            value = float(loss.detach())
+            if not value < float("inf"):
+                raise FedshowError(
+                    f"loss is {value} at step {index}: lower the learning rates; "
+                    "the last checkpoint is good"
+                )
+            loss.backward()  # type: ignore[no-untyped-call]
+        set_rates(self.optimizer, 1 - index / self.recipe.steps)
+        self.limit.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
-        return float(loss.detach())
+        self.average.step(index)
+        return value
 
-    def loss(self, generator: torch.Generator) -> Tensor:
-        """Masked denoising loss plus attention regularisation of one random batch."""
-        draw = partial(torch.randint, generator=generator, size=(self.recipe.batch,))
-        data = self.subject.latents
-        images, variants = draw(0, len(data.latents)), draw(0, self.recipe.variants)
-        clean, masks = data.latents[images, variants], data.masks[images, variants]
-        times = draw(0, len(self.alphas)).to(self.base.device)
-        noise = self._noise(clean, generator)
-        features, words = self._encode([self.subject.captions[i] for i in images.tolist()])
-        with captured(self.model.cross_attention if data.masked.any() else []) as maps:
-            predicted = self.base.pipeline.unet(
-                self.schedule.add_noise(clean, noise, times), times, features
-            ).sample
-        error = F.mse_loss(predicted.float(), self._target(clean, noise, times), reduction="none")
-        weights = masks + self.recipe.background_weight * (1 - masks)
-        loss = (error * weights).sum() / (weights.sum() * error.shape[1]).clamp(min=1)
-        if maps and (chosen := data.masked[images]).any():
-            picked = [m[chosen] for m in maps]
-            regular = attention_loss(picked, words[chosen], masks[chosen])
+    def _adapters_in_place(self) -> AbstractContextManager[None]:
+        """Folded where layers see few tokens, as hooks otherwise; 16-bit weights are never folded."""
+        edge = self.base.sample_pixels // self.base.pipeline.vae_scale_factor
+        small = self.recipe.batch * edge * edge <= FEW_TOKENS
+        exact = all(layer.weight.dtype == torch.float32 for layer in self.layers.values())
+        return self.adapters.folded(self.layers) if small and exact else nullcontext()
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Masked denoising loss plus attention regularisation of one batch."""
+        data, at = batch.bucket, (batch.rows, batch.variants)
+        clean = self._clean(batch, generator)
+        times = self.objective.times(len(clean), generator)
+        noise = self.objective.noise(clean, generator)
+        images = [data.images[row] for row in batch.rows.tolist()]
+        captions = [self.subject.captions.draw(image, generator) for image in images]
+        features, words = self._encode(captions)
+        masked = data.masked[batch.rows]
+        noisy = self.objective.noisy(clean, noise, times)
+        with captured(self.model.cross_attention if masked.any() else []) as maps:
+            predicted = self._denoise(noisy, times, features)
+        subject = data.subject[at]
+        weights = subject + self.recipe.background_weight * (1 - subject)
+        loss = self.objective.loss(predicted, clean, noise, times, weights * data.valid[at])
+        if maps and self.recipe.attention_weight:
+            picked = [found[masked] for found in maps]
+            follow = self.recipe.attention_follow
+            regular = attention_loss(picked, words[masked], subject[masked], follow)
             loss = loss + self.recipe.attention_weight * regular
         return loss
 
-    def _noise(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        noise = torch.randn(clean.shape, generator=generator)
-        offset = torch.randn(*clean.shape[:2], 1, 1, generator=generator)
-        return (noise + self.recipe.noise_offset * offset).to(clean)
+    def _clean(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        data, at = batch.bucket, (batch.rows, batch.variants)
+        mean = data.mean[at]
+        if not self.recipe.vary_latents:
+            return mean
+        return mean + data.std[at] * torch.randn(mean.shape, generator=generator).to(mean)
+
+    def _denoise(self, noisy: Tensor, times: Tensor, features: Tensor) -> Tensor:
+        unet = self.base.pipeline.unet
+        return unet(noisy.to(unet.dtype), times, features).sample  # type: ignore[no-any-return]
 
     def _encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Layered features `[B, S, T, D]` and the concept words' positions `[B, W]`."""
         tokens = self.model.tokens
         ids = tokens.token_ids(captions)
-        wanted = [tokens.tokenizer.convert_tokens_to_ids(word) for word in self.subject.words]
+        wanted = [tokens.tokenizer.convert_tokens_to_ids(word) for word in self.words]
         positions = torch.stack([(ids == w).int().argmax(1) for w in wanted], dim=1)
         return tokens.encode(captions), positions
-
-    def _target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-        if self.schedule.config.prediction_type == "v_prediction":
-            return self.schedule.get_velocity(clean, noise, times)  # type: ignore[no-any-return]
-        return noise

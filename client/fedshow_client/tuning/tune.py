@@ -16,16 +16,22 @@ from fedshow.concepts import (
     ConceptHeader,
     check_class,
     check_name,
-    words_of,
     write_concept,
 )
+from fedshow.edlora.methods import method_named
 from fedshow.errors import FedshowError
 from fedshow.families import Base, open_base
 from fedshow.sampling.model import Model
-from fedshow_client.tuning.captions import caption_for
-from fedshow_client.tuning.checkpoint import Progress, load_checkpoint, save_checkpoint
-from fedshow_client.tuning.images import ImageFolder, scan
-from fedshow_client.tuning.latents import cache_latents
+from fedshow_client.tuning.checkpoint import (
+    FILE_NAME,
+    Progress,
+    State,
+    load_checkpoint,
+    save_checkpoint,
+)
+from fedshow_client.tuning.data.captions import Captions
+from fedshow_client.tuning.data.folder import ImageFolder, scan
+from fedshow_client.tuning.data.latents import cache_latents
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Report, Subject, Trainer
 
@@ -46,6 +52,7 @@ class TuneRequest:
     """Folder of the checkpoint; a run started again there continues."""
 
     base: str = "toyworld"
+    method: str = "ed-lora"
     device: str = "cpu"
     resume: bool = True
     checkpoint_steps: int = 50
@@ -62,47 +69,51 @@ def tune(request: TuneRequest, report: Report = lambda *_: None) -> ConceptFile:
     check_class(request.class_word)
     folder = scan(request.images)
     base = open_base(request.base, request.device)
-    recipe = Recipe.for_base(base, **request.recipe)
-    model = Model(base)
-    trainer = _prepare(request, folder, base, model, recipe)
-    run = _run_id(request, recipe, folder, base)
-    if not request.resume:
-        (request.work / "checkpoint.safetensors").unlink(missing_ok=True)
-    progress = load_checkpoint(request.work, run, trainer.parameters(), trainer.optimizer)
-    _run_to_the_end(request, trainer, progress, run, report)
-    header = _header(request, base, recipe, progress)
-    tensors = {key: value.detach().half() for key, value in trainer.parameters().items()}
+    recipe = Recipe.for_base(base, request.method, **request.recipe)
+    trainer = _prepare(request, folder, base, recipe)
+    run = _Run(request, trainer, _run_id(request, recipe, folder, base))
+    progress = run.to_the_end(report)
+    header = _header(request, base, trainer, progress)
+    tensors = {key: value.half() for key, value in trainer.concept_tensors().items()}
     return write_concept(request.out, header, tensors)
 
 
-def _prepare(
-    request: TuneRequest, folder: ImageFolder, base: Base, model: Model, recipe: Recipe
-) -> Trainer:
-    class_row = model.tokens.class_row(request.class_word)
-    captions = [caption_for(request.name, request.class_word, c.caption) for c in folder.accepted]
-    latents = cache_latents(base, folder.accepted, recipe)
-    subject = Subject(request.name, words_of(request.name), captions, latents)
-    return Trainer(base, subject, class_row, model, recipe)
+def _prepare(request: TuneRequest, folder: ImageFolder, base: Base, recipe: Recipe) -> Trainer:
+    written = [image.caption for image in folder.accepted]
+    captions = Captions(request.name, request.class_word, written, recipe.shuffle_captions)
+    model = Model(base)
+    model.tokens.class_row(request.class_word)  # refuses a class word of two tokens at once
+    latents = cache_latents(base, folder.accepted, recipe, recipe.seed, request.work)
+    subject = Subject(request.name, request.class_word, captions, latents)
+    return Trainer(model, subject, method_named(request.method), recipe)
 
 
-def _run_to_the_end(
-    request: TuneRequest, trainer: Trainer, progress: Progress, run: str, report: Report
-) -> None:
-    def save() -> None:
-        save_checkpoint(request.work, run, trainer.parameters(), trainer.optimizer, progress)
+class _Run:
+    """A trainer with its checkpoint."""
 
-    def after_step(now: Progress, steps: int) -> None:
-        if now.step % request.checkpoint_steps == 0:
-            save()
-        report(now, steps)
+    def __init__(self, request: TuneRequest, trainer: Trainer, run: str) -> None:
+        self.request, self.trainer, self.run = request, trainer, run
+        averages = trainer.average.shadow
+        self.state = State(trainer.parameters(), trainer.optimizer, averages)
 
-    with _on_sigterm() as stop:
-        trainer.run(progress, after_step, stop)
-    save()
-    if progress.step < trainer.recipe.steps:
-        raise Stopped(
-            f"stopped at step {progress.step} of {trainer.recipe.steps}; run again to go on"
-        )
+    def to_the_end(self, report: Report) -> Progress:
+        """From the checkpoint, if there is one, to the last step; raises Stopped after SIGTERM."""
+        work, every = self.request.work, self.request.checkpoint_steps
+        if not self.request.resume:
+            (work / FILE_NAME).unlink(missing_ok=True)
+        progress = load_checkpoint(work, self.run, self.state)
+
+        def after_step(now: Progress, steps: int) -> None:
+            if now.step % every == 0:
+                save_checkpoint(work, self.run, self.state, now)
+            report(now, steps)
+
+        with _on_sigterm() as stop:
+            self.trainer.run(progress, after_step, stop)
+        save_checkpoint(work, self.run, self.state, progress)
+        if progress.step < (steps := self.trainer.recipe.steps):
+            raise Stopped(f"stopped at step {progress.step} of {steps}; run again to go on")
+        return progress
 
 
 @contextmanager
@@ -118,7 +129,9 @@ def _on_sigterm() -> Iterator[Callable[[], bool]]:
 
 def _run_id(request: TuneRequest, recipe: Recipe, folder: ImageFolder, base: Base) -> str:
     """Digest of everything that decides the result, so that a checkpoint never meets other data."""
-    found = sha256(json.dumps([request.name, request.class_word, base.card.sha256]).encode())
+    found = sha256(
+        json.dumps([request.name, request.class_word, request.method, base.card.sha256]).encode()
+    )
     found.update(recipe.model_dump_json().encode())
     for image in folder.accepted:
         found.update(image.path.read_bytes())
@@ -127,15 +140,19 @@ def _run_id(request: TuneRequest, recipe: Recipe, folder: ImageFolder, base: Bas
     return found.hexdigest()
 
 
-def _header(request: TuneRequest, base: Base, recipe: Recipe, progress: Progress) -> ConceptHeader:
+def _header(
+    request: TuneRequest, base: Base, trainer: Trainer, progress: Progress
+) -> ConceptHeader:
+    recipe = trainer.recipe
     tail = progress.losses[-50:]
     return ConceptHeader(
         family=base.card.family,
         base=base.card.ref,
         name=request.name,
         class_word=request.class_word,
-        words=words_of(request.name),
+        words=trainer.words,
         slots=base.card.slots,
+        method=trainer.method.name,
         rank=recipe.rank,
         alpha=recipe.alpha,
         recipe=recipe.model_dump(exclude={"rank", "alpha"}),

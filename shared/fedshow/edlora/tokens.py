@@ -49,7 +49,9 @@ class ConceptTokens:
     def __init__(self, text_encoder: Any, tokenizer: Tokenizer, slots: int) -> None:
         self.text_encoder, self.tokenizer, self.slots = text_encoder, tokenizer, slots
         self.concepts: dict[str, tuple[str, ...]] = {}
-        self._first_row: dict[int, int] = {}
+        self._rows_of: dict[int, tuple[int, int]] = {}
+        """Token id to the number of its first row and of its last."""
+
         self._table = text_encoder.get_input_embeddings()
         self.embedding = LayeredEmbedding(self._table)
         text_encoder.set_input_embeddings(self.embedding)
@@ -59,16 +61,20 @@ class ConceptTokens:
         self.text_encoder.set_input_embeddings(self._table)
 
     def add_concept(self, name: str, rows: dict[str, Tensor]) -> list[nn.Parameter]:
-        """Makes `<name>` known with one `[S, D]` tensor per word; returns them as parameters."""
+        """Makes `<name>` known with one `[S, D]` tensor per word; returns them as parameters.
+
+        `[1, D]` is a word that all slots share.
+        """
         parameters = [self._add_word(word, row) for word, row in rows.items()]
         self.concepts[name] = tuple(rows)
         return parameters
 
     def _add_word(self, word: str, row_SD: Tensor) -> nn.Parameter:
-        assert row_SD.shape == (self.slots, self._table.embedding_dim), row_SD.shape
+        assert len(row_SD) in (1, self.slots), row_SD.shape
         self.tokenizer.add_tokens([word])  # a release's tokenizer has it already
-        first = self._table.num_embeddings + self.slots * len(self.embedding.rows)
-        self._first_row[self.tokenizer.convert_tokens_to_ids(word)] = first
+        first = self._table.num_embeddings + sum(map(len, self.embedding.rows))
+        token = self.tokenizer.convert_tokens_to_ids(word)
+        self._rows_of[token] = first, first + len(row_SD) - 1
         parameter = nn.Parameter(row_SD.clone().float().to(self._table.weight.device))
         self.embedding.rows.append(parameter)
         return parameter
@@ -96,8 +102,9 @@ class ConceptTokens:
         """Ids `[B, S, T]` in which every concept word points at its row of each slot."""
         ids_BST = ids_BT[:, None].repeat(1, self.slots, 1)
         slot = torch.arange(self.slots, device=ids_BT.device)[None, :, None]
-        for token, first in self._first_row.items():
-            ids_BST = torch.where(ids_BT[:, None] == token, first + slot, ids_BST)
+        for token, (first, last) in self._rows_of.items():
+            rows = (first + slot).clamp(max=last)
+            ids_BST = torch.where(ids_BT[:, None] == token, rows, ids_BST)
         return ids_BST
 
     def encode(self, prompts: list[str]) -> Tensor:

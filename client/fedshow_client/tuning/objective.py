@@ -1,0 +1,63 @@
+"""The denoising objective: which noise, what the denoiser should say, how much each error counts.
+
+Shapes: B batch, C latent channels, h and w latent height and width.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fedshow_client.tuning.recipe import Recipe
+
+
+class Objective:
+    """Masked mean squared error of epsilon or velocity, as the base predicts it."""
+
+    def __init__(self, schedule: Any, recipe: Recipe, device: torch.device) -> None:
+        self.schedule, self.recipe, self.device = schedule, recipe, device
+        self.steps = int(schedule.config.num_train_timesteps)
+
+    def times(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Timesteps `[B]`, one from each of B equal parts of the schedule, in random order.
+
+        Independent times would make a small batch's loss, and so its gradient, depend mostly on luck.
+        """
+        parts = torch.randperm(batch, generator=generator)
+        spread = torch.rand(batch, generator=generator)
+        times = ((parts + spread) / batch * self.steps).long()
+        return times.clamp(max=self.steps - 1).to(self.device)
+
+    def noise(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """Gaussian noise like `clean [B, C, h, w]`, each channel shifted a little as a whole."""
+        noise = torch.randn(clean.shape, generator=generator)
+        offset = torch.randn(*clean.shape[:2], 1, 1, generator=generator)
+        return (noise + self.recipe.noise_offset * offset).to(clean)
+
+    def noisy(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        """`clean` at `times` of the diffusion."""
+        return self.schedule.add_noise(clean, noise, times)  # type: ignore[no-any-return]
+
+    def loss(
+        self, predicted: Tensor, clean: Tensor, noise: Tensor, times: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Mean over the batch of each picture's error, weighted by `weights [B, 1, h, w]`."""
+        error = F.mse_loss(predicted.float(), self._target(clean, noise, times), reduction="none")
+        area = weights.sum((1, 2, 3)).clamp(min=1e-6) * error.shape[1]
+        return ((error * weights).sum((1, 2, 3)) / area * self._importance(times)).mean()
+
+    def _target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        if self.schedule.config.prediction_type == "v_prediction":
+            return self.schedule.get_velocity(clean, noise, times)  # type: ignore[no-any-return]
+        return noise
+
+    def _importance(self, times: Tensor) -> Tensor | float:
+        """Min-SNR weights `[B]` (arXiv 2303.09556, eq. 5), 1 when the recipe leaves them off."""
+        if not (limit := self.recipe.min_snr):
+            return 1.0
+        from diffusers.training_utils import compute_snr
+
+        snr: Tensor = compute_snr(self.schedule, times)
+        velocity = self.schedule.config.prediction_type == "v_prediction"
+        return snr.clamp(max=limit) / (snr + 1 if velocity else snr.clamp(min=1e-8))

@@ -1,0 +1,53 @@
+"""A person's private folder, and a trainer on it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedshow.demo.folders import Person, draw_images
+from fedshow.edlora.methods import METHODS
+from fedshow.families import Base
+from fedshow.sampling.model import Model
+from fedshow_client.tuning.data.captions import Captions
+from fedshow_client.tuning.data.folder import scan
+from fedshow_client.tuning.data.latents import cache_latents
+from fedshow_client.tuning.recipe import Recipe
+from fedshow_client.tuning.trainer import Subject, Trainer
+
+MakeTrainer = Callable[..., Trainer]
+
+
+@pytest.fixture(scope="package")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Person:
+    found = Person("alice", "gloop", tmp_path_factory.mktemp("alice"))
+    draw_images(found, seed=0)
+    return found
+
+
+@pytest.fixture(scope="package")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture
+def make_trainer(base: Base, person: Person, work: Path) -> Iterator[MakeTrainer]:
+    """Makes a trainer on the person's images, after taking the one before off the base."""
+    models: list[Model] = []
+
+    def make(method: str = "ed-lora", masks: bool = True, **changes: float | bool) -> Trainer:
+        while models:
+            models.pop().restore()
+        recipe = Recipe.for_base(base, method, **{"variants": 2, "steps": 40, **changes})
+        images = scan(person.images).accepted
+        images = images if masks else [replace(image, mask=None) for image in images]
+        captions = Captions("gloop", "monster", [image.caption for image in images])
+        models.append(Model(base))
+        latents = cache_latents(base, images, recipe, recipe.seed, work)
+        subject = Subject("gloop", "monster", captions, latents)
+        return Trainer(models[-1], subject, METHODS[method], recipe)
+
+    yield make
+    for model in models:
+        model.restore()
