@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from safetensors.numpy import save as save_numpy
 from safetensors.torch import load, save
 
@@ -146,6 +147,33 @@ def test_another_base_is_a_mismatch(concept: ConceptFile, card: BaseCard) -> Non
     other = card.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(BaseMismatch, match="000000000000"):
         read_concept(concept.blob, other)
+
+
+@pytest.mark.parametrize("name", ["toyworld", "local", "runwayml/stable-diffusion-v1-5"])
+def test_names_of_bases(card: BaseCard, name: str) -> None:
+    assert BaseCard.model_validate(card.model_dump() | {"name": name}).ref.name == name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            {"name": name}
+            for name in ("", "/etc/passwd", "../x", "~/x", "a/b/c", "a/..", ".hidden")
+        ),
+        *({"name": name} for name in ("red\x1b[31m", "two\nlines", "toyworld\n", "x" * 65)),
+        {"family": "sd1\x07"},
+        {"layers": {"unet.\x1b[2J": (1, 1)}},
+        {"layers": {"../unet": (1, 1)}},
+        {"layers": {"unet.a": (0, 1)}},
+        {"slots": 0},
+    ],
+)
+def test_servers_cannot_send_anything_else_as_a_base(
+    card: BaseCard, change: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        BaseCard.model_validate(card.model_dump() | change)
 
 
 def test_second_metadata_key_is_refused(concept: ConceptFile) -> None:

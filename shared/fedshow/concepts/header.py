@@ -16,6 +16,15 @@ from fedshow.concepts.names import CLASS, NAME, words_of
 from fedshow.errors import RefusedConcept
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+BaseName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
+    ),
+]
+"""`toyworld`, `local` or a hub id: never a path."""
+
+FamilyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Number = int | float | bool
 Method = Literal["ed-lora", "lora", "p-plus", "custom-diffusion", "textual-inversion"]
@@ -26,9 +35,7 @@ class BaseRef(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
-    )
+    name: BaseName
     sha256: Sha256
 
 
@@ -40,7 +47,7 @@ class ConceptHeader(BaseModel):
     )
 
     format: Literal[1] = 1
-    family: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
+    family: FamilyName
     base: BaseRef
     name: str = Field(pattern=f"^(?:{NAME.pattern})$")
     class_word: str = Field(alias="class", pattern=f"^(?:{CLASS.pattern})$")

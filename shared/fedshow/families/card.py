@@ -1,21 +1,27 @@
 """What one base model looks like from outside, in numbers: enough to check a concept without torch."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
 
-from fedshow.concepts.header import BaseRef, Sha256
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
+
+from fedshow.concepts.header import BaseName, BaseRef, FamilyName, Sha256
+
+LayerName = Annotated[
+    str, StringConstraints(pattern=r"^(unet|text_encoder)(\.[A-Za-z0-9_]{1,64}){1,16}$")
+]
 
 
 class BaseCard(BaseModel):
-    """Name, fingerprint and the layers of a base that take adapters."""
+    """Name, fingerprint and the layers of a base that take adapters; servers send it to nodes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: BaseName
     sha256: Sha256
-    family: str
-    slots: int = Field(ge=1)
-    token_dim: int = Field(ge=1)
-    layers: dict[str, tuple[int, int]]
+    family: FamilyName
+    slots: PositiveInt
+    token_dim: PositiveInt
+    layers: dict[LayerName, tuple[PositiveInt, PositiveInt]] = Field(max_length=10_000)
     """`unet.<module>` or `text_encoder.<module>` to (d_in, d_out)."""
 
     @property

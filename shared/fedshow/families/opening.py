@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from fedshow.concepts.header import BaseRef
@@ -91,7 +92,7 @@ def load_pipeline(folder: str, device: str, dtype: torch.dtype) -> Any:
             safety_checker=None,
             requires_safety_checker=False,
         )
-    except (OSError, ValueError, httpx.HTTPError) as error:
+    except (OSError, ValueError, SafetensorError, httpx.HTTPError) as error:
         raise _refusal(folder, error) from error
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)

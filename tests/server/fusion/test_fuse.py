@@ -1,6 +1,7 @@
 """Fusion on the real embedded base: recording, single concepts, order, releases."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import save
 
 from fedshow.errors import BaseMismatch, Damaged, InvalidInput
 from fedshow.families import Base
+from fedshow.families.locating import locate
 from fedshow.releases import verify_release
 from fedshow.releases.loading import load_release
 from fedshow.sampling.model import Model
@@ -131,8 +133,6 @@ def test_release_is_complete_and_verifies(release: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove", "add"])
 def test_any_damage_is_found(release: Path, tmp_path: Path, damage: str) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(release, copy)
     victim = copy / "unet" / "diffusion_pytorch_model.safetensors"
@@ -220,6 +220,16 @@ def test_bad_input_is_refused_before_anything_is_computed(
     with pytest.raises(InvalidInput, match="not an empty folder"):
         fuse_to_folder(BASE, [tmp_path / "c.safetensors"], occupied)
     assert (occupied / "mine.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("part", ["text_encoder/model", "unet/diffusion_pytorch_model"])
+def test_damaged_base_is_named(make_concept: MakeConcept, tmp_path: Path, part: str) -> None:
+    shutil.copytree(locate(BASE), tmp_path / "base")
+    weights = tmp_path / "base" / f"{part}.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    make_concept("potter", 1).save(tmp_path / "c.safetensors")
+    with pytest.raises(InvalidInput, match=r"base '.*/base' cannot be loaded"):
+        fuse_to_folder(str(tmp_path / "base"), [tmp_path / "c.safetensors"], tmp_path / "out")
 
 
 def test_concept_of_another_base_is_refused(
