@@ -38,6 +38,7 @@ def tune(
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     resume: bool = typer.Option(True, help="Continue an interrupted run of the same settings."),
     work: Path | None = typer.Option(None, help="Folder for checkpoints (default: OUT.work)."),
+    checkpoint_steps: int = typer.Option(50, min=1, help="Steps between two checkpoints."),
     progress: Path | None = typer.Option(
         None, help="Append progress to this file, one JSON object a line."
     ),
@@ -65,6 +66,7 @@ def tune(
         base=base,
         device=choose_device(device),
         resume=resume,
+        checkpoint_steps=checkpoint_steps,
         recipe=changes,
     )
     with _reporter(progress) as report:
