@@ -5,12 +5,15 @@ import sys
 from importlib.metadata import entry_points
 
 import typer
+import typer.core
 
 from fedshow import __version__
 from fedshow.errors import FedshowError
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # nothing here phones home
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+
+typer.core.HAS_RICH = False  # or brackets in plain help are escaped for a renderer that is off
 
 app = typer.Typer(
     name="fedshow",
