@@ -1,6 +1,7 @@
 # ruff: noqa: N802, ARG002  # the contract names the methods of its services
 """A home of its own for every test, and a small real gRPC server with releases."""
 
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from safetensors.numpy import save
 
 from fedshow import rpc
+from fedshow.cli import main
 from fedshow.concepts import BaseRef, ConceptHeader, words_of
 from fedshow.errors import FedshowError, Forbidden, NotFound
 from fedshow.families.card import BaseCard
@@ -40,6 +42,7 @@ from fedshow_client.home import Home
 from fedshow_client.queue import Queue
 from tests.releases import standin_manifest
 
+Call = Callable[..., tuple[int, str, str]]
 TOKEN = "t" * 43
 CHUNK_BYTES = 64 << 10
 
@@ -213,6 +216,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("FEDSHOW_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def call(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs `fedshow` here; gives exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fedshow", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
 
 
 @pytest.fixture

@@ -209,10 +209,25 @@ def test_a_base_of_the_owners_own_must_be_given_before_the_code_is_spent(
     assert server.base_source == str(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["local", "/etc", "../other", "~/model"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("toyworld", "base toyworld: part of fedshow"),
+        ("people/model", "base people/model: http://hub.example/people/model, downloaded when"),
+    ],
+)
+def test_joining_says_where_the_base_comes_from(edge, call, monkeypatch, name, words) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example")
+    edge.reply["base"]["name"] = name
+    code, out, _ = call("client", "join", edge.code(base=name))
+    assert code == 0
+    assert words in out
+
+
+@pytest.mark.parametrize("name", ["local", "secret", "/etc", "../other", "~/model"])
 def test_a_server_cannot_name_a_folder_of_ours(edge: Edge, home: Path, name: str) -> None:
     edge.reply["base"]["name"] = name
-    with pytest.raises(InvalidInput, match="--base FOLDER"):
+    with pytest.raises(FedshowError):
         join(edge.code(), home, Patience(5))
     assert known_servers(home) == []
 
