@@ -1,15 +1,11 @@
-"""The public HTTPS door: joining, health, and Flower's fleet calls; nothing else of Flower's."""
+"""The public HTTPS door: joining, health, and Flower's fleet calls."""
 
-import logging
-import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import httpx
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from fedshow import rpc
@@ -17,20 +13,8 @@ from fedshow.errors import FedshowError, Forbidden, InvalidInput, NotFound, Unre
 from fedshow.joining import JoinReply, JoinRequest, Refusal
 from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.enrolment import Enrolment
+from fedshow_server.fleet import Fleet
 from fedshow_server.superlink import SuperLink
-
-log = logging.getLogger(__name__)
-
-FLEET_PATH = re.compile(rb"/v1/fleet(?:/[A-Za-z0-9_-]+)+")
-"""As sent, before any decoding: no dots, no escapes, so no way to another path."""
-
-CONNECTION_HEADERS = frozenset(
-    {
-        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te"),
-        *("trailer", "transfer-encoding", "upgrade", "host"),
-    }
-)
-"""Belong to one connection and are not passed on (RFC 9110, section 7.6.1)."""
 
 MAX_JOIN_BYTES = 16 << 10
 STATUS: dict[type[FedshowError], int] = {
@@ -41,21 +25,14 @@ STATUS: dict[type[FedshowError], int] = {
 }
 
 
-def make_edge(
-    superlink: SuperLink, enrolment: Enrolment, ca_pem: bytes, is_serving: Callable[[], bool]
-) -> FastAPI:
+def make_edge(superlink: SuperLink, enrolment: Enrolment, ca_pem: bytes) -> FastAPI:
     """The application behind the public port."""
-    upstream = httpx.AsyncClient(
-        verify=superlink.trust(),
-        timeout=httpx.Timeout(120, connect=5),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-        trust_env=False,
-    )
+    fleet = Fleet(superlink)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await upstream.aclose()
+        await fleet.close()
 
     app = FastAPI(
         title="fedshow", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
@@ -63,54 +40,40 @@ def make_edge(
     )  # fmt: skip
     app.add_exception_handler(FedshowError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
+    app.include_router(_health(superlink.healthy.is_set))
+    app.include_router(_joining(enrolment, ca_pem))
+    app.add_api_route(
+        "/v1/fleet/{call:path}", fleet.forward, methods=["POST"], include_in_schema=False
+    )
+    return app
 
-    @app.get("/healthz")
+
+def _health(is_serving: Callable[[], bool]) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/healthz")
     async def healthz() -> JSONResponse:
         """200 while this server does its work."""
         serving = is_serving()
         return JSONResponse({"serving": serving}, 200 if serving else 503)
 
-    @app.get(CA_PATH)
+    return routes
+
+
+def _joining(enrolment: Enrolment, ca_pem: bytes) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get(CA_PATH)
     async def authority() -> Response:
         """The certificate authority; compare its fingerprint with the join code."""
         return Response(ca_pem, media_type="application/x-pem-file")
 
-    @app.post(JOIN_PATH)
+    @routes.post(JOIN_PATH)
     async def join(request: Request) -> JoinReply:
         """Redeems a join code."""
         return await enrolment.join(await _join_request(request))
 
-    @app.post("/v1/fleet/{call:path}", include_in_schema=False)
-    async def fleet(request: Request) -> Response:
-        """What SuperNodes call; the SuperLink checks their signatures."""
-        if not FLEET_PATH.fullmatch(request.scope["raw_path"]):
-            raise NotFound("no such call")
-        return await _forward(upstream, superlink, request)
-
-    return app
-
-
-async def _forward(client: httpx.AsyncClient, superlink: SuperLink, request: Request) -> Response:
-    passed = client.build_request(
-        "POST",
-        f"https://{superlink.address}{request.url.path}",
-        headers=_kept(request.headers.items()),
-        content=request.stream(),
-    )
-    try:
-        answer = await client.send(passed, stream=True)
-    except httpx.HTTPError as error:
-        raise Unreachable(f"the SuperLink does not answer: {type(error).__name__}") from None
-    return StreamingResponse(
-        answer.aiter_raw(),
-        answer.status_code,
-        dict(_kept(answer.headers.items())),
-        background=BackgroundTask(answer.aclose),
-    )
-
-
-def _kept(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in headers if name.lower() not in CONNECTION_HEADERS]
+    return routes
 
 
 async def _join_request(request: Request) -> JoinRequest:

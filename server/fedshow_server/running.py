@@ -118,8 +118,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         ConceptServicer(store.concepts, card, limit, collector.wake),
         ReleaseServicer(store, news),
     )
-    ca_pem = ground.certificates.ca_pem
-    edge = Edge(make_edge(superlink, enrolment, ca_pem, superlink.healthy.is_set), ground)
+    edge = Edge(make_edge(superlink, enrolment, ground.certificates.ca_pem), ground)
     fusion = FusionQueue(store, ground.folder, ground.settings.quiet_seconds)
     async with AsyncExitStack() as stack:
         tasks = [

@@ -1,5 +1,6 @@
 """What the owner of a server can choose: flags, then FEDSHOW_SERVER_…, then a TOML file."""
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from fedshow.joining import Address, NodeName
 from fedshow.wire import MAX_CONCEPT_BYTES
 
 FILE_NAME = "server.toml"
+ENVIRONMENT_PREFIX = "FEDSHOW_SERVER_"
 EVERYWHERE = ("0.0.0.0",)  # noqa: S104  # recognised, not bound
 
 
 class ServerSettings(BaseSettings):
     """Everything `fedshow server run` can be told."""
 
-    model_config = SettingsConfigDict(env_prefix="FEDSHOW_SERVER_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True)
 
     data: Path = Field(default_factory=lambda: Path.home() / ".fedshow-server")
     """The folder that holds everything the server remembers."""
@@ -115,6 +117,15 @@ def _build(config: Path | None, given: dict[str, Any]) -> ServerSettings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise InvalidInput(f"setting {name} = {first['input']!r}: {first['msg']}") from None
-    except ValueError as error:  # no TOML
+        source = _source_of(name, config, given)
+        raise InvalidInput(f"{source}: {name} = {first['input']!r}: {first['msg']}") from None
+    except (OSError, ValueError) as error:  # not readable, or no TOML
         raise InvalidInput(f"settings file {config}: {error}") from None
+
+
+def _source_of(name: str, config: Path | None, given: dict[str, Any]) -> str:
+    """Where the user wrote the value of a setting."""
+    if name in given:
+        return f"--{name.replace('_', '-')}"
+    variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+    return variable if variable in os.environ else f"settings file {config}"

@@ -117,19 +117,39 @@ def test_settings_flags_over_environment_over_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("colour = 1", "colour"),
+        ("colour = 1", "colour = 1: Extra inputs are not permitted"),
         ("quiet_seconds = -1", "quiet_seconds = -1"),
         ('listen = "nowhere"', "listen = 'nowhere'"),
         ('listen = "host:70000"', "at most 65535"),
         ("max_concept_bytes = 9999999999999", "max_concept_bytes"),
-        ("not toml", "settings file"),
+        ("not toml", "line 1"),
+        ("base = 'toyworld", "at end of document"),
+        ("[server]", "server = {}"),
     ],
 )
 def test_bad_settings_are_named(tmp_path, text, words):
     file = tmp_path / "server.toml"
     file.write_text(text)
-    with pytest.raises(InvalidInput, match=words):
-        load_settings(file, data=tmp_path)
+    for config in (file, None):  # named, or found in the folder
+        with pytest.raises(InvalidInput, match=words) as caught:
+            load_settings(config, data=tmp_path)
+        assert f"settings file {file}" in str(caught.value)
+
+
+def test_bad_settings_are_looked_for_where_they_are(tmp_path, monkeypatch):
+    file = tmp_path / "server.toml"
+    file.write_text("quiet_seconds = 7")
+    monkeypatch.setenv("FEDSHOW_SERVER_QUIET_SECONDS", "never")
+    with pytest.raises(InvalidInput, match=r"^FEDSHOW_SERVER_QUIET_SECONDS: .*'never'"):
+        load_settings(data=tmp_path)
+    with pytest.raises(InvalidInput, match=r"^--quiet-seconds: .*-1\.0"):
+        load_settings(data=tmp_path, quiet_seconds=-1.0)
+    monkeypatch.delenv("FEDSHOW_SERVER_QUIET_SECONDS")
+    with pytest.raises(InvalidInput, match=f"^settings file {tmp_path}/other.toml does not exist"):
+        load_settings(tmp_path / "other.toml", data=tmp_path)
+    file.write_bytes(b"base = '\xff'")
+    with pytest.raises(InvalidInput, match=f"^settings file {file}: "):
+        load_settings(data=tmp_path)
 
 
 def test_server_commands_never_load_torch_or_flower():
