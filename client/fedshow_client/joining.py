@@ -3,6 +3,8 @@
 import hmac
 import shutil
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
@@ -64,10 +66,8 @@ def join(
     patience.progressed()
     pending = private_folder(home / "joining" / sha256(code.secret.encode()).hexdigest()[:16])
     request = JoinRequest(secret=code.secret, public_key=make_key(pending / KEY_NAME))
-    try:
+    with _joined_already(ca_pem, home):
         reply = patiently(lambda: _redeem(code, request, ca_pem), patience)
-    except Forbidden as error:
-        raise Forbidden(f"{error}{_joined_already(ca_pem, home)}") from None
     server = KnownServer(
         **reply.model_dump(),
         name=name or _free_name(reply.server, ca_pem, home),
@@ -186,10 +186,16 @@ def _refusal(address: str, reply: httpx.Response) -> FedshowError:
     return Forbidden(f"{address} refuses this join code ({reply.status_code})")
 
 
-def _joined_already(ca_pem: str, home: Path) -> str:
-    """The end of a refusal, when this very server is joined here."""
-    names = [server.name for server in known_servers(home) if server.ca_pem == ca_pem]
-    return f"; this server is joined here already, as {names[0]!r}" if names else ""
+@contextmanager
+def _joined_already(ca_pem: str, home: Path) -> Iterator[None]:
+    """Adds to a refusal inside the block that this very server is joined here, if it is."""
+    try:
+        yield
+    except Forbidden as error:
+        for server in known_servers(home):
+            if server.ca_pem == ca_pem:
+                raise Forbidden(f"{error}; it is joined here already, as {server.name!r}") from None
+        raise
 
 
 def _free_name(wanted: str, ca_pem: str, home: Path) -> str:

@@ -2,6 +2,7 @@
 """A home of its own for every test, and a small real gRPC server with releases."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -208,6 +209,14 @@ def _release(manifest: Manifest, files: dict[str, bytes]) -> releases_pb2.Releas
 
 def digest(content: bytes) -> str:
     return sha256(content).hexdigest()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Returns once the condition is true; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 @pytest.fixture

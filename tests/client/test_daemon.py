@@ -1,7 +1,6 @@
 """The daemon's threads: none waits for another, and none dies of another's trouble."""
 
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,19 +16,13 @@ from fedshow_client.daemon.service import Daemon
 from fedshow_client.home import Home
 from fedshow_client.queue import Queue
 from fedshow_client.settings import load_settings
+from tests.client.conftest import wait_for
 
 
 @pytest.fixture(autouse=True)
 def _no_node(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flower's programs play no part here."""
     monkeypatch.setattr(link, "keep_node", lambda *arguments: arguments[-1].wait())
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -76,11 +76,27 @@ def test_failed_tries_wait_longer_and_progress_forgives_them(queue: Queue, clock
     job = queue.add(new_job())
     for tries in (1, 2):
         queue.claim("a", 60)
-        assert queue.put_back(job.id, "a", failed=True) == tries
+        assert queue.try_later(job.id, "a", "no memory", blame=True) == tries
         assert queue.claim("a", 60) is None
         clock.now += 300
     queue.claim("a", 60)
-    assert queue.put_back(job.id, "a", failed=True, progressed=True) == 1
+    assert queue.try_later(job.id, "a", "no memory", blame=True, progressed=True) == 1
+
+
+def test_failures_that_are_nobodys_fault_wait_longer_too_but_never_count(
+    queue: Queue, clock: Clock
+) -> None:
+    job = queue.add(new_job())
+    pauses = []
+    for _ in range(40):
+        assert queue.claim("a", 60)
+        assert queue.try_later(job.id, "a", "no network", blame=False) == 0
+        pauses.append(queue.find("potter").not_before - clock.now)
+        clock.now += 300
+    assert pauses[:3] == [2, 4, 8]
+    assert pauses[-1] == 300
+    queue.claim("a", 60)
+    assert queue.try_later(job.id, "a", "no memory", blame=True) == 1
 
 
 def test_a_name_is_taken_until_it_is_given_up(queue: Queue) -> None:

@@ -53,22 +53,22 @@ class Tuner:
         code = 0 if result.exists() else self._run(job, folder, result, stop)
         progressed = read_progress(folder).step > before
         if code is None:
-            self._queue.put_back(job.id, self._holder, failed=False)
+            self._queue.put_back(job.id, self._holder)
         elif code == 0:
             self._offer(job, server, result)
         elif code == WRONG_INPUT:
             self._fail(job, _told(folder))
         else:
             reason = _told(folder) or f"tuning ended with {code}"
-            self._try_later(job, reason, progressed, patient=code == UNREACHABLE)
+            self._try_later(job, reason, blame=code != UNREACHABLE, progressed=progressed)
 
-    def _try_later(self, job: Job, reason: str, progressed: bool, patient: bool) -> None:
-        """Puts the job back; it has failed when its tries are used up, unless we are patient."""
-        tries = self._queue.put_back(
-            job.id, self._holder, reason, failed=True, progressed=progressed
+    def _try_later(self, job: Job, reason: str, *, blame: bool, progressed: bool) -> None:
+        """Puts the job back; it has failed when its tries are used up."""
+        tries = self._queue.try_later(
+            job.id, self._holder, reason, blame=blame, progressed=progressed
         )
         log.warning("tuning %s failed, try %s: %s", job.name, tries, reason)
-        if tries >= self._settings.tune_tries and not patient:
+        if tries >= self._settings.tune_tries:
             self._fail(job, reason)
 
     def _run(self, job: Job, folder: Path, result: Path, stop: Event) -> int | None:

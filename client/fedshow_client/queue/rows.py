@@ -66,7 +66,7 @@ class Job(Table):
     sha256: Mapped[str] = mapped_column(default="")
     size_bytes: Mapped[int] = mapped_column(default=0)
     tries: Mapped[int] = mapped_column(default=0)
-    """Failed tries since the last progress."""
+    """Failed tries since the last progress; below zero: failures in a row that were nobody's fault."""
     not_before: Mapped[float] = mapped_column(default=0.0)
     holder: Mapped[str] = mapped_column(default="")
     lease_until: Mapped[float] = mapped_column(default=0.0)

@@ -22,6 +22,8 @@ from fedshow_client.queue.rows import (
 
 BUSY_MILLISECONDS = 10_000
 OWNER_ONLY = 0o600
+LONGEST_PAUSE_SECONDS = 300
+"""Before a job that failed is tried again."""
 
 
 class Queue:
@@ -92,21 +94,27 @@ class Queue:
         """Ends all leases: for a daemon that knows itself to be the only one."""
         self._changed(update(Job).values(holder="", lease_until=0.0))
 
-    def put_back(
-        self, job_id: int, holder: str, reason: str = "", *, failed: bool, progressed: bool = False
-    ) -> int:
-        """Gives a claimed job back, with what it waits for; its failed tries since the last progress.
+    def put_back(self, job_id: int, holder: str) -> None:
+        """Gives a claimed job back, as if it had not been claimed."""
+        ours = update(Job).where(Job.id == job_id, Job.holder == holder)
+        self._changed(ours.values(holder="", lease_until=0.0))
 
-        The next try comes the later, the more tries have failed.
+    def try_later(
+        self, job_id: int, holder: str, reason: str, *, blame: bool, progressed: bool = False
+    ) -> int:
+        """Gives a claimed job back after a failure; returns its failed tries since the last progress.
+
+        Without `blame` the try does not count. The pause grows with every failure in a row.
         """
         with self._writing() as session:
             job = session.get_one(Job, job_id)
             if job.holder == holder:
-                job.holder, job.lease_until = "", 0.0
-                job.reason = reason
-                job.tries = (0 if progressed else job.tries) + failed
-                job.not_before = self._clock() + (min(300, 2**job.tries) if failed else 0)
-            return job.tries
+                before = 0 if progressed else job.tries
+                job.tries = max(before, 0) + 1 if blame else min(before, 0) - 1
+                pause = min(LONGEST_PAUSE_SECONDS, 2 ** min(abs(job.tries), 16))
+                job.holder, job.lease_until, job.reason = "", 0.0, reason
+                job.not_before = self._clock() + pause
+            return max(job.tries, 0)
 
     def finish(self, job_id: int, holder: str, sha256: str, size_bytes: int) -> bool:
         """Marks a claimed job as tuned; False when it is no longer `holder`'s."""
