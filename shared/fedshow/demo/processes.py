@@ -31,9 +31,15 @@ def call(*arguments: str, home: Path | None = None) -> Any:
         check=False,
     )
     if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise FedshowError(f"fedshow {' '.join(arguments[:2])} failed: {reason[0]}")
+        reason = last_line(done.stderr) or "no reason given"
+        raise FedshowError(f"fedshow {' '.join(arguments[:2])} failed: {reason}")
     return json.loads(done.stdout)
+
+
+def last_line(text: str) -> str:
+    """What a command said at its end: why it failed, without the program's own name."""
+    lines = text.strip().splitlines() or [""]
+    return lines[-1].removeprefix("fedshow: ")
 
 
 class Background:
@@ -60,8 +66,8 @@ class Background:
         """Raises FedshowError with the end of its log when a command has ended by itself."""
         for name, child in self._children.items():
             if child.poll() is not None:
-                tail = (self.logs / f"{name}.log").read_text(errors="replace").strip()
-                raise FedshowError(f"{name} ended early: {tail.splitlines()[-1:] or ['no output']}")
+                log = (self.logs / f"{name}.log").read_text(errors="replace")
+                raise FedshowError(f"{name} ended early: {last_line(log) or 'no output'}")
 
     def stop(self) -> None:
         """Asks every command to end, and insists after a while."""

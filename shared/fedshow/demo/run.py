@@ -12,6 +12,7 @@ from fedshow.demo.federation import sole_concept_file, start_server
 from fedshow.demo.folders import Person, draw_images
 from fedshow.demo.processes import background, call
 from fedshow.errors import InvalidInput
+from fedshow.families.locating import locate
 from fedshow.releases import verify_release
 
 CAST = (("alice", "gloop"), ("bob", "bolt"))
@@ -34,7 +35,11 @@ class Demo:
 
 
 def run_demo(demo: Demo, say: Callable[[str], None]) -> dict[str, Any]:
-    """Runs the main job and leaves grid.png and report.json in `demo.out`; returns the report."""
+    """Runs the main job and leaves grid.png and report.json in `demo.out`; returns the report.
+
+    Raises InvalidInput for a base that is none and a folder that is not an earlier demo's.
+    """
+    locate(demo.base)  # a base that is none is said before anything is replaced
     started = time.perf_counter()
     people = _prepare(demo)
     with background(demo.out / "logs") as commands:
