@@ -15,6 +15,8 @@ from fedshow_client.tuning.data.frames import Size
 from fedshow_client.tuning.data.masks import Box
 
 Extents = tuple[float, float, float, float]
+SMALL_SUBJECT = 0.5
+"""Crops come nearer to a subject until it fills this share of the frame's edge."""
 
 
 class Freedom(NamedTuple):
@@ -88,13 +90,19 @@ def cover_scale(picture: Size, frame: Size) -> float:
 def zoom_range(
     picture: Size, subject: Box | None, frame: Size, freedom: Freedom
 ) -> tuple[float, float]:
-    """Smallest and largest magnification; no larger than keeps the whole subject, if any does."""
+    """Smallest and largest magnification, relative to filling the frame.
+
+    The largest is what keeps the whole subject, if anything does; a subject that would stay small is come
+    nearer to, as far as the picture has pixels for it.
+    """
     low, high = freedom.zoom_out, freedom.zoom_in
     if subject is None:
         return low, high
+    cover = cover_scale(picture, frame)
     left, top, right, bottom = subject
-    whole = min(frame[0] / (right - left), frame[1] / (bottom - top))
-    return low, max(low, min(high, whole / cover_scale(picture, frame)))
+    whole = min(frame[0] / (right - left), frame[1] / (bottom - top)) / cover
+    near = min(whole * SMALL_SUBJECT, 1 / cover)
+    return low, max(low, min(max(high, near), whole))
 
 
 def _crop(
@@ -139,6 +147,8 @@ def _spread(count: int, rng: random.Random) -> list[float]:
 
 
 def _halves(count: int, rng: random.Random) -> list[bool]:
-    found = [(part + (count % 2) * rng.randint(0, 1)) % 2 == 1 for part in range(count)]
+    """As many yes as no, in random order; of an odd number one more of either."""
+    extra = rng.randint(0, 1)
+    found = [(part + extra) % 2 == 1 for part in range(count)]
     rng.shuffle(found)
     return found

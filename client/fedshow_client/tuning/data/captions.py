@@ -1,8 +1,10 @@
 """What each image says during tuning, with the concept in it."""
 
+import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +97,9 @@ def _orders(caption: str, mention: str) -> tuple[str, ...]:
     phrases = [phrase for part in caption.split(",") if (phrase := part.strip())]
     own = next(phrase for phrase in phrases if mention in phrase)
     others = [phrase for phrase in phrases if phrase is not own]
-    rng = random.Random(caption)
-    shuffled = (rng.sample(others, len(others)) for _ in range(ORDERS - 1))
-    return tuple(dict.fromkeys(", ".join([own, *order]) for order in (others, *shuffled)))
+    if math.factorial(len(others)) <= ORDERS:
+        orders: Iterable[Sequence[str]] = permutations(others)
+    else:
+        rng = random.Random(caption)
+        orders = (others, *(rng.sample(others, len(others)) for _ in range(ORDERS - 1)))
+    return tuple(dict.fromkeys(", ".join([own, *order]) for order in orders))

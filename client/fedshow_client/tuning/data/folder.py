@@ -9,7 +9,7 @@ from PIL import Image
 
 from fedshow.errors import InvalidInput
 from fedshow_client.tuning.data.captions import CAPTION_SUFFIXES, read_caption
-from fedshow_client.tuning.data.likeness import Look, look_at
+from fedshow_client.tuning.data.likeness import Look, alike, look_at
 from fedshow_client.tuning.data.masks import MASK_SUFFIX, examine_mask, load_mask
 from fedshow_client.tuning.data.pictures import (
     HEIF_HINT,
@@ -120,9 +120,12 @@ def fingerprint(images: Iterable[Candidate]) -> str:
 
 
 def _is_image(path: Path) -> bool:
-    return (
-        path.suffix.lower() in SUFFIXES and not path.name.endswith(MASK_SUFFIX) and path.is_file()
-    )
+    return path.suffix.lower() in SUFFIXES and not _is_mask(path) and path.is_file()
+
+
+def _is_mask(path: Path) -> bool:
+    """Also wrongly spelled ones: a mask taken for an image would teach black and white blots."""
+    return path.stem.lower().endswith(".mask")
 
 
 class _Examination:
@@ -167,7 +170,7 @@ class _Examination:
     def _likeness(self, image: Candidate, picture: Image.Image) -> Iterator[str]:
         look = look_at(picture)
         for name, other in self.looks.items():
-            if look.resembles(other):
+            if alike(look, other):
                 yield f"nearly the same as {name}"
                 break
         self.looks[image.path.name] = look
@@ -185,9 +188,18 @@ def _folder_notes(entries: list[Path], candidates: list[Candidate]) -> Iterator[
         yield f"{usable} usable images: many; {FEWEST} to {MOST} good ones teach best"
     stems = {candidate.path.stem for candidate in candidates}
     for entry in entries:
-        if entry.is_dir():
-            yield f"{entry.name}/: folders within the folder are not read"
-        elif entry.name.endswith(MASK_SUFFIX) and entry.name.removesuffix(MASK_SUFFIX) not in stems:
-            yield f"{entry.name}: mask without an image"
-        elif entry.suffix.lower() in CAPTION_SUFFIXES and entry.stem not in stems:
-            yield f"{entry.name}: caption without an image"
+        if note := _entry_note(entry, stems):
+            yield f"{entry.name}: {note}"
+
+
+def _entry_note(entry: Path, stems: set[str]) -> str | None:
+    """Why something in the folder is left aside, when its owner may have meant it to be used."""
+    if entry.is_dir():
+        return "folders within the folder are not read"
+    if _is_mask(entry):
+        if not entry.name.endswith(MASK_SUFFIX):
+            return f"not used, masks are called NAME{MASK_SUFFIX}"
+        return None if entry.name.removesuffix(MASK_SUFFIX) in stems else "mask without an image"
+    if entry.suffix.lower() in CAPTION_SUFFIXES and entry.stem not in stems:
+        return "caption without an image"
+    return None
