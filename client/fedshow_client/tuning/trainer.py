@@ -5,8 +5,8 @@ needs to be saved.
 """
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -109,8 +109,7 @@ class Trainer:
     def step(self, index: int) -> float:
         """One optimizer step; returns its loss. Raises FedshowError, before anything has changed, on NaN."""
         generator = torch.Generator().manual_seed((self.recipe.seed << 32) + index)
-        with self._adapters_in_place():
-            loss = self.loss(self.schedule.at(index), generator)
+        with self.loss(self.schedule.at(index), generator) as loss:
             value = float(loss.detach())
             if not value < float("inf"):
                 raise FedshowError(
@@ -131,8 +130,20 @@ class Trainer:
         exact = all(layer.weight.dtype == torch.float32 for layer in self.layers.values())
         return self.adapters.folded(self.layers) if small and exact else nullcontext()
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Masked denoising loss plus attention regularisation of one batch."""
+    @contextmanager
+    def loss(self, batch: Batch, generator: torch.Generator) -> Iterator[Tensor]:
+        """Masked denoising loss plus attention regularisation of one batch.
+
+        `backward` belongs inside the block; parameters have their gradients after it.
+        """
+        masked = batch.bucket.masked[batch.rows]
+        layers = self.model.cross_attention if masked.any() else []
+        with self._adapters_in_place(), captured(layers) as maps:
+            yield self._loss(batch, masked, maps, generator)
+
+    def _loss(
+        self, batch: Batch, masked: Tensor, maps: list[Tensor], generator: torch.Generator
+    ) -> Tensor:
         data, at = batch.bucket, (batch.rows, batch.variants)
         clean = self._clean(batch, generator)
         times = self.objective.times(len(clean), generator)
@@ -140,10 +151,7 @@ class Trainer:
         images = [data.images[row] for row in batch.rows.tolist()]
         captions = [self.subject.captions.draw(image, generator) for image in images]
         features, words = self._encode(captions)
-        masked = data.masked[batch.rows]
-        noisy = self.objective.noisy(clean, noise, times)
-        with captured(self.model.cross_attention if masked.any() else []) as maps:
-            predicted = self._denoise(noisy, times, features)
+        predicted = self._denoise(self.objective.noisy(clean, noise, times), times, features)
         subject = data.subject[at]
         weights = subject + self.recipe.background_weight * (1 - subject)
         loss = self.objective.loss(predicted, clean, noise, times, weights * data.valid[at])

@@ -32,6 +32,7 @@ from fedshow_client.tuning.checkpoint import (
 from fedshow_client.tuning.data.captions import Captions
 from fedshow_client.tuning.data.folder import ImageFolder, scan
 from fedshow_client.tuning.data.latents import cache_latents
+from fedshow_client.tuning.memory import clear_about_memory, narrow, recompute_if_needed
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Report, Subject, Trainer
 
@@ -85,7 +86,11 @@ def _prepare(request: TuneRequest, folder: ImageFolder, base: Base, recipe: Reci
     model.tokens.class_row(request.class_word)  # refuses a class word of two tokens at once
     latents = cache_latents(base, folder.accepted, recipe, recipe.seed, request.work)
     subject = Subject(request.name, request.class_word, captions, latents)
-    return Trainer(model, subject, method_named(request.method), recipe)
+    if base.device.type == "cuda":
+        narrow(base)
+    trainer = Trainer(model, subject, method_named(request.method), recipe)
+    recompute_if_needed(trainer)
+    return trainer
 
 
 class _Run:
@@ -108,7 +113,7 @@ class _Run:
                 save_checkpoint(work, self.run, self.state, now)
             report(now, steps)
 
-        with _on_sigterm() as stop:
+        with _on_sigterm() as stop, clear_about_memory(progress):
             self.trainer.run(progress, after_step, stop)
         save_checkpoint(work, self.run, self.state, progress)
         if progress.step < (steps := self.trainer.recipe.steps):

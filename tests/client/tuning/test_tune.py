@@ -1,16 +1,23 @@
 """Tuning on the embedded base: what changes, what does not, and going on after a stop."""
 
+import errno
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from fedshow.concepts import read_concept
 from fedshow.demo.folders import Person
-from fedshow.errors import FedshowError, InvalidInput
+from fedshow.errors import Damaged, FedshowError, InvalidInput
 from fedshow.families import BaseCard
 from fedshow_client.tuning.checkpoint import FILE_NAME, Progress
+from fedshow_client.tuning.trainer import Trainer
 from fedshow_client.tuning.tune import Stopped, TuneRequest, tune
 from tests.conftest import BASE
 
@@ -62,6 +69,83 @@ def test_a_killed_run_ends_with_the_very_same_file(person: Person, tmp_path: Pat
     resumed = tune(request(person, tmp_path / "b"))
     expected, found = undisturbed.tensors(), resumed.tensors()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_a_process_killed_three_times_ends_with_the_very_same_file(
+    person: Person, tmp_path: Path
+) -> None:
+    """SIGKILL before the first checkpoint, between two, and after the last."""
+    undisturbed = tune(request(person, tmp_path / "a", steps=40, checkpoint_steps=15))
+    out, progress = tmp_path / "b" / "gloop.safetensors", tmp_path / "progress"
+    out.parent.mkdir()
+    command = [
+        *(sys.executable, "-m", "fedshow.cli", "tune", str(person.images), "--name", "gloop"),
+        *("--class", "monster", "--base", BASE, "-o", str(out), "--progress", str(progress)),
+        *("--checkpoint-steps", "15", "--steps", "40", "--set", "variants=2", "--no-samples"),
+    ]
+    for line in (1, 3, 5):
+        child = subprocess.Popen(command)
+        wait_for_lines(progress, line, child)
+        child.kill()
+        assert child.wait() == -signal.SIGKILL
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert [json.loads(text)["step"] for text in progress.read_text().splitlines()][-1] == 40
+    expected, found = undisturbed.tensors(), read_concept(out).tensors()
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def wait_for_lines(file: Path, count: int, child: "subprocess.Popen[bytes]") -> None:
+    """Returns once `file` has `count` lines; fails when the child ends before."""
+    until = time.monotonic() + 120
+    while not file.exists() or len(file.read_text().splitlines()) < count:
+        assert child.poll() is None, "the child ended by itself"
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_full_disk_ends_with_a_sentence_and_keeps_the_last_checkpoint(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bytes] = []
+
+    def fill_disk(now: Progress, _: int) -> None:
+        if now.step == 3:
+            kept.append((tmp_path / "work" / FILE_NAME).read_bytes())
+            monkeypatch.setattr(os, "fsync", no_space)
+
+    def no_space(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(FedshowError, match=r"no space for a checkpoint .* at step 4"):
+        tune(request(person, tmp_path), fill_disk)
+    assert [(tmp_path / "work" / FILE_NAME).read_bytes()] == kept
+    monkeypatch.undo()
+    steps: list[int] = []
+    tune(request(person, tmp_path), lambda now, _: steps.append(now.step))
+    assert steps[0] == 3
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("RAM")]
+)
+def test_out_of_memory_says_what_to_do(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def burst(*_: object) -> float:
+        raise error
+
+    monkeypatch.setattr(Trainer, "step", burst)
+    with pytest.raises(FedshowError, match="out of memory at step 0: use a smaller --set batch"):
+        tune(request(person, tmp_path))
+
+
+def test_a_broken_checkpoint_is_named(person: Person, tmp_path: Path) -> None:
+    tune(request(person, tmp_path))
+    file = tmp_path / "work" / FILE_NAME
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(Damaged, match="broken checkpoint"):
+        tune(request(person, tmp_path))
+    tune(request(person, tmp_path, resume=False))
 
 
 def test_sigterm_saves_and_stops(person: Person, tmp_path: Path) -> None:

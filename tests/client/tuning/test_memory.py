@@ -1,0 +1,52 @@
+"""Fitting into memory: what a step keeps, and that computing twice changes nothing."""
+
+import logging
+
+import pytest
+import torch
+
+from fedshow_client.tuning.memory import kept_bytes, recompute_if_needed, step_bytes
+from tests.client.tuning.conftest import MakeTrainer
+
+
+def test_a_step_keeps_more_with_a_larger_batch_and_less_when_it_recomputes(
+    make_trainer: MakeTrainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = make_trainer(batch=2)
+    needed = step_bytes(trainer)
+    assert step_bytes(make_trainer(batch=6)) == 3 * needed
+    trainer = make_trainer(batch=2)
+    assert not recompute_if_needed(trainer, free=2 * needed)
+    with caplog.at_level(logging.WARNING):
+        assert recompute_if_needed(trainer, free=needed)
+    assert "computing activations twice" in caplog.text
+    try:
+        assert step_bytes(trainer) < 0.7 * needed
+    finally:
+        trainer.base.pipeline.unet.disable_gradient_checkpointing()
+
+
+def test_weights_do_not_count_as_kept(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer()
+    layer = next(iter(trainer.base.layers.values()))
+    x = torch.ones(2, layer.in_features, requires_grad=True)
+    with kept_bytes(trainer.base) as sizes:
+        (layer(x) * 2).sum()
+    assert sum(sizes.values()) <= 4 * 2 * (layer.in_features + layer.out_features) * 4
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_recomputing_gives_the_same_gradients(make_trainer: MakeTrainer, masks: bool) -> None:
+    found = []
+    for recompute in (False, True):
+        trainer = make_trainer(masks=masks)
+        if recompute:
+            assert recompute_if_needed(trainer, free=0)
+        try:
+            with trainer.loss(trainer.schedule.at(0), torch.Generator().manual_seed(1)) as loss:
+                loss.backward()  # type: ignore[no-untyped-call]
+        finally:
+            trainer.base.pipeline.unet.disable_gradient_checkpointing()
+        found.append({k: v.grad for k, v in trainer.parameters().items()})
+    for key, gradient in found[0].items():
+        torch.testing.assert_close(found[1][key], gradient, msg=key)
