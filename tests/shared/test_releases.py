@@ -73,6 +73,25 @@ def test_a_broken_manifest_is_named(call, tmp_path: Path, content: bytes, says: 
     assert says in err
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("concepts", [{"name": "\x1b[2Jpotter", "sha256": "a" * 64}]),
+        ("family", "\x1b[2J"),
+        ("files", {"\x1b[2J.json": {"sha256": "a" * 64, "size_bytes": 1}}),
+        ("files", {"../x.json": {"sha256": "a" * 64, "size_bytes": 1}}),
+    ],
+)
+def test_a_manifest_cannot_speak_to_terminals_or_leave_its_folder(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    about = json.loads((write(tmp_path, FILES) / "manifest.json").read_text())
+    with pytest.raises(Damaged) as refused:
+        Manifest.parse(json.dumps(about | {field: value}).encode())
+    assert str(refused.value).startswith(f"manifest.json: {field}")
+    assert str(refused.value).isprintable()
+
+
 def test_what_is_no_release_folder_is_named(call, tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     (tmp_path / "empty").mkdir()

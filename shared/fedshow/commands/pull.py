@@ -6,12 +6,7 @@ from pathlib import Path
 import typer
 
 from fedshow.commands.destination import output_folder
-from fedshow.commands.output import (
-    JSON_OPTION,
-    byte_progress,
-    print_json,
-    say_waiting,
-)
+from fedshow.commands.output import JSON_OPTION, byte_progress, print_json, say_waiting
 from fedshow.commands.releases import WAIT_OPTION
 
 

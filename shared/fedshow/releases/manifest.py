@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fedshow.concepts.header import BaseRef, Key, Number, Sha256
+from fedshow.concepts.names import NAME
 from fedshow.errors import Damaged
 
 FILE_NAME = "manifest.json"
@@ -28,7 +29,7 @@ class Member(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: str = Field(pattern=f"^(?:{NAME.pattern})$")
     sha256: Sha256
     weight: float = 1.0
 
@@ -42,7 +43,7 @@ class Manifest(BaseModel):
     release: str = Field(pattern=r"^[0-9a-f]{16}$")
     created: datetime
     base: BaseRef
-    family: str
+    family: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
     concepts: tuple[Member, ...]
     fusion: dict[Key, str | Number]
     files: dict[str, FileEntry]
@@ -58,10 +59,16 @@ class Manifest(BaseModel):
                 or path.startswith("/")
                 or ".." in parts
                 or "\\" in path
+                or not path.isprintable()
                 or path == FILE_NAME
             ):
                 raise ValueError(f"path {path!r} is not inside the release")
         return files
+
+    @property
+    def content_id(self) -> str:
+        """The id that follows from the content; `release` must be the same."""
+        return release_id(self.base, self.concepts, dict(self.fusion))
 
     @classmethod
     def parse(cls, content: bytes) -> Self:

@@ -6,7 +6,7 @@ from pathlib import Path
 from fedshow.errors import Damaged
 from fedshow.files import digest
 from fedshow.releases.contents import check_contents
-from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest, release_id
+from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
 
 OnProgress = Callable[[int, int], None]
 """Told of bytes done and bytes in all."""
@@ -19,10 +19,9 @@ def verify_release(folder: Path, on_progress: OnProgress = lambda _done, _all: N
     naming one that no release may hold.
     """
     manifest = Manifest.read(folder)
-    expected = release_id(manifest.base, manifest.concepts, dict(manifest.fusion))
-    if manifest.release != expected:
+    if manifest.release != manifest.content_id:
         raise Damaged(
-            f"release id {manifest.release} does not follow from its content ({expected})"
+            f"release id {manifest.release} does not follow from its content ({manifest.content_id})"
         )
     check_contents(manifest.files)
     for path, entry in manifest.files.items():

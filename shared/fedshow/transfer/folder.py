@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fedshow.errors import Damaged, FedshowError, InvalidInput, RefusedRelease
 from fedshow.files import digest
-from fedshow.releases import Manifest, release_id, verify_release
+from fedshow.releases import Manifest, verify_release
 from fedshow.releases.contents import check_contents
 from fedshow.releases.manifest import FILE_NAME
 from fedshow.releases.verify import OnProgress
@@ -44,7 +44,7 @@ def pull_release(
         _check_replaceable(out, only or frozenset())
         found = patiently(lambda: get_release(connection, release), patience)
         patience.progressed()
-        if only is None and (manifest := _already_there(out, found.id)):
+        if only is None and (manifest := _already_there(out, found.id, on_progress)):
             return manifest
         manifest = _fetch_manifest(connection, found, staging, patience)
         wanted = _wanted(found, manifest, only)
@@ -72,9 +72,9 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
         )
 
 
-def _already_there(out: Path, wanted_id: str) -> Manifest | None:
+def _already_there(out: Path, wanted_id: str, on_progress: OnProgress) -> Manifest | None:
     try:
-        manifest = verify_release(out)
+        manifest = verify_release(out, on_progress)
     except (Damaged, RefusedRelease):
         return None
     return manifest if manifest.release == wanted_id else None
@@ -91,9 +91,8 @@ def _fetch_manifest(
     if not target.exists():
         download_file(connection, listed, target, patience)
     manifest = Manifest.parse(target.read_bytes())
-    expected = release_id(manifest.base, manifest.concepts, dict(manifest.fusion))
-    if not manifest.release == expected == release.id:
-        raise Damaged(f"release {release.id}: its manifest is that of {expected}")
+    if not manifest.release == manifest.content_id == release.id:
+        raise Damaged(f"release {release.id}: its manifest is that of {manifest.content_id}")
     return manifest
 
 

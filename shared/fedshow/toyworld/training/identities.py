@@ -30,8 +30,8 @@ Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 # By how much the target cosine falls when one thing differs altogether.
-_DROPS = {"kind": 0.6, "colour": 0.6, "pattern": 0.35, "accessory": 0.35, "mark": 0.35}
-_COLOUR_REACH = 160.0  # distance in RGB at which two colours have nothing in common
+DROPS = {"kind": 0.6, "colour": 0.6, "pattern": 0.35, "accessory": 0.35, "mark": 0.35}
+COLOUR_REACH = 160.0  # distance in RGB at which two colours have nothing in common
 
 
 def identity_character(rng: random.Random) -> Character:
@@ -46,7 +46,7 @@ def identity_character(rng: random.Random) -> Character:
 def relative(character: Character, rng: random.Random) -> Character:
     """A character that differs in one or two attributes."""
     other = identity_character(rng)
-    for name in rng.sample(sorted(_DROPS), rng.choice((1, 1, 2))):
+    for name in rng.sample(sorted(DROPS), rng.choice((1, 1, 2))):
         changes = {name: getattr(other, name)}
         if name not in ("kind", "colour"):
             changes[f"{name}_colour"] = getattr(other, f"{name}_colour")
@@ -57,15 +57,15 @@ def relative(character: Character, rng: random.Random) -> Character:
 def colour_likeness(first: str, second: str) -> float:
     """1 for one colour, 0 for two far apart."""
     distance = float(np.linalg.norm(np.subtract(rgb(first), rgb(second))))
-    return max(0.0, 1 - distance / _COLOUR_REACH)
+    return max(0.0, 1 - distance / COLOUR_REACH)
 
 
 def likeness(first: Character, second: Character) -> float:
     """The cosine that two characters' identities should have: 1 for one and the same."""
-    result = 1 - _DROPS["kind"] * (first.kind != second.kind)
-    result *= 1 - _DROPS["colour"] * (1 - colour_likeness(first.colour, second.colour))
+    result = 1 - DROPS["kind"] * (first.kind != second.kind)
+    result *= 1 - DROPS["colour"] * (1 - colour_likeness(first.colour, second.colour))
     for name in ("pattern", "accessory", "mark"):
-        result *= 1 - _DROPS[name] * (1 - _part_likeness(first, second, name))
+        result *= 1 - DROPS[name] * (1 - _part_likeness(first, second, name))
     return result
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedshow.toyworld.training.identities import _COLOUR_REACH, _DROPS
+from fedshow.toyworld.training.identities import COLOUR_REACH, DROPS
 
 
 def likeness_matrix(traits_NT: Tensor) -> Tensor:
     """N × N target cosines of characters given by `traits_of`."""
     kind, pattern, accessory, mark = (_same(traits_NT[:, i]) for i in range(4))
     colours = [_colour_likeness(traits_NT[:, 4 + 3 * i : 7 + 3 * i]) for i in range(4)]
-    result = 1 - _DROPS["kind"] * (1 - kind)
-    result = result * (1 - _DROPS["colour"] * (1 - colours[0]))
+    result = 1 - DROPS["kind"] * (1 - kind)
+    result = result * (1 - DROPS["colour"] * (1 - colours[0]))
     parts = (("pattern", pattern, 1), ("accessory", accessory, 2), ("mark", mark, 3))
     for name, same, column in parts:
         bare = traits_NT[:, column] == 0
         alike = torch.where(bare[:, None] & bare[None], 1.0, 0.4 + 0.6 * colours[column])
-        result = result * (1 - _DROPS[name] * (1 - same * alike))
+        result = result * (1 - DROPS[name] * (1 - same * alike))
     return result
 
 
@@ -28,4 +28,4 @@ def _same(values_N: Tensor) -> Tensor:
 
 def _colour_likeness(colours_N3: Tensor) -> Tensor:
     distance = torch.cdist(colours_N3.float(), colours_N3.float())
-    return (1 - distance / _COLOUR_REACH).clamp(min=0)
+    return (1 - distance / COLOUR_REACH).clamp(min=0)
