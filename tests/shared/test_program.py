@@ -1,7 +1,10 @@
-"""The program as a whole: its help is readable, and quick commands load nothing heavy."""
+"""The program as a whole: its help and its docs are right, and quick commands load nothing heavy."""
 
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer.core
@@ -11,6 +14,9 @@ from typer.main import get_command
 from fedshow.cli import build
 
 PROGRAM = get_command(build())
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def commands(group: Group = PROGRAM, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -39,6 +45,38 @@ def test_help_explains_every_argument_and_has_an_example(call, path: tuple[str, 
     for parameter in find(path).params:
         assert parameter.help, f"{' '.join(path)}: {parameter.name} has no help"
         assert " ".join(parameter.help.split()[:4]) in shown
+
+
+def parse(line: str) -> None:
+    """Takes a written command apart as the program would; raises for what it would refuse."""
+    program, *words = shlex.split(line, comments=True)
+    assert program == "fedshow"
+    command = PROGRAM
+    while isinstance(command, Group):
+        name = words.pop(0)
+        assert name in command.commands, f"{line}: no command {name}"
+        command = command.commands[name]
+    command.make_context(command.name, words)
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_the_example_in_the_help_is_right(path: tuple[str, ...]) -> None:
+    example = (find(path).help or "").split("Example: ")[1].split("\n\n")[0]
+    parse(example.replace("\n", " "))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_docs_are_right(page: Path) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    lines = [line for b in blocks for line in b.replace("\\\n", " ").splitlines()]
+    for line in lines:
+        if line.startswith("fedshow "):
+            parse(line)
+        elif line.startswith("make "):
+            target = line.split()[1]
+            assert re.search(rf"^({target}|{target.split('-')[0]}-%):", MAKEFILE, re.MULTILINE), (
+                line
+            )
 
 
 @pytest.mark.parametrize(
