@@ -5,13 +5,10 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import uvicorn
-
-from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow_server.certificates import Certificates, prepare_certificates
 from fedshow_server.collecting import Collector
@@ -20,6 +17,7 @@ from fedshow_server.edge import make_edge
 from fedshow_server.enrolment import Enrolment
 from fedshow_server.folder import DataFolder, Facts
 from fedshow_server.fusion_queue import FusionQueue
+from fedshow_server.https_port import HttpsServer, hold_port
 from fedshow_server.news import News
 from fedshow_server.presence import Presence
 from fedshow_server.services.concepts import ConceptServicer
@@ -43,7 +41,7 @@ class Ground:
 
     settings: ServerSettings
     folder: DataFolder
-    door: socket.socket
+    port: socket.socket
     certificates: Certificates
     store: Store
     presence: Presence
@@ -84,15 +82,15 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
 @contextmanager
 def _ground(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
     certificates = prepare_certificates(folder.ca, settings.name)
-    with _bind(settings.host, settings.port) as door:
+    with hold_port(settings.host, settings.port) as port:
         store = open_store(settings.database_url, folder.blobs)
         try:
             presence, streams = Presence(), OpenStreams(store.members)
             doors = Doors(store.members, streams, presence.saw)
             listener = listen(settings.grpc_address, certificates, doors)
-            facts = _facts(settings, door.getsockname()[1], listener.port)
+            facts = _facts(settings, port.getsockname()[1], listener.port)
             yield Ground(
-                settings, folder, door, certificates, store, presence, streams, listener, facts
+                settings, folder, port, certificates, store, presence, streams, listener, facts
             )
         finally:
             store.close()
@@ -118,14 +116,15 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         ConceptServicer(store.concepts, card, limit, collector.wake),
         ReleaseServicer(store, news),
     )
-    edge = Edge(make_edge(superlink, enrolment, ground.certificates.ca_pem), ground)
+    app = make_edge(superlink, enrolment, ground.certificates.ca_pem)
+    edge = HttpsServer(app, ground.certificates)
     fusion = FusionQueue(store, ground.folder, ground.settings.quiet_seconds)
     async with AsyncExitStack() as stack:
         tasks = [
             asyncio.create_task(work, name=name)
             for name, work in {
                 "superlink": superlink.supervise(),
-                "edge": edge.serve([ground.door]),
+                "edge": edge.serve([ground.port]),
                 "news": news.watch_forever(),
                 "collector": collector.collect_forever(),
                 "fusion": fusion.fuse_forever(),
@@ -142,7 +141,9 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         log.info("stopping")
 
 
-async def _announce(ground: Ground, superlink: SuperLink, edge: "Edge", on_ready: OnReady) -> None:
+async def _announce(
+    ground: Ground, superlink: SuperLink, edge: HttpsServer, on_ready: OnReady
+) -> None:
     """Says that all is up, then keeps the health service's word true."""
     await superlink.healthy.wait()
     while not edge.started:
@@ -168,52 +169,3 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class Edge(uvicorn.Server):
-    """Uvicorn inside our loop: signals are ours, and cancelling ends it in order."""
-
-    def __init__(self, app: object, ground: Ground) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,  # type: ignore[arg-type]
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                ssl_certfile=str(ground.certificates.certificate),
-                ssl_keyfile=str(ground.certificates.key),
-                timeout_graceful_shutdown=2,
-            )
-        )
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves signals to the whole server."""
-        yield
-
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serves until cancelled."""
-        serving = asyncio.ensure_future(super().serve(sockets))
-        try:
-            await asyncio.shield(serving)
-        except asyncio.CancelledError:
-            self.should_exit = True
-            with suppress(Exception):
-                await serving
-            raise
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    bare = host.strip("[]")
-    door = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        door.bind((bare, port))
-        door.listen(1024)
-    except (OSError, OverflowError) as error:
-        door.close()
-        raise InvalidInput(
-            f"cannot listen on {host}:{port} ({getattr(error, 'strerror', error)}): choose "
-            f"another address with --listen"
-        ) from None
-    return door

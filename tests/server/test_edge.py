@@ -129,10 +129,22 @@ def test_bad_joins_are_refused(server, tools, change, status, words):
 
 def test_certificates_follow_the_name_and_keep_the_authority(tmp_path):
     first = prepare_certificates(tmp_path, "fuse.example")
-    authority, server_pem = first.fingerprint, first.certificate.read_bytes()
+    authority, server_pem = first.ca_pem, first.certificate.read_bytes()
     assert prepare_certificates(tmp_path, "fuse.example").certificate.read_bytes() == server_pem
     moved = prepare_certificates(tmp_path, "other.example")
     assert moved.certificate.read_bytes() != server_pem
-    assert moved.fingerprint == authority
+    assert moved.ca_pem == authority
     assert (tmp_path / "ca.key").stat().st_mode & 0o777 == 0o600
     assert moved.key.stat().st_mode & 0o777 == 0o600
+
+
+def test_certificate_without_its_key_is_made_anew(tmp_path):
+    """A crash between writing the key and the certificate must not keep the server down."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    first = prepare_certificates(tmp_path / "a", "fuse.example")
+    other = prepare_certificates(tmp_path / "b", "fuse.example")
+    first.key.write_bytes(other.key.read_bytes())
+    again = prepare_certificates(tmp_path / "a", "fuse.example")
+    ssl.create_default_context().load_cert_chain(again.certificate, again.key)
+    assert again.ca_pem == first.ca_pem

@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,18 @@ def test_bytes_after_the_tensors_are_refused(concept: ConceptFile) -> None:
 def test_truncated_files_are_refused(concept: ConceptFile, cut: int) -> None:
     with pytest.raises(RefusedConcept):
         read_concept(concept.blob[:cut])
+
+
+def test_refusals_name_the_file(concept: ConceptFile, card: BaseCard, tmp_path: Path) -> None:
+    bad, absent = tmp_path / "bad.safetensors", tmp_path / "absent.safetensors"
+    bad.write_bytes(concept.blob + b"x")
+    with pytest.raises(RefusedConcept, match=f"^{bad}: 1 bytes at the end"):
+        read_concept(bad)
+    with pytest.raises(RefusedConcept, match=f"^{absent}: cannot read"):
+        read_concept(absent)
+    concept.save(bad)
+    with pytest.raises(BaseMismatch, match=f"^{bad}: concept 'potter'"):
+        read_concept(bad, card.model_copy(update={"sha256": "0" * 64}))
 
 
 def test_gap_between_tensors_is_refused() -> None:

@@ -149,7 +149,7 @@ def remove(
     data: Path | None = DATA_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Takes a concept out; a running server then makes a release without it.
+    """Takes a concept out: no release with it is the latest any more, and none follows with it.
 
     Example: fedshow server remove potter
     """

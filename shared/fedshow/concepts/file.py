@@ -50,9 +50,18 @@ def read_concept(source: Path | bytes, card: "BaseCard | None" = None) -> Concep
     """The concept file at a path or in memory, checked completely.
 
     With `card`, also that it fits that base: fingerprint, family, slots, every key and shape.
-    Raises RefusedConcept (format, keys, shapes, dtypes, NaN, magnitudes, size) or BaseMismatch.
+    Raises RefusedConcept (format, keys, shapes, dtypes, NaN, magnitudes, size) or BaseMismatch,
+    which name the file.
     """
-    blob = source if isinstance(source, bytes) else _read_bytes(source)
+    if isinstance(source, bytes):
+        return _checked(source, card)
+    try:
+        return _checked(_read_bytes(source), card)
+    except (RefusedConcept, BaseMismatch) as error:
+        raise type(error)(f"{source}: {error}") from error
+
+
+def _checked(blob: bytes, card: "BaseCard | None") -> ConceptFile:
     if len(blob) > MAX_CONCEPT_BYTES:
         raise RefusedConcept(f"{len(blob)} bytes, limit {MAX_CONCEPT_BYTES}")
     layout = Layout.of(blob)
@@ -111,10 +120,10 @@ def _read_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_CONCEPT_BYTES:
-            raise RefusedConcept(f"{path.name}: {size} bytes, limit {MAX_CONCEPT_BYTES}")
+            raise RefusedConcept(f"{size} bytes, limit {MAX_CONCEPT_BYTES}")
         return path.read_bytes()
     except OSError as error:
-        raise RefusedConcept(f"cannot read concept file {path}: {error.strerror}") from error
+        raise RefusedConcept(f"cannot read concept file: {error.strerror}") from error
 
 
 def _check_keys(concept: ConceptFile) -> None:

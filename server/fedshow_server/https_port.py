@@ -1,0 +1,62 @@
+"""The HTTPS port: held before anything else starts, served inside the server's own loop."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+from fastapi import FastAPI
+
+from fedshow.errors import InvalidInput
+from fedshow_server.certificates import Certificates
+
+
+def hold_port(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises InvalidInput when the address cannot be had."""
+    bare = host.strip("[]")
+    held = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((bare, port))
+        held.listen(1024)
+    except (OSError, OverflowError) as error:
+        held.close()
+        raise InvalidInput(
+            f"cannot listen on {host}:{port} ({getattr(error, 'strerror', error)}): choose "
+            f"another address with --listen"
+        ) from None
+    return held
+
+
+class HttpsServer(uvicorn.Server):
+    """Uvicorn inside our loop: signals are ours, and cancelling ends it in order."""
+
+    def __init__(self, app: FastAPI, certificates: Certificates) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ssl_certfile=str(certificates.certificate),
+                ssl_keyfile=str(certificates.key),
+                timeout_graceful_shutdown=2,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to the whole server."""
+        yield
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until cancelled."""
+        serving = asyncio.ensure_future(super().serve(sockets))
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            self.should_exit = True
+            with suppress(Exception):
+                await serving
+            raise
