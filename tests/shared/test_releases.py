@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fedshow.concepts import BaseRef
-from fedshow.errors import Damaged, RefusedRelease
+from fedshow.errors import Damaged, FedshowError, RefusedRelease
 from fedshow.files import digest
 from fedshow.releases import Manifest, verify_release
 from fedshow.releases.contents import KNOWN_PIPELINES
+from fedshow.releases.loading import load_release
 from fedshow_server.fusion import fuse_to_folder
 from tests.releases import standin_manifest
 
@@ -167,6 +169,19 @@ def test_a_spoiled_release_does_not_draw(call, release: Path, spoil, code: int, 
     found, _, err = call("sample", release, "a <potter>", "-o", release.parent / "out.png")
     assert (found, says in err, err.count("\n")) == (code, True, 1), err
     assert not (release.parent / "out.png").exists()
+
+
+def test_drawing_runs_no_code_out_of_a_release(release: Path, tmp_path: Path) -> None:
+    trace = f"open({str(tmp_path / 'ran')!r}, 'w').close()\n"
+    (release / "pipeline.py").write_text(trace)
+    load_release(release)
+    (release / "unet" / "evil.py").write_text(trace)
+    index = json.loads((release / "model_index.json").read_text())
+    for name in ({"unet": ["evil", "Evil"]}, {"_class_name": ["pipeline", "Evil"]}):
+        (release / "model_index.json").write_text(json.dumps(index | name))
+        with suppress(FedshowError):
+            load_release(release)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_nan_is_found_by_verify_too(release: Path) -> None:
