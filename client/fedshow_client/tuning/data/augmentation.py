@@ -6,6 +6,7 @@ spread evenly: the zooms and places of an image's variants cover their range, ha
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,12 +60,23 @@ class Crop:
         )
         return left, top, left + self.frame[0] / self.scale, top + self.frame[1] / self.scale
 
-    def cut(self, picture: Image.Image, resampling: Image.Resampling) -> Image.Image:
-        """What of the picture lies in `place`, resized, not yet padded or mirrored."""
+    def cut(
+        self, picture: Image.Image, resampling: Image.Resampling, reduced: int = 1
+    ) -> Image.Image:
+        """What of the picture lies in `place`, resized, not yet padded or mirrored.
+
+        `picture` may be `reduced` times smaller than the one that the crop was planned for.
+        """
         left, top, right, bottom = self.place
+        first, second, third, fourth = (edge / reduced for edge in self.part)
         return picture.resize(
-            (right - left, bottom - top), resampling, box=self.part, reducing_gap=3.0
+            (right - left, bottom - top), resampling, box=(first, second, third, fourth)
         )
+
+
+def reduction(crops: Sequence[Crop]) -> int:
+    """How many times smaller a picture may be made at once, leaving twice the pixels that crops need."""
+    return max(1, int(0.5 / max(crop.scale for crop in crops)))
 
 
 def plan_crops(

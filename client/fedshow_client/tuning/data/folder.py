@@ -183,9 +183,9 @@ def _too_large(size: tuple[int, int]) -> str:
 def _folder_notes(entries: list[Path], candidates: list[Candidate]) -> Iterator[str]:
     usable = sum(candidate.accepted for candidate in candidates)
     if 0 < usable < FEWEST:
-        yield f"{usable} usable images: few; {FEWEST} to {MOST} different ones teach best"
+        yield f"usable images: {usable}, few; {FEWEST} to {MOST} different ones teach best"
     if usable > MOST:
-        yield f"{usable} usable images: many; {FEWEST} to {MOST} good ones teach best"
+        yield f"usable images: {usable}, many; {FEWEST} to {MOST} good ones teach best"
     stems = {candidate.path.stem for candidate in candidates}
     for entry in entries:
         if note := _entry_note(entry, stems):

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedshow_client.tuning.data.augmentation import Crop
+from fedshow_client.tuning.data.augmentation import Crop, reduction
 from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.data.frames import Frame, Size
 from fedshow_client.tuning.data.planning import crops_of
@@ -109,10 +109,12 @@ def _bucket(
 
 def _encode_image(base: "Base", image: Candidate, crops: Sequence[Crop]) -> tuple[Tensor, ...]:
     """Mean, std, subject and valid of one image's variants, `[K, ...]` each."""
-    picture, mask = image.load(), image.load_mask()
-    pixels = torch.stack([cut_picture(picture, crop) for crop in crops])
-    subject = torch.stack([cut_mask(mask, crop) for crop in crops])
-    valid = torch.stack([cut_mask(None, crop, padding=0.0) for crop in crops])
+    reduced = reduction(crops)
+    picture, mask = image.load().reduce(reduced), image.load_mask()
+    mask = mask.reduce(reduced) if mask else None
+    pixels = torch.stack([cut_picture(picture, crop, reduced) for crop in crops])
+    subject = torch.stack([cut_mask(mask, crop, reduced) for crop in crops])
+    valid = torch.stack([cut_valid(crop) for crop in crops])
     factor = base.pipeline.vae_scale_factor
     mean, std = encode(base, pixels)
     subject = F.avg_pool2d(subject, factor).to(base.device)
@@ -134,27 +136,33 @@ def encode(base: "Base", pixels: Tensor) -> tuple[Tensor, Tensor]:
     return (torch.cat(means) - shift) * scale, torch.cat(stds) * scale
 
 
-def cut_picture(picture: Image.Image, crop: Crop) -> Tensor:
+def cut_picture(picture: Image.Image, crop: Crop, reduced: int = 1) -> Tensor:
     """The crop as `[3, height, width]` in -1..1; beyond the picture its border goes on."""
-    values = np.asarray(crop.cut(picture, Image.Resampling.LANCZOS), dtype=np.float32)
+    values = np.asarray(crop.cut(picture, Image.Resampling.LANCZOS, reduced), dtype=np.float32)
     across, down = _margins(crop)
     padded = np.pad(values, (down, across, (0, 0)), mode="edge")
     tensor = torch.from_numpy(padded).permute(2, 0, 1) / 127.5 - 1
     return tensor.flip(-1) if crop.flipped else tensor
 
 
-def cut_mask(mask: Image.Image | None, crop: Crop, padding: float | None = None) -> Tensor:
-    """The crop of a mask as `[1, height, width]` in 0..1, all 1 for none; `padding` beyond the picture."""
+def cut_mask(mask: Image.Image | None, crop: Crop, reduced: int = 1) -> Tensor:
+    """The crop of a mask as `[1, height, width]` in 0..1, 0 beyond the picture; all 1 without a mask."""
     if mask is None:
-        left, top, right, bottom = crop.place
-        values: npt.NDArray[np.float32] = np.ones((bottom - top, right - left), dtype=np.float32)
-        padding = 1.0 if padding is None else padding
-    else:
-        values = np.asarray(crop.cut(mask, Image.Resampling.BOX), dtype=np.float32) / np.float32(
-            255
-        )
+        return torch.ones(1, crop.frame[1], crop.frame[0])
+    values = np.asarray(crop.cut(mask, Image.Resampling.BOX, reduced), dtype=np.float32)
+    return _placed(values / np.float32(255), crop)
+
+
+def cut_valid(crop: Crop) -> Tensor:
+    """`[1, height, width]`, 1 where there is picture."""
+    left, top, right, bottom = crop.place
+    return _placed(np.ones((bottom - top, right - left), dtype=np.float32), crop)
+
+
+def _placed(values: npt.NDArray[np.float32], crop: Crop) -> Tensor:
+    """Values of the crop's place with 0 around them, mirrored like the crop."""
     across, down = _margins(crop)
-    tensor = torch.from_numpy(np.pad(values, (down, across), constant_values=padding or 0.0))[None]
+    tensor = torch.from_numpy(np.pad(values, (down, across)))[None]
     return tensor.flip(-1) if crop.flipped else tensor
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fedshow_client.tuning.recipe import Recipe
 
 ENLARGED, SHOWN = 1.1, 0.5
-"""Said from this enlargement on, and when crops show less than this share of the picture."""
+"""Said from this enlargement on, and when no crop shows more than this share of the picture."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def _crop_notes(image: Candidate, crops: Sequence[Crop]) -> Iterator[str]:
     if least > ENLARGED:
         width, height = (round(edge * least) for edge in image.size)
         yield f"will be enlarged {least:.1f} x: {width}x{height} pixels or more would be sharper"
-    shown = fmean(_area(crop.part) for crop in crops) / (image.size[0] * image.size[1])
+    shown = max(_area(crop.part) for crop in crops) / (image.size[0] * image.size[1])
     if shown < SHOWN:
-        yield f"each crop shows about {shown:.0%} of it"
+        yield f"no crop shows more than {shown:.0%} of it: cut it yourself if that is the wrong part"
     mask = image.load_mask()
     box = subject_box(mask) if mask else None
     if box and not all(_contains(crop.part, box) for crop in crops):

@@ -57,7 +57,7 @@ def test_each_image_is_told_what_becomes_of_it(tmp_path: Path) -> None:
     (note,) = found["b.png"].notes
     assert note.startswith("will be enlarged 1.")
     (note,) = found["c.png"].notes
-    assert note.startswith("each crop shows about 3")
+    assert note.startswith("no crop shows more than 3")
     assert found["a.png"].seen == 133
     assert summary(list(found.values()), RECIPE)[-1] == "3 of 3 images usable"
 
@@ -120,7 +120,7 @@ def test_people_read_verdicts_notes_and_the_summary(
     assert "tiny.png  5x5  rejected: 5x5 is smaller than 16 pixels" in out
     assert "200 steps of 4 show each image about 800 times" in out
     assert out.endswith("1 of 2 images usable\n")
-    assert "1 usable images: few" in err
+    assert "usable images: 1, few" in err
     assert "inner: folders within" in err
 
 

@@ -1,8 +1,10 @@
 """From images to latents: what the denoiser will learn from, and the copy kept on disk."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 from fedshow.demo.folders import Person, draw_images
 from fedshow.families import Base
 from fedshow_client.tuning.data import keeping, latents
-from fedshow_client.tuning.data.augmentation import Crop
+from fedshow_client.tuning.data.augmentation import Crop, Freedom, plan_crops, reduction
 from fedshow_client.tuning.data.batches import Schedule
 from fedshow_client.tuning.data.folder import Candidate, scan
 from fedshow_client.tuning.data.frames import Frame
@@ -22,6 +24,7 @@ from fedshow_client.tuning.data.latents import (
     cache_latents,
     cut_mask,
     cut_picture,
+    cut_valid,
     encode,
 )
 from fedshow_client.tuning.data.planning import crops_of
@@ -140,7 +143,7 @@ def test_beyond_the_picture_nothing_is_valid_and_nothing_is_subject() -> None:
     pixels = cut_picture(picture, crop)
     assert pixels.shape == (3, 32, 32)
     assert pixels[0].min() == 1, "the border's colour goes on"
-    valid = cut_mask(None, crop, padding=0.0)
+    valid = cut_valid(crop)
     assert valid.sum() == 16 * 32
     assert valid[:, :, 8:24].min() == 1
     assert torch.equal(cut_mask(Image.new("L", (40, 80), 255), crop), valid)
@@ -154,10 +157,25 @@ def test_picture_mask_and_padding_are_mirrored_together() -> None:
     for cut in (
         lambda crop: cut_picture(picture.convert("RGB"), crop),
         lambda crop: cut_mask(picture, crop),
-        lambda crop: cut_mask(None, crop, padding=0.0),
+        lambda crop: cut_valid(crop),
     ):
         assert torch.equal(cut(straight).flip(-1), cut(mirrored))
         assert not torch.equal(cut(straight), cut(mirrored))
+
+
+def test_large_pictures_are_made_smaller_once_and_look_the_same() -> None:
+    picture, mask = Image.radial_gradient("L").resize((1501, 999)), Image.new("L", (1501, 999))
+    mask.paste(255, (400, 300, 900, 700))
+    freedom = Freedom(0.7, 1.5, flip=True)
+    crops = plan_crops(picture.size, (400, 300, 900, 700), (96, 64), freedom, 6, "seed")
+    reduced = reduction(crops)
+    assert reduced > 2
+    for crop in crops:
+        whole = cut_picture(picture.convert("RGB"), crop)
+        small = cut_picture(picture.convert("RGB").reduce(reduced), crop, reduced)
+        assert (whole - small).abs().max() < 0.05
+        edges = (cut_mask(mask, crop) - cut_mask(mask.reduce(reduced), crop, reduced)).abs()
+        assert edges.mean() < 0.01
 
 
 def test_a_seed_gives_the_same_latents_and_another_others(
@@ -263,3 +281,36 @@ def test_damaged_latents_are_made_again(
 
 def test_kept_latents_are_for_their_owner_only(work: Path) -> None:
     assert (work / keeping.FILE_NAME).stat().st_mode & 0o077 == 0
+
+
+class OddVae:
+    """Says for a picture its mean brightness, and counts in half the scale around 0.1."""
+
+    config = SimpleNamespace(shift_factor=0.1, scaling_factor=0.5)
+    dtype = torch.float32
+
+    def encode(self, pixels: Tensor) -> SimpleNamespace:
+        mean = pixels.mean((1, 2, 3), keepdim=True)
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=mean, std=torch.ones_like(mean)))
+
+
+def test_shift_and_scale_of_the_vae_are_applied() -> None:
+    base = SimpleNamespace(pipeline=SimpleNamespace(vae=OddVae()), device=torch.device("cpu"))
+    mean, std = encode(base, torch.full((1, 3, 8, 8), 0.7))  # type: ignore[arg-type]
+    assert mean.item() == pytest.approx((0.7 - 0.1) * 0.5)
+    assert std.item() == pytest.approx(0.5)
+
+
+def test_a_half_precision_vae_encodes_in_full_precision_and_stays_as_it_was(
+    base: Base, images: Sequence[Candidate], recipe: Recipe
+) -> None:
+    exact = copy.deepcopy(base.pipeline.vae).bfloat16().float()
+    half = copy.deepcopy(base.pipeline.vae).bfloat16()
+
+    def with_vae(vae: object) -> Base:
+        parts = SimpleNamespace(vae=vae, unet=base.pipeline.unet, vae_scale_factor=4)
+        return replace(base, pipeline=parts)
+
+    found = cache_latents(with_vae(half), images, recipe, 0)
+    assert same(found, cache_latents(with_vae(exact), images, recipe, 0))
+    assert half.dtype == torch.bfloat16

@@ -68,6 +68,17 @@ def test_all_eight_exif_orientations_come_out_upright(tmp_path: Path, orientatio
     assert corners(found) == corners(upright)
 
 
+@pytest.mark.parametrize("suffix", ["webp", "png", "tif", "avif"])
+def test_orientation_is_obeyed_in_other_formats_too(tmp_path: Path, suffix: str) -> None:
+    """Not in HEIF: there the container turns the picture, and the EXIF tag says nothing."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    quarters().transpose(UNDO[6]).save(tmp_path / f"a.{suffix}", exif=exif)
+    found = read(tmp_path / f"a.{suffix}")
+    assert found.size == quarters().size
+    assert corners(found) == corners(quarters())
+
+
 @pytest.mark.parametrize(
     "suffix", ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "avif", "heic", "heif"]
 )
