@@ -24,6 +24,9 @@ from fedshow_server.publishing import publish
 from tests.conftest import BASE, MakeConcept
 
 FEDSHOW = str(Path(sys.executable).with_name("fedshow"))
+OWN_BASE = ("--base", BASE) if Path(BASE).is_dir() else ()
+"""What a client adds to `join` when the tests run on a base that is not public."""
+
 SECONDS = 400.0
 """For anything that a federation does on a busy machine."""
 
@@ -118,8 +121,7 @@ class Federation:
         return self.folder / name
 
     def join(self, name: str, code: str) -> None:
-        base = ("--base", BASE) if Path(BASE).is_dir() else ()
-        self.call("client", "join", code, *base, FEDSHOW_HOME=str(self.home(name)))
+        self.call("client", "join", code, *OWN_BASE, FEDSHOW_HOME=str(self.home(name)))
 
     def offer(self, name: str, concept: str, images: Path = Path("/pictures")) -> None:
         """Puts a concept into a client's queue as if it had been tuned there."""

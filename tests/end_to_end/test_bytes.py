@@ -26,6 +26,7 @@ from fedshow.releases import Manifest
 from fedshow.transfer.servers import KnownServer, find_server, save_server
 from fedshow_client.home import Home
 from fedshow_client.queue import Queue
+from tests.end_to_end.conftest import OWN_BASE
 from tests.end_to_end.peers import Peers
 from tests.end_to_end.private_data import CAPTION, USER, PrivateData, leaks
 from tests.end_to_end.recording import Recorder
@@ -97,7 +98,7 @@ def test_nothing_but_the_adapter_leaves_the_client(
     env = {"FEDSHOW_HOME": str(home), **user, **peers.env}
     code = JoinCode.parse(federation.invite("box")).model_copy(update={"address": door})
     assert code.base == card.name
-    federation.call("client", "join", code.encode(), **env)
+    federation.call("client", "join", code.encode(), *OWN_BASE, **env)
     server = _send_through(home, services)
     named = ("--name", "potter", "--class", "monster", "--steps", str(STEPS))
     federation.call("client", "add", str(private.images), *named, **env)
