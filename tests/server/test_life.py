@@ -12,8 +12,11 @@ import grpc
 import pytest
 
 from fedshow import rpc
+from fedshow.commands import releases as commands
+from fedshow.commands.pull import Form, pull
 from fedshow.errors import BaseMismatch, Damaged, Forbidden, InvalidInput, NotFound
 from fedshow.releases import FileEntry, Manifest, verify_release
+from fedshow.transfer.servers import KnownServer, save_server
 from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb
 from fedshow_server.publishing import publish
@@ -79,7 +82,7 @@ def download(calls, digest, offset=0):
         return b"".join(answer.chunk for answer in calls.releases.DownloadFile(request, timeout=60))
 
 
-def test_life_of_concepts(own_server, joined, tools, tmp_path):
+def test_life_of_concepts(own_server, joined, tools, tmp_path, monkeypatch, capsys):
     anna, bob = joined(own_server, "anna"), joined(own_server, "bob")
     potter = tools.concept_bytes("potter")
     lying = tools.concept_bytes("dobby", "monster", seed=1)
@@ -137,6 +140,25 @@ def test_life_of_concepts(own_server, joined, tools, tmp_path):
             request = rpb.GetReleaseRequest(release=first.id)
             kept = calls.releases.GetRelease(request, timeout=60).release
         assert list(kept.withdrawn) == ["potter"]
+    _check_what_users_see(own_server, anna, tmp_path, monkeypatch, capsys)
+
+
+def _check_what_users_see(server, member, tmp_path, monkeypatch, capsys):
+    """The commands, when every release has a concept that was withdrawn."""
+    known = KnownServer(
+        **member.reply.model_dump(),
+        name="home",
+        address=f"127.0.0.1:{server.port}",
+        base_source="tiny",
+        ca_pem=member.ca_pem.decode(),
+    )
+    save_server(known, tmp_path / "home")
+    monkeypatch.setenv("FEDSHOW_HOME", str(tmp_path / "home"))
+    commands.releases("home", 30.0, False)
+    assert "malfoy (withdrawn), potter (withdrawn)" in capsys.readouterr().out
+    with pytest.raises(NotFound, match="no release is the latest now"):
+        pull("home", tmp_path / "out", Form.diffusers, 30.0, False)
+    assert not (tmp_path / "out").exists()
 
 
 def _check_downloads(calls, release, tmp_path):
