@@ -106,6 +106,12 @@ def test_zooms_are_spread_and_half_are_mirrored(
     assert mirrored in ((count // 2, -(-count // 2)) if freedom.flip else (0,))
 
 
+def test_a_padded_picture_lies_now_here_now_there() -> None:
+    crops = plan_crops((100, 100), None, (64, 64), Freedom(0.5, 0.5, flip=False), 8, "0")
+    assert len({crop.place[:2] for crop in crops}) == 8
+    assert {crop.place[0] < 16 for crop in crops} == {True, False}
+
+
 def test_a_seed_gives_the_same_crops_and_another_others() -> None:
     freedom = Freedom(0.8, 1.5, True)
     first, again, other = (

@@ -84,3 +84,11 @@ def test_a_lone_size_does_not_starve_the_others(batch: int) -> None:
     order = Order([1, 7], 3, batch, 0)
     picks = [order.at(step).bucket for step in range(80)]
     assert picks.count(0) == 10
+
+
+def test_rounds_and_cycles_come_in_ever_new_order() -> None:
+    alone = Order([1], 8, 8, 0)
+    assert alone.at(0).variants != alone.at(1).variants
+    mixed = Order([3, 4, 5], 1, 1, 0)
+    cycles = {tuple(mixed.at(12 * n + k).bucket for k in range(12)) for n in range(10)}
+    assert len(cycles) > 1

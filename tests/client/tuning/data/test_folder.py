@@ -147,6 +147,15 @@ def test_plain_pictures_of_different_colours_are_not_alike(tmp_path: Path) -> No
     assert [c.notes for c in examine(tmp_path).candidates] == [(), ()]
 
 
+def test_walls_of_the_same_grey_are_not_alike_by_their_noise(tmp_path: Path) -> None:
+    for number in range(2):
+        wall = Image.new("RGB", (60, 60), (128, 128, 128))
+        wall.paste((129, 129, 129), (0, 0, 5, 5 + number))
+        wall.save(tmp_path / f"{number}.png")
+    Image.new("RGB", (60, 60), (90, 90, 90)).save(tmp_path / "plain.png")
+    assert [c.notes for c in examine(tmp_path).candidates] == [(), (), ()]
+
+
 def test_several_frames_are_noted(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue", "lime")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
