@@ -149,8 +149,7 @@ class Trainer:
         times = self.objective.times(len(clean), generator)
         noise = self.objective.noise(clean, generator)
         images = [data.images[row] for row in batch.rows.tolist()]
-        captions = [self.subject.captions.draw(image, generator) for image in images]
-        features, words = self._encode(captions)
+        features, words = self._encode(self.subject.captions.draw(images, generator))
         predicted = self._denoise(self.objective.noisy(clean, noise, times), times, features)
         subject = data.subject[at]
         weights = subject + self.recipe.background_weight * (1 - subject)

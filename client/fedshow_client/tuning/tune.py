@@ -30,11 +30,15 @@ from fedshow_client.tuning.checkpoint import (
     save_checkpoint,
 )
 from fedshow_client.tuning.data.captions import Captions
-from fedshow_client.tuning.data.folder import ImageFolder, scan
+from fedshow_client.tuning.data.folder import ImageFolder, fingerprint, scan
 from fedshow_client.tuning.data.latents import cache_latents
 from fedshow_client.tuning.memory import clear_about_memory, narrow, recompute_if_needed
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Report, Subject, Trainer
+from fedshow_client.tuning.watching.report import write_report
+from fedshow_client.tuning.watching.scorers import scorer_for
+from fedshow_client.tuning.watching.settings import WatchSettings
+from fedshow_client.tuning.watching.watch import Watch
 
 
 class Stopped(FedshowError):
@@ -60,6 +64,13 @@ class TuneRequest:
     recipe: dict[str, Any] = field(default_factory=dict)
     """Changes to the base's recipe."""
 
+    watch: WatchSettings = field(default_factory=WatchSettings)
+
+    @property
+    def report(self) -> Path:
+        """The page about the run, next to the concept file."""
+        return self.out.with_name(f"{self.out.stem}.report.html")
+
 
 def tune(request: TuneRequest, report: Report = lambda *_: None) -> ConceptFile:
     """Tunes one concept and writes its file; continues from the checkpoint when there is one.
@@ -68,15 +79,30 @@ def tune(request: TuneRequest, report: Report = lambda *_: None) -> ConceptFile:
     """
     check_name(request.name)
     check_class(request.class_word)
-    folder = scan(request.images)
+    request.watch.check()
     base = open_base(request.base, request.device)
+    folder = scan(request.images, base.sample_pixels)
+    scorer = scorer_for(base, request.watch.scorer)
     recipe = Recipe.for_base(base, request.method, **request.recipe)
     trainer = _prepare(request, folder, base, recipe)
-    run = _Run(request, trainer, _run_id(request, recipe, folder, base))
+    watch = Watch(
+        trainer.model,
+        name=request.name,
+        class_word=request.class_word,
+        images=folder.accepted,
+        work=request.work,
+        recipe=recipe,
+        settings=request.watch,
+        scorer=scorer,
+    )
+    run = _Run(request, trainer, watch, _run_id(request, recipe, folder, base))
     progress = run.to_the_end(report)
-    header = _header(request, base, trainer, progress)
-    tensors = {key: value.half() for key, value in trainer.concept_tensors().items()}
-    return write_concept(request.out, header, tensors)
+    best = watch.best(progress) or trainer.concept_tensors()
+    header = _header(request, base, trainer, progress, watch.metrics(progress))
+    tensors = {key: value.half() for key, value in best.items()}
+    concept = write_concept(request.out, header, tensors)
+    write_report(request.report, watch, header, progress)
+    return concept
 
 
 def _prepare(request: TuneRequest, folder: ImageFolder, base: Base, recipe: Recipe) -> Trainer:
@@ -94,10 +120,10 @@ def _prepare(request: TuneRequest, folder: ImageFolder, base: Base, recipe: Reci
 
 
 class _Run:
-    """A trainer with its checkpoint."""
+    """A trainer with its checkpoint and whoever watches it."""
 
-    def __init__(self, request: TuneRequest, trainer: Trainer, run: str) -> None:
-        self.request, self.trainer, self.run = request, trainer, run
+    def __init__(self, request: TuneRequest, trainer: Trainer, watch: Watch, run: str) -> None:
+        self.request, self.trainer, self.watch, self.run = request, trainer, watch, run
         averages = trainer.average.shadow
         self.state = State(trainer.parameters(), trainer.optimizer, averages)
 
@@ -107,18 +133,28 @@ class _Run:
         if not self.request.resume:
             (work / FILE_NAME).unlink(missing_ok=True)
         progress = load_checkpoint(work, self.run, self.state)
+        self.watch.resume(self.run, progress)
 
         def after_step(now: Progress, steps: int) -> None:
-            if now.step % every == 0:
+            self.watch.note(now)
+            if looked := self.watch.due(now.step):
+                self._look(now)
+            if looked or now.step % every == 0:
                 save_checkpoint(work, self.run, self.state, now)
             report(now, steps)
 
-        with _on_sigterm() as stop, clear_about_memory(progress):
-            self.trainer.run(progress, after_step, stop)
+        with _on_sigterm() as asked, clear_about_memory(progress):
+            self.trainer.run(progress, after_step, lambda: asked() or self.watch.wants_stop())
         save_checkpoint(work, self.run, self.state, progress)
-        if progress.step < (steps := self.trainer.recipe.steps):
+        self.watch.close()
+        if progress.step < (steps := self.trainer.recipe.steps) and not self.watch.wants_stop():
             raise Stopped(f"stopped at step {progress.step} of {steps}; run again to go on")
         return progress
+
+    def _look(self, now: Progress) -> None:
+        """Looks at what the concept file would get now."""
+        with self.trainer.average.in_place():
+            self.watch.look(now, self.trainer.concept_tensors)
 
 
 @contextmanager
@@ -134,19 +170,17 @@ def _on_sigterm() -> Iterator[Callable[[], bool]]:
 
 def _run_id(request: TuneRequest, recipe: Recipe, folder: ImageFolder, base: Base) -> str:
     """Digest of everything that decides the result, so that a checkpoint never meets other data."""
-    found = sha256(
-        json.dumps([request.name, request.class_word, request.method, base.card.sha256]).encode()
-    )
-    found.update(recipe.model_dump_json().encode())
-    for image in folder.accepted:
-        found.update(image.path.read_bytes())
-        found.update(repr(image.caption).encode())
-        found.update(image.mask.read_bytes() if image.mask else b"")
-    return found.hexdigest()
+    facts = [request.name, request.class_word, request.method, base.card.sha256]
+    facts += [recipe.model_dump_json(), fingerprint(folder.accepted)]
+    return sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _header(
-    request: TuneRequest, base: Base, trainer: Trainer, progress: Progress
+    request: TuneRequest,
+    base: Base,
+    trainer: Trainer,
+    progress: Progress,
+    found: dict[str, int | float],
 ) -> ConceptHeader:
     recipe = trainer.recipe
     tail = progress.losses[-50:]
@@ -161,7 +195,7 @@ def _header(
         rank=recipe.rank,
         alpha=recipe.alpha,
         recipe=recipe.model_dump(exclude={"rank", "alpha"}),
-        metrics={"loss": round(sum(tail) / len(tail), 5), "steps": progress.step},
+        metrics={"loss": round(sum(tail) / len(tail), 5), "steps": progress.step, **found},
         created=datetime.now(UTC).replace(microsecond=0),
         fedshow=__version__,
     )

@@ -35,12 +35,16 @@ class Captions:
     ) -> None:
         self.choices = [captions_for(name, class_word, text, shuffle) for text in written]
 
-    def draw(self, image: int, generator: "Generator") -> str:
-        """One caption of image number `image`."""
+    def draw(self, images: Sequence[int], generator: "Generator") -> list[str]:
+        """One caption for each of the images (by number), all by the same random number.
+
+        So images without words of their own say the same, and a step encodes it once.
+        """
         import torch
 
-        choices = self.choices[image]
-        return choices[int(torch.randint(len(choices), (), generator=generator))]
+        drawn = float(torch.rand((), generator=generator))
+        chosen = [self.choices[image] for image in images]
+        return [choices[int(drawn * len(choices))] for choices in chosen]
 
     def all(self) -> list[str]:
         """Every distinct caption that `draw` can give."""

@@ -51,7 +51,7 @@ def test_all_is_what_draw_gives() -> None:
     written = [None, "a mug, on a table, in the sun, at noon", "a mug"]
     captions = Captions("x", "mug", written)
     generator = torch.Generator().manual_seed(0)
-    drawn = {captions.draw(image, generator) for _ in range(300) for image in range(3)}
+    drawn = {text for _ in range(300) for text in captions.draw(range(3), generator)}
     assert drawn == set(captions.all())
     assert len(captions.all()) == len(THING_TEMPLATES) + 6, "the third is a template, too"
 
@@ -60,7 +60,7 @@ def test_the_same_generator_draws_the_same() -> None:
     captions = Captions("x", "man", [None] * 3)
     assert len(captions.all()) == len(PEOPLE_TEMPLATES)
     first, second = (
-        [captions.draw(n % 3, generator) for n in range(20)]
+        [captions.draw([n % 3], generator) for n in range(20)]
         for generator in (torch.Generator().manual_seed(s) for s in (4, 4))
     )
     assert first == second
@@ -115,3 +115,11 @@ def test_other_encodings_are_noted(tmp_path: Path) -> None:
 
 def test_no_caption(tmp_path: Path) -> None:
     assert read_caption(tmp_path / "a.jpg") == (None, ())
+
+
+def test_images_without_words_of_their_own_say_the_same_in_a_step() -> None:
+    captions = Captions("mimi", "cat", [None, "a cat, asleep", None])
+    generator = torch.Generator().manual_seed(0)
+    steps = [captions.draw([0, 1, 2], generator) for _ in range(40)]
+    assert all(first == last and "asleep" in own for first, own, last in steps)
+    assert len({first for first, _, _ in steps}) == len(captions.choices[0])
