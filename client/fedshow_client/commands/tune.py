@@ -32,9 +32,18 @@ def tune(
     ),
     out: Path = typer.Option(..., "--output", "-o", help="The concept file to write."),
     base: str = typer.Option("toyworld", help="toyworld, a diffusers folder or a hub id."),
+    method: str = typer.Option(
+        "ed-lora", help="ed-lora, lora, p-plus, custom-diffusion or textual-inversion."
+    ),
     rank: int | None = typer.Option(None, help="Rank of the adapters (default 4)."),
     steps: int | None = typer.Option(None, help="Optimizer steps (default: what suits the base)."),
     seed: int = typer.Option(0, help="Same seed, same weights."),
+    flip: bool | None = typer.Option(
+        None, "--flip/--no-flip", help="Mirror half of the crops; not where left and right differ."
+    ),
+    changes: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Any other number of the recipe; repeatable."
+    ),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     resume: bool = typer.Option(True, help="Continue an interrupted run of the same settings."),
     work: Path | None = typer.Option(None, help="Folder for checkpoints (default: OUT.work)."),
@@ -42,21 +51,41 @@ def tune(
     progress: Path | None = typer.Option(
         None, help="Append progress to this file, one JSON object a line."
     ),
+    samples: bool = typer.Option(True, help="Draw pictures during tuning, into the work folder."),
+    sample_steps: int | None = typer.Option(
+        None,
+        min=1,
+        help="Steps between pictures (default: as often as a seventh of the time allows).",
+    ),
+    scorer: Path | None = typer.Option(
+        None, help="Folder of a CLIP or DINOv2 model that scores them (toyworld has its own)."
+    ),
+    keep_best: bool = typer.Option(
+        True, help="Keep the weights with the best scores, not always the last."
+    ),
+    patience: int = typer.Option(
+        0, min=0, help="End after so many scores in a row below the best; 0: never."
+    ),
+    tensorboard: Path | None = typer.Option(None, help="Folder for TensorBoard's event files."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Teaches one concept; interrupted, the same command continues.
+
+    Leaves a page about the run beside the file: NAME.report.html.
 
     Example: fedshow tune ~/cat-pictures --name mimi --class cat -o mimi.safetensors
     """
     for file in filter(None, (out, progress)):
         output_file(file)
     from fedshow.device import choose_device
+    from fedshow_client.tuning.changes import read_changes
     from fedshow_client.tuning.tune import TuneRequest
     from fedshow_client.tuning.tune import tune as run
+    from fedshow_client.tuning.watching.settings import WatchSettings
 
-    changes: dict[str, Any] = {"seed": seed}
-    changes |= {"rank": rank, "alpha": float(rank)} if rank is not None else {}
-    changes |= {"steps": steps} if steps is not None else {}
+    named = {"seed": seed, "rank": rank, "steps": steps, "flip": flip}
+    recipe: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    recipe |= {"alpha": float(rank)} if rank is not None else {}
     request = TuneRequest(
         images=images,
         name=name,
@@ -64,10 +93,12 @@ def tune(
         out=out,
         work=work or out.with_name(out.name + ".work"),
         base=base,
+        method=method,
         device=choose_device(device),
         resume=resume,
         checkpoint_steps=checkpoint_steps,
-        recipe=changes,
+        recipe=recipe | read_changes(changes),
+        watch=WatchSettings(samples, sample_steps, scorer, keep_best, patience, tensorboard),
     )
     with _reporter(progress) as report:
         concept = run(request, report)

@@ -1,6 +1,7 @@
 """AdamW over a concept's parameters: one learning rate per kind, linear decay, limits, averages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -81,3 +82,18 @@ class Average:
     def values(self) -> dict[str, Tensor]:
         """What tuning has learnt so far: the averages, or the parameters themselves."""
         return self.shadow or {key: value.detach() for key, value in self.parameters.items()}
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within the block the parameters have the averages' values: what the concept file gets."""
+        own = {key: self.parameters[key].detach().clone() for key in self.shadow}
+        self._set(self.shadow)
+        try:
+            yield
+        finally:
+            self._set(own)
+
+    @torch.no_grad()
+    def _set(self, values: Mapping[str, Tensor]) -> None:
+        for key, value in values.items():
+            self.parameters[key].copy_(value)

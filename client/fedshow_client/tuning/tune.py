@@ -101,7 +101,7 @@ def tune(request: TuneRequest, report: Report = lambda *_: None) -> ConceptFile:
     header = _header(request, base, trainer, progress, watch.metrics(progress))
     tensors = {key: value.half() for key, value in best.items()}
     concept = write_concept(request.out, header, tensors)
-    write_report(request.report, watch, header, progress)
+    run.tell(progress)
     return concept
 
 
@@ -155,6 +155,13 @@ class _Run:
         """Looks at what the concept file would get now."""
         with self.trainer.average.in_place():
             self.watch.look(now, self.trainer.concept_tensors)
+        self.tell(now)
+
+    def tell(self, now: Progress) -> None:
+        """Writes the page about the run so far."""
+        base, method = self.trainer.base.card, self.trainer.method
+        about = {"base": base.name, "base_sha256": base.sha256[:16], "method": method.name}
+        write_report(self.request.report, self.watch, now, about)
 
 
 @contextmanager
