@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,41 +103,74 @@ def tune(
     )
     with _reporter(progress) as report:
         concept = run(request, report)
-    facts = {"file": str(out), "sha256": concept.sha256, **concept.header.metrics}
+    facts = {
+        "file": str(out),
+        "sha256": concept.sha256,
+        "report": str(request.report),
+        **concept.header.metrics,
+    }
     if as_json:
         return print_json(facts)
-    return print(f"{out}: <{name}>, {len(concept.blob) / 1024:.0f} KiB, loss {facts['loss']}")
+    print(f"{out}: <{name}>, {len(concept.blob) / 1024:.0f} KiB, {_in_words(facts)}")
+    return print(f"{request.report}: how it went")
+
+
+def _in_words(facts: dict[str, Any]) -> str:
+    """Loss, and the scores where there are any."""
+    shown = [f"{key} {facts[key]}" for key in ("loss", "identity", "text") if key in facts]
+    if facts["kept_step"] != facts["steps"]:
+        shown.append(f"step {facts['kept_step']} of {facts['steps']} was best")
+    return ", ".join(shown)
 
 
 @contextmanager
 def _reporter(progress: Path | None) -> Iterator["Report"]:
     """Progress to a bar on a terminal, and to a file when one is named."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from fedshow_client.tuning.watching.rate import Rate
 
-    bar = Bar(
-        TextColumn("tuning"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        task = bar.add_task("", total=None, loss=float("nan"))
+    rate = Rate()
+    with _bar() as show:
 
         def report(now: "Progress", steps: int) -> None:
-            bar.update(task, completed=now.step, total=steps, loss=now.losses[-1])
+            rate.hear(now)
+            left = rate.seconds_left(now, steps)
+            show(now, steps, rate.steps_per_second, left)
             if progress and (now.step % PROGRESS_EVERY_STEPS == 0 or now.step == steps):
                 line = {
                     "step": now.step,
                     "steps": steps,
                     "loss": now.losses[-1],
                     "seconds": now.seconds,
+                    "steps_per_second": rate.steps_per_second,
+                    "seconds_left": left,
                 }
                 with progress.open("a") as file:
                     file.write(json.dumps(line) + "\n")
 
         yield report
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[["Progress", int, float | None, float | None], None]]:
+    """A bar on stderr, on terminals only; gives what moves it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = [
+        TextColumn("tuning"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[pace]}"),
+    ]
+    hidden = not sys.stderr.isatty()
+    with Bar(*columns, console=Console(stderr=True), disable=hidden) as bar:
+        task = bar.add_task("", total=None, loss=float("nan"), pace="")
+
+        def show(now: "Progress", steps: int, rate: float | None, left: float | None) -> None:
+            pace = ""
+            if rate is not None and left is not None:
+                pace = f"{rate:.2f} steps/s  {timedelta(seconds=round(left))} left"
+            bar.update(task, completed=now.step, total=steps, loss=now.losses[-1], pace=pace)
+
+        yield show

@@ -22,9 +22,12 @@ def test_bar_on_a_terminal_shows_steps_and_loss(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("sys.stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     with _reporter(None) as report:
-        report(Progress(step=3, losses=[0.5]), 20)
-    assert "3/20" in screen.getvalue()
-    assert "0.500" in screen.getvalue()
+        report(Progress(step=3, losses=[0.5], seconds=7), 20)
+        report(Progress(step=5, losses=[0.25], seconds=8), 20)
+    assert "5/20" in screen.getvalue()
+    assert "0.250" in screen.getvalue()
+    assert "2.00 steps/s" in screen.getvalue()
+    assert "0:00:08 left" in screen.getvalue()
 
 
 def test_progress_file_has_one_line_per_ten_steps_and_the_last(tmp_path: Path) -> None:
@@ -34,4 +37,16 @@ def test_progress_file_has_one_line_per_ten_steps_and_the_last(tmp_path: Path) -
             report(Progress(step=step, losses=[1 / step], seconds=step), 25)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["step"] for line in lines] == [10, 20, 25]
-    assert lines[-1] == {"step": 25, "steps": 25, "loss": 0.04, "seconds": 25}
+    known = {"step": 25, "steps": 25, "loss": 0.04, "seconds": 25}
+    assert lines[-1] == known | {"steps_per_second": 1.0, "seconds_left": 0.0}
+    assert lines[0]["seconds_left"] == 15
+
+
+def test_the_rate_is_that_of_this_process_not_of_the_one_before(tmp_path: Path) -> None:
+    file = tmp_path / "progress"
+    with _reporter(file) as report:
+        report(Progress(step=1, losses=[1.0], seconds=1000), 1)
+        report(Progress(step=20, losses=[1.0], seconds=1009.5), 40)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["steps_per_second"] for line in lines] == [None, 2.0]
+    assert [line["seconds_left"] for line in lines] == [None, 10.0]
