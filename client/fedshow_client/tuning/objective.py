@@ -43,9 +43,16 @@ class Objective:
         self, predicted: Tensor, clean: Tensor, noise: Tensor, times: Tensor, weights: Tensor
     ) -> Tensor:
         """Mean over the batch of each picture's error, weighted by `weights [B, 1, h, w]`."""
+        errors = self.errors(predicted, clean, noise, times, weights)
+        return (errors * self._importance(times)).mean()
+
+    def errors(
+        self, predicted: Tensor, clean: Tensor, noise: Tensor, times: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Each picture's mean squared error `[B]`, weighted by `weights [B, 1, h, w]`."""
         error = F.mse_loss(predicted.float(), self._target(clean, noise, times), reduction="none")
         area = weights.sum((1, 2, 3)).clamp(min=1e-6) * error.shape[1]
-        return ((error * weights).sum((1, 2, 3)) / area * self._importance(times)).mean()
+        return (error * weights).sum((1, 2, 3)) / area
 
     def _target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         if self.schedule.config.prediction_type == "v_prediction":

@@ -126,13 +126,20 @@ class Model:
         return Drawing(images, seeds)
 
     @torch.no_grad()
-    def sample_latents(self, prompts: Sequence[str], *, seed: int, steps: int) -> Tensor:
-        """Latents `[B, C, h, w]` of one picture per prompt, never decoded."""
+    def sample_latents(
+        self,
+        prompts: Sequence[str],
+        *,
+        seed: int,
+        steps: int,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Latents `[B, C, h, w]` of one picture per prompt, never decoded; `size` is height and width."""
         edge = self.base.sample_pixels
         embeds = self.encode(prompts), self.encode([""])
         seeds = [seed + k for k in range(len(prompts))]
         guidance = default_guidance(self.base)
-        latents = self._draw(*embeds, steps, guidance, seeds, (edge, edge), output="latent")
+        latents = self._draw(*embeds, steps, guidance, seeds, size or (edge, edge), output="latent")
         return cast(Tensor, latents)
 
     def _draw(

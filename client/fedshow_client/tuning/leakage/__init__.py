@@ -1,0 +1,1 @@
+"""How much of single private pictures a tuned concept gives back, estimated before anything leaves."""
