@@ -48,7 +48,7 @@ class Recipe(BaseModel):
     """How much the loss counts outside the subject's mask; 0 in the paper."""
 
     norm_limit: float = Field(1.5, gt=0)
-    """Token rows stop growing at this multiple of the class word's norm (0.55 in all, in SD 1.x)."""
+    """Token rows grow no longer than this multiple of the class word's (0.55 in all, in SD 1.x)."""
 
     variants: int = Field(8, ge=1, le=64)
     """Augmented versions of each image whose latents are kept."""
@@ -95,7 +95,7 @@ class Recipe(BaseModel):
 
 SMALL: dict[str, float | int | bool] = {
     "steps": 200,
-    "lr_tokens": 5e-3,
+    "lr_tokens": 2e-2,
     "lr_text": 2e-4,
     "lr_unet": 2e-3,
     "lr_self_attention": 5e-5,

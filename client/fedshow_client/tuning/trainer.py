@@ -118,7 +118,8 @@ class Trainer:
                 )
             loss.backward()  # type: ignore[no-untyped-call]
         set_rates(self.optimizer, 1 - index / self.recipe.steps)
-        self.limit.step(self.optimizer)
+        self.optimizer.step()
+        self.limit.apply()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.step(index)
         return value

@@ -130,11 +130,16 @@ def test_averages_lag_behind_and_go_into_the_file(make_trainer: MakeTrainer) -> 
     assert 0 < (average - start).norm() < (now - start).norm()
 
 
-def test_rows_stop_at_the_norm_limit(make_trainer: MakeTrainer) -> None:
-    trainer = make_trainer(norm_limit=0.5)
+def test_rows_stay_within_the_norm_limit_and_go_on_learning(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer(norm_limit=1.02, lr_tokens=0.1)
+    class_norm = trainer.model.tokens.class_row("monster").norm()
     before = {word: row.detach().clone() for word, row in trainer.rows.items()}
-    trainer.step(0)
-    assert all(torch.equal(row, before[word]) for word, row in trainer.rows.items())
+    for index in range(3):
+        trainer.step(index)
+        for word, row in trainer.rows.items():
+            assert row.norm(dim=1).max() <= 1.0201 * class_norm
+            assert not torch.equal(row, before[word])
+            before[word] = row.detach().clone()
 
 
 def test_steps_depend_on_seed_and_number_alone(make_trainer: MakeTrainer) -> None:
