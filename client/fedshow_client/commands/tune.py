@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fedshow.commands.destination import output_file
-from fedshow.commands.output import JSON_OPTION, print_json
+from fedshow.commands.output import JSON_OPTION, print_json, say
 
 if TYPE_CHECKING:
     from fedshow_client.tuning.checkpoint import Progress
@@ -68,6 +68,12 @@ def tune(
         0, min=0, help="End after so many scores in a row below the best; 0: never."
     ),
     tensorboard: Path | None = typer.Option(None, help="Folder for TensorBoard's event files."),
+    leakage: bool = typer.Option(
+        True, help="Estimate how much of single pictures the concept gives back."
+    ),
+    max_leakage: float = typer.Option(
+        1.0, min=0, max=1, help="Fail above this estimate (the file stays); 1 allows everything."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Teaches one concept; interrupted, the same command continues.
@@ -100,9 +106,11 @@ def tune(
         checkpoint_steps=checkpoint_steps,
         recipe=recipe | read_changes(changes),
         watch=WatchSettings(samples, sample_steps, scorer, keep_best, patience, tensorboard),
+        leakage=leakage,
+        max_leakage=max_leakage,
     )
     with _reporter(progress) as report:
-        concept = run(request, report)
+        concept = run(request, report, lambda found: say(str(found)))
     facts = {
         "file": str(out),
         "sha256": concept.sha256,

@@ -2,13 +2,15 @@
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from fedshow import __version__
 from fedshow.concepts import (
@@ -18,8 +20,9 @@ from fedshow.concepts import (
     check_name,
     write_concept,
 )
+from fedshow.edlora.adapters import Adapters
 from fedshow.edlora.methods import method_named
-from fedshow.errors import FedshowError
+from fedshow.errors import FedshowError, InvalidInput
 from fedshow.families import Base, open_base
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.checkpoint import (
@@ -32,6 +35,8 @@ from fedshow_client.tuning.checkpoint import (
 from fedshow_client.tuning.data.captions import Captions
 from fedshow_client.tuning.data.folder import ImageFolder, fingerprint, scan
 from fedshow_client.tuning.data.latents import cache_latents
+from fedshow_client.tuning.leakage.estimate import estimate
+from fedshow_client.tuning.leakage.verdict import Leakage, TooMuchLeakage, too_much
 from fedshow_client.tuning.memory import clear_about_memory, narrow, recompute_if_needed
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Report, Subject, Trainer
@@ -65,6 +70,17 @@ class TuneRequest:
     """Changes to the base's recipe."""
 
     watch: WatchSettings = field(default_factory=WatchSettings)
+    leakage: bool = True
+    """Whether to estimate what the concept gives back of single pictures."""
+
+    max_leakage: float = 1.0
+    """Above it, `tune` says so with an error; the file is there all the same."""
+
+    def check(self) -> None:
+        """Raises InvalidInput for what is asked for and cannot be had, before any work."""
+        self.watch.check()
+        if not self.leakage and self.max_leakage < 1:
+            raise InvalidInput(f"max_leakage {self.max_leakage:g} needs the estimate: leave it on")
 
     @property
     def report(self) -> Path:
@@ -72,14 +88,20 @@ class TuneRequest:
         return self.out.with_name(f"{self.out.stem}.report.html")
 
 
-def tune(request: TuneRequest, report: Report = lambda *_: None) -> ConceptFile:
+def tune(
+    request: TuneRequest,
+    report: Report = lambda *_: None,
+    hear: Callable[[Leakage], None] = lambda _: None,
+) -> ConceptFile:
     """Tunes one concept and writes its file; continues from the checkpoint when there is one.
 
-    Raises InvalidInput for unusable images, names, classes and settings, Stopped after SIGTERM.
+    `hear` is told what the concept gives back of the private pictures.
+    Raises InvalidInput for unusable images, names, classes and settings, Stopped after SIGTERM,
+    TooMuchLeakage, with the file in place, when it is above the request's limit.
     """
     check_name(request.name)
     check_class(request.class_word)
-    request.watch.check()
+    request.check()
     base = open_base(request.base, request.device)
     folder = scan(request.images, base.sample_pixels)
     scorer = scorer_for(base, request.watch.scorer)
@@ -98,10 +120,16 @@ def tune(request: TuneRequest, report: Report = lambda *_: None) -> ConceptFile:
     run = _Run(request, trainer, watch, _run_id(request, recipe, folder, base))
     progress = run.to_the_end(report)
     best = watch.best(progress) or trainer.concept_tensors()
-    header = _header(request, base, trainer, progress, watch.metrics(progress))
     tensors = {key: value.half() for key, value in best.items()}
-    concept = write_concept(request.out, header, tensors)
-    run.tell(progress)
+    found = watch.metrics(progress)
+    leakage = run.leakage(tensors, progress) if request.leakage else None
+    if leakage:
+        found |= leakage.metrics
+        hear(leakage)
+    concept = write_concept(request.out, _header(request, base, trainer, progress, found), tensors)
+    run.tell(progress, [str(leakage)] if leakage else [])
+    if refusal := too_much(found, request.max_leakage):
+        raise TooMuchLeakage(f"{refusal}; do not share {request.out}")
     return concept
 
 
@@ -157,11 +185,23 @@ class _Run:
             self.watch.look(now, self.trainer.concept_tensors)
         self.tell(now)
 
-    def tell(self, now: Progress) -> None:
+    def leakage(self, tensors: dict[str, Tensor], progress: Progress) -> Leakage:
+        """What these tensors give back of the private pictures; the trainer's model is of no use after it."""
+        trainer = self.trainer
+        trainer.model.restore()
+        model = Model(trainer.base)
+        model.tokens.add_concept(
+            trainer.subject.name, {word: tensors[f"tokens.{word}"] for word in trainer.words}
+        )
+        model.add_adapters(Adapters.from_tensors(tensors, trainer.adapters.scale))
+        with clear_about_memory(progress):
+            return estimate(model, trainer.subject, trainer.objective, trainer.recipe.seed)
+
+    def tell(self, now: Progress, remarks: Sequence[str] = ()) -> None:
         """Writes the page about the run so far."""
         base, method = self.trainer.base.card, self.trainer.method
         about = {"base": base.name, "base_sha256": base.sha256[:16], "method": method.name}
-        write_report(self.request.report, self.watch, now, about)
+        write_report(self.request.report, self.watch, now, about, remarks)
 
 
 @contextmanager

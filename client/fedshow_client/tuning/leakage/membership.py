@@ -60,13 +60,12 @@ def _errors(
     found = []
     for clean, valid in ((view.seen, view.valid), (view.unseen, view.unseen_valid)):
         total = 0.0
-        for rows in torch.arange(len(clean)).split(at_once):
+        for start in range(0, len(clean), at_once):
+            rows = slice(start, start + at_once)
             noisy = objective.noisy(clean[rows], noise[rows], times[rows])
             unet = model.base.pipeline.unet
             predicted = unet(noisy.to(unet.dtype), times[rows], features[rows]).sample
-            errors = objective.errors(
-                predicted, clean[rows], noise[rows], times[rows], valid[rows]
-            )
+            errors = objective.errors(predicted, clean[rows], noise[rows], times[rows], valid[rows])
             total += float(errors.double().sum())
         found.append(total)
     return torch.tensor(found, dtype=torch.float64)

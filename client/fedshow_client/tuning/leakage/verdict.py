@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedshow.errors import FedshowError
+
 TRACES = 0.25
 """Below it lie normally tuned concepts and bases that never saw the pictures."""
 
 REPRODUCES = 0.5
 """Half as far from a private picture as those are from one another: as in Carlini et al., 2023."""
+
+
+class TooMuchLeakage(FedshowError):
+    """A concept that was tuned and gives back more of single pictures than its owner allows."""
 
 
 @dataclass(frozen=True)
