@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,15 @@ from typing import IO
 
 from fedshow.errors import InvalidInput
 from fedshow.transfer.servers import private_folder
+from fedshow_client.locks import locked
 
 LOCK_TRIES = 10
 LOCK_PAUSE_SECONDS = 0.05
+
+
+def holder_name(pid: int) -> str:
+    """What the daemon with this process id calls itself in leases."""
+    return f"daemon {pid}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,10 @@ class Home:
         """Checkpoints, log and progress of one tuning job."""
         return self.folder / "jobs" / str(job_id)
 
+    def forget_job(self, job_id: int) -> None:
+        """Deletes everything that one tuning job has left; the images lie elsewhere."""
+        shutil.rmtree(self.job(job_id), ignore_errors=True)
+
     def flower(self, server: str) -> Path:
         """What Flower's programs keep for one server."""
         return self.folder / "flower" / server
@@ -59,8 +70,8 @@ class Home:
     def daemon_pid(self) -> int | None:
         """The running daemon's process id."""
         try:
-            with self.lock.open("r+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with self.lock.open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # others may be asking too
         except FileNotFoundError:
             return None
         except BlockingIOError:
@@ -84,9 +95,7 @@ class Home:
 def _locked(file: IO[str]) -> bool:
     """Takes the lock; tries a few times, since `daemon_pid` holds it for a moment."""
     for _ in range(LOCK_TRIES):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if locked(file):
             return True
-        except BlockingIOError:
-            time.sleep(LOCK_PAUSE_SECONDS)
+        time.sleep(LOCK_PAUSE_SECONDS)
     return False

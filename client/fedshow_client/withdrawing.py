@@ -22,6 +22,9 @@ def withdraw(
                 patience = Patience(patience_seconds, on_wait)
                 patiently(lambda: withdraw_there(connection, name), patience)
         queue.move(job.id, JobState.WITHDRAWN)
+        at_work = queue.leased(job) and home.daemon_pid()
     if job.sha256:
         home.concept_file(job.server, job.sha256).unlink(missing_ok=True)
+    if not at_work:  # else the daemon does it when the tuner has ended
+        home.forget_job(job.id)
     return job

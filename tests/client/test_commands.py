@@ -24,7 +24,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def add(call: Call, folder: Path, *more: object) -> tuple[int, str, str]:
-    return call("client", "add", folder, "--name", "potter", "--class", "man", *more)
+    return call("client", "add", folder, "--name", "potter", "--class", "monster", *more)
 
 
 def status(call: Call) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def test_a_concept_whose_server_left_says_what_it_waits_for(call, known, home, p
     (concept,) = status(call)["concepts"]
     assert concept["state"] == "queued"
     assert concept["reason"] == "waits until server 'home' is joined again"
-    assert "queued: waits until server 'home'" in call("client", "status")[1]
+    assert "potter: waits until server 'home' is joined again" in call("client", "status")[1]
 
 
 @pytest.mark.parametrize(

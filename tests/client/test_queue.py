@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,14 +32,137 @@ def queue(tmp_path: Path, clock: Clock) -> Iterator[Queue]:
         yield opened
 
 
-def new_job(name: str = "potter") -> NewJob:
-    return NewJob("home", name, "man", Path("/pictures"), "toyworld")
+def new_job(name: str = "potter", priority: int = 0) -> NewJob:
+    return NewJob("home", name, "man", Path("/pictures"), "toyworld", priority)
 
 
 def test_jobs_are_claimed_once_and_in_order(queue: Queue) -> None:
     first, second = queue.add(new_job("potter")), queue.add(new_job("hermione"))
     claimed = [queue.claim("a", 60), queue.claim("b", 60), queue.claim("c", 60)]
     assert [job and job.id for job in claimed] == [first.id, second.id, None]
+
+
+def names_in_order(queue: Queue) -> list[str]:
+    """What is claimed, one after the other."""
+    return [job.name for job in iter(lambda: queue.claim("a", 60), None)]
+
+
+def test_the_higher_priority_is_first_and_the_older_among_equals(queue: Queue) -> None:
+    for name, priority in (("a", 0), ("b", 5), ("c", -1), ("d", 5), ("e", 0)):
+        queue.add(new_job(name, priority))
+    queue.prioritise(queue.find("e"), 9)
+    assert names_in_order(queue) == ["e", "b", "d", "a", "c"]
+
+
+def test_a_higher_priority_takes_nothing_from_its_holder(queue: Queue) -> None:
+    job = queue.add(new_job("potter"))
+    queue.claim("a", 60)
+    queue.add(new_job("hermione", 9))
+    assert queue.renew(job.id, "a", 60)
+
+
+def test_a_paused_job_is_passed_over_and_taken_from_its_holder(queue: Queue) -> None:
+    job, other = queue.add(new_job("potter", 1)), queue.add(new_job("ron"))
+    queue.claim("a", 60)
+    queue.pause(job)
+    assert not queue.renew(job.id, "a", 60)
+    queue.put_back(job.id, "a")
+    assert names_in_order(queue) == ["ron"]
+    assert queue.renew(other.id, "a", 60)
+    queue.pause(job, paused=False)
+    assert names_in_order(queue) == ["potter"]
+
+
+def test_a_paused_queue_gives_nothing_out_and_keeps_single_pauses(queue: Queue) -> None:
+    jobs = [queue.add(new_job(name)) for name in ("a", "b", "c")]
+    queue.claim("a", 60)
+    queue.pause(jobs[1])
+    queue.pause_all()
+    assert queue.paused()
+    assert not queue.renew(jobs[0].id, "a", 60)
+    queue.put_back(jobs[0].id, "a")
+    assert names_in_order(queue) == []
+    queue.pause_all(paused=False)
+    assert names_in_order(queue) == ["a", "c"]
+
+
+def test_only_what_waits_for_tuning_can_be_paused_or_prioritised(queue: Queue) -> None:
+    job = queue.add(new_job())
+    queue.move(job.id, JobState.ADMITTED)
+    with pytest.raises(InvalidInput, match="'potter' is admitted"):
+        queue.pause(job)
+    with pytest.raises(InvalidInput, match="'potter' is admitted"):
+        queue.prioritise(job, 1)
+
+
+def test_a_failed_job_can_be_tried_again_at_once(queue: Queue) -> None:
+    job = queue.add(new_job())
+    queue.claim("a", 60)
+    queue.try_later(job.id, "a", "no memory", blame=True)
+    assert queue.claim("a", 60) is None
+    queue.retry(job)
+    assert queue.claim("a", 60) is not None
+    queue.move(job.id, JobState.FAILED, "no memory")
+    queue.retry(job)
+    again = queue.find("potter")
+    assert (again.state, again.reason, again.tries) == (JobState.QUEUED, "", 0)
+    assert queue.claim("a", 60) is not None
+
+
+def test_what_did_not_fail_is_not_tried_again(queue: Queue) -> None:
+    job = queue.add(new_job())
+    with pytest.raises(InvalidInput, match="'potter' is queued"):
+        queue.retry(job)
+    queue.move(job.id, JobState.FAILED)
+    queue.add(new_job())
+    with pytest.raises(InvalidInput, match="already queued"):
+        queue.retry(job)
+
+
+FIRST_VERSION = """
+CREATE TABLE jobs (
+    id INTEGER NOT NULL PRIMARY KEY, server VARCHAR NOT NULL, name VARCHAR NOT NULL,
+    class_word VARCHAR NOT NULL, images VARCHAR NOT NULL, base VARCHAR NOT NULL, steps INTEGER,
+    seed INTEGER, state VARCHAR(16) NOT NULL, reason VARCHAR NOT NULL, sha256 VARCHAR NOT NULL,
+    size_bytes INTEGER NOT NULL, tries INTEGER NOT NULL, not_before FLOAT NOT NULL,
+    holder VARCHAR NOT NULL, lease_until FLOAT NOT NULL, created FLOAT NOT NULL
+);
+CREATE INDEX jobs_by_state ON jobs (state, id);
+INSERT INTO jobs VALUES
+    (1, 'home', 'potter', 'man', '/p', 'toyworld', 9, NULL, 'queued', '', '', 0, 0, 0, '', 0, 1),
+    (2, 'home', 'ron', 'man', '/r', 'toyworld', 8, 7, 'admitted', '', 'aa', 3, 0, 0, '', 0, 2);
+"""
+
+
+def columns(path: Path) -> dict[str, set[str]]:
+    with sqlite3.connect(path) as opened:
+        tables = [name for (name,) in opened.execute("SELECT name FROM sqlite_master")]
+        found = {t: {row[1] for row in opened.execute(f"PRAGMA table_info({t})")} for t in tables}
+    opened.close()
+    return found
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    old, fresh = tmp_path / "old.db", tmp_path / "fresh.db"
+    with sqlite3.connect(old) as opened:
+        opened.executescript(FIRST_VERSION)
+    opened.close()
+    with Queue(old) as queue, Queue(fresh):
+        potter, ron = queue.jobs()
+        assert (potter.options, ron.options) == ({"steps": 9}, {"steps": 8, "seed": 7})
+        assert (potter.priority, potter.paused, ron.state) == (0, False, JobState.ADMITTED)
+        queue.add(new_job("hermione", 3))
+        assert names_in_order(queue) == ["hermione", "potter"]
+    assert columns(old) == columns(fresh)
+
+
+def test_a_database_of_a_newer_fedshow_is_refused(tmp_path: Path) -> None:
+    Queue(tmp_path / "client.db").close()
+    with sqlite3.connect(tmp_path / "client.db") as opened:
+        opened.execute("PRAGMA user_version = 99")
+    opened.close()
+    with pytest.raises(InvalidInput, match=r"client\.db is of version 99.* update fedshow"):
+        Queue(tmp_path / "client.db")
 
 
 def test_a_lease_that_is_not_renewed_runs_out(queue: Queue, clock: Clock) -> None:

@@ -55,7 +55,7 @@ def tune(place: Home, queue: Queue, known, stand_in: Path) -> Callable[[], objec
     tuner = Tuner(place, queue, settings, "test")
 
     def work(stop: Event | None = None, server: str = "home") -> object:
-        queue.add(NewJob(server, "potter", "man", Path("/pictures"), "toyworld", steps=9))
+        queue.add(NewJob(server, "potter", "man", Path("/pictures"), "toyworld"))
         return tuner.tune_next({"home": known}, stop or Event())
 
     return work

@@ -7,16 +7,18 @@ import typer
 
 from fedshow.commands.output import JSON_OPTION, print_json, say, say_waiting
 from fedshow.commands.releases import WAIT_OPTION
+from fedshow_client.commands import queue as queue_commands
+from fedshow_client.commands.queue import SERVER_OPTION
 
 if TYPE_CHECKING:
     from fedshow.transfer.servers import KnownServer
 
 group = typer.Typer(no_args_is_help=True, help="Tune at home, share adapters only.")
-SERVER_OPTION = typer.Option(None, "--server", help="A joined server; needed if there are several.")
 
 
 def register(app: typer.Typer) -> None:
     """Adds the group."""
+    queue_commands.register(group)
     app.add_typer(group, name="client")
 
 
@@ -53,31 +55,38 @@ def add(
     name: str = typer.Option(..., "--name", help="What to call it in prompts: <name>."),
     class_word: str = typer.Option(..., "--class", help="What kind of thing it is, in one word."),
     server: str = SERVER_OPTION,
+    priority: int = typer.Option(0, help="Higher ones are tuned first; see client priority."),
     steps: int = typer.Option(None, min=1, help="Tuning steps; the recipe knows a good number."),
     seed: int = typer.Option(None, min=0, help="Makes tuning repeatable."),
+    method: str = typer.Option(None, help="As fedshow tune has it; ed-lora is made for fusion."),
+    rank: int = typer.Option(None, min=1, help="Rank of the adapters."),
+    flip: bool = typer.Option(None, "--flip/--no-flip", help="Mirror half of the crops, or none."),
+    changes: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Any other number of the recipe; repeatable."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Queues a concept: the daemon tunes it here and hands over the adapter, never the images.
 
     Example: fedshow client add photos/anna --name anna --class woman
     """
-    from fedshow.concepts import check_class, check_name
+    from fedshow_client.adding import check, tune_options
     from fedshow_client.home import Home
     from fedshow_client.queue import NewJob, Queue
     from fedshow_client.settings import load_settings
-    from fedshow_client.tuning.data.folder import scan
 
     home = Home(load_settings().home)
     target = _one_server(server, home.folder)
-    check_name(name)
-    check_class(class_word)
-    found = scan(images)
+    options = tune_options(changes, steps=steps, seed=seed, method=method, rank=rank, flip=flip)
+    source = target.base_source
+    new = NewJob(target.name, name, class_word, images.absolute(), source, priority, options)
+    found, base_is_here = check(new)
     for candidate in found.candidates:
         if not candidate.accepted:
             say(f"left out: {candidate.path.name}: {candidate.reason}")
-    source = target.base_source
+    if not base_is_here:
+        say(f"whether captions fit is seen when base {source} is here")
     with Queue(home.database) as queue:
-        new = NewJob(target.name, name, class_word, images.absolute(), source, steps, seed)
         job = queue.add(new)
     accepted = len(found.accepted)
     if as_json:
@@ -114,17 +123,22 @@ def run(
 
 
 @group.command()
-def status(as_json: bool = JSON_OPTION) -> None:
-    """Shows the daemon, the servers, and every concept with its state.
+def status(
+    as_json: bool = JSON_OPTION,
+    schema: bool = typer.Option(False, "--schema", help="Print what --json means, and end."),
+) -> None:
+    """Shows the daemon, the servers, and every concept in the order of its turn.
 
     Example: fedshow client status --json
     """
     from fedshow_client.settings import load_settings
-    from fedshow_client.status import read_status, show
+    from fedshow_client.status import ClientStatus, read_status, show
 
+    if schema:
+        return print_json(ClientStatus.model_json_schema(mode="serialization"))
     found = read_status(load_settings().home)
     if as_json:
-        return print_json(found)
+        return print_json(found.model_dump(by_alias=True))
     return show(found)
 
 
@@ -135,6 +149,8 @@ def withdraw(
     wait: float = WAIT_OPTION,
 ) -> None:
     """Takes a concept back: out of the queue here, and out of the server's next release.
+
+    Deletes what tuning has made of it on this machine; your images stay as they are.
 
     Example: fedshow client withdraw anna
     """

@@ -5,16 +5,25 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 GRACE_SECONDS = 15.0
 MAX_LOG_BYTES = 4 << 20
 
 
 class Child:
-    """One running `MODULE:FUNCTION` with arguments; its output goes to a log file."""
+    """One running `MODULE:FUNCTION` with arguments; its output goes to a log file.
+
+    Locks of the open files in `keep` last as long as the child, also when this process ends before.
+    """
 
     def __init__(
-        self, entry: str, arguments: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+        self,
+        entry: str,
+        arguments: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        keep: Sequence[IO[str]] = (),
     ) -> None:
         _rotate(log)
         command = [sys.executable, "-P", "-m", "fedshow_client.leash", entry, *arguments]
@@ -25,6 +34,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**_environment(), **(env or {})},
+                pass_fds=[file.fileno() for file in keep],
                 start_new_session=True,  # Ctrl-C reaches the daemon, which then ends it in order
             )
 
@@ -37,12 +47,12 @@ class Child:
         self._let_go()
         return code
 
-    def end(self) -> None:
+    def end(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """Asks it to end, insists after a while, and returns when it is gone."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(GRACE_SECONDS)
+                self.process.wait(grace_seconds)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

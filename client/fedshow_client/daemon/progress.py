@@ -1,12 +1,12 @@
-"""How far a tuning job has come, from the file that the tuner writes."""
+"""How far a tuning job has come, from the file that the tuner appends to."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-
-from fedshow_client.daemon.child import last_line
+from typing import Any
 
 PROGRESS_NAME = "progress.json"
+TAIL_BYTES = 8192
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,41 @@ class Progress:
     step: int = 0
     steps: int = 0
     seconds: float = 0.0
+    """Spent on the steps so far, over all runs of the job."""
+    waiting: str = ""
+    """What the tuner waits for."""
+
+    @property
+    def rate(self) -> float | None:
+        """Steps in a second; None before the first news."""
+        return self.step / self.seconds if self.step and self.seconds else None
 
 
 def read_progress(folder: Path) -> Progress:
-    """The newest line of a job's progress file; zeros when there is none."""
-    line = last_line(folder / PROGRESS_NAME)
+    """What the newest lines of a job's progress file say; zeros when there is none."""
+    told: dict[str, Any] = {}
+    for line in _tail(folder / PROGRESS_NAME):
+        told |= {"waiting": ""} | _facts(line)
+    try:
+        step, steps = int(told["step"]), int(told["steps"])
+        return Progress(step, steps, float(told.get("seconds", 0)), str(told["waiting"]))
+    except (ValueError, KeyError, TypeError):
+        return Progress(waiting=str(told.get("waiting", "")))
+
+
+def _tail(file: Path) -> list[str]:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
+            return opened.read().decode(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _facts(line: str) -> dict[str, Any]:
+    """Of one line; none of one that is cut off."""
     try:
         found = json.loads(line)
-        return Progress(int(found["step"]), int(found["steps"]), float(found.get("seconds", 0)))
-    except (ValueError, KeyError, TypeError):
-        return Progress()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

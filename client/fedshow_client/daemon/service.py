@@ -9,7 +9,7 @@ from fedshow.errors import FedshowError
 from fedshow.transfer.servers import known_servers
 from fedshow_client.daemon.link import ServerLink
 from fedshow_client.daemon.tuner import Tuner
-from fedshow_client.home import Home
+from fedshow_client.home import Home, holder_name
 from fedshow_client.queue import Job, Queue
 from fedshow_client.settings import ClientSettings
 
@@ -72,7 +72,8 @@ class Daemon:
 
     def _tune(self, queue: Queue) -> None:
         """Tunes one job after the other until stopped."""
-        tuner = Tuner(self._home, queue, self._settings, holder=f"daemon {os.getpid()}")
+        tuner = Tuner(self._home, queue, self._settings, holder_name(os.getpid()))
+        tuner.tidy()
         while not self.stop.is_set():
             try:
                 job = self._tune_next(tuner)

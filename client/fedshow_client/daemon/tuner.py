@@ -2,9 +2,10 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from fedshow.concepts import read_concept
 from fedshow.errors import FedshowError, InvalidInput, RefusedConcept
@@ -13,6 +14,7 @@ from fedshow_client.daemon.child import Child, last_line
 from fedshow_client.daemon.progress import PROGRESS_NAME, read_progress
 from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.home import Home
+from fedshow_client.locks import locked
 from fedshow_client.queue import Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
 
@@ -21,6 +23,11 @@ log = logging.getLogger(__name__)
 ENTRY = "fedshow_client.daemon.tune_child:main"
 LOG_NAME = "tune.log"
 WORK_NAME = "work"
+LOCK_NAME = "lock"
+PAUSE_SECONDS = 0.5
+GRACE_SECONDS = 60.0
+"""For the step or the pictures that the tuner is at, and its checkpoint."""
+
 WRONG_INPUT = 2
 """Exit code of `fedshow tune` when trying again would not help."""
 
@@ -44,7 +51,16 @@ class Tuner:
             self._tune(job, servers[job.server], stop)
         except InvalidInput as error:
             self._fail(job, f"tuning made a file that may not be used: {error}")
+        finally:
+            self.tidy(job)
         return job
+
+    def tidy(self, *jobs: Job) -> None:
+        """Deletes what the withdrawn ones among these jobs have left; among all jobs, if none is given."""
+        wanted = {job.id for job in jobs}
+        for job in self._queue.jobs(JobState.WITHDRAWN):
+            if job.id in wanted or not jobs:
+                self._home.forget_job(job.id)
 
     def _tune(self, job: Job, server: KnownServer, stop: Event) -> None:
         folder = private_folder(self._home.job(job.id))
@@ -72,17 +88,24 @@ class Tuner:
             self._fail(job, reason)
 
     def _run(self, job: Job, folder: Path, result: Path, stop: Event) -> int | None:
-        """The tuner's exit code; None when it was stopped or the job was taken away."""
+        """The tuner's exit code; None when it was stopped, or the job paused or taken away."""
         arguments = _arguments(job, folder, result, self._settings.device)
-        child = Child(ENTRY, arguments, folder / LOG_NAME)
-        try:
-            while (code := child.wait(0.5)) is None:
-                lease = self._settings.lease_seconds
-                if stop.is_set() or not self._queue.renew(job.id, self._holder, lease):
+        with (folder / LOCK_NAME).open("a") as lock:
+            while not locked(lock):  # a daemon was killed, and its tuner is not gone yet
+                if not self._goes_on(job, stop) or stop.wait(PAUSE_SECONDS):
                     return None
-            return code
-        finally:
-            child.end()
+            child = Child(ENTRY, arguments, folder / LOG_NAME, keep=(lock,))
+            try:
+                while (code := child.wait(PAUSE_SECONDS)) is None:
+                    if not self._goes_on(job, stop):
+                        return None
+                return code
+            finally:
+                child.end(GRACE_SECONDS)
+
+    def _goes_on(self, job: Job, stop: Event) -> bool:
+        lease = self._settings.lease_seconds
+        return not stop.is_set() and self._queue.renew(job.id, self._holder, lease)
 
     def _offer(self, job: Job, server: KnownServer, result: Path) -> None:
         """Puts the checked file into the outbox, then says so in the queue, then tidies up."""
@@ -95,7 +118,9 @@ class Tuner:
             raise
         private_folder(self._home.outbox(job.server))
         concept.save(self._home.concept_file(job.server, concept.sha256))
-        self._queue.finish(job.id, self._holder, concept.sha256, len(concept.blob))
+        if not self._queue.finish(job.id, self._holder, concept.sha256, len(concept.blob)):
+            self._home.concept_file(job.server, concept.sha256).unlink()  # withdrawn meanwhile
+            return
         result.unlink()
         shutil.rmtree(result.parent / WORK_NAME, ignore_errors=True)
         log.info("tuned %s: %s bytes", job.name, len(concept.blob))
@@ -111,13 +136,19 @@ def _told(folder: Path) -> str:
 
 
 def _arguments(job: Job, folder: Path, result: Path, device: str) -> list[str]:
-    options = {"--steps": job.steps, "--seed": job.seed}
-    given = [(flag, str(value)) for flag, value in options.items() if value is not None]
     return [
         "tune",
         job.images,
         *("--name", job.name, "--class", job.class_word, "--base", job.base),
         *("-o", str(result), "--work", str(folder / WORK_NAME)),
         *("--progress", str(folder / PROGRESS_NAME), "--device", device),
-        *(text for pair in given for text in pair),
+        *(text for name, value in job.options.items() for text in _option(name, value)),
     ]
+
+
+def _option(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, bool):
+        yield f"--{name}" if value else f"--no-{name}"
+        return
+    for one in value if isinstance(value, list) else [value]:
+        yield from (f"--{name}", str(one))

@@ -1,10 +1,12 @@
-"""The tables of the client's database."""
+"""The tables of the client's database; what changes here needs a step in `schema`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Enum, Index
+from sqlalchemy import JSON, Enum, Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -36,8 +38,10 @@ class NewJob:
     class_word: str
     images: Path
     base: str
-    steps: int | None = None
-    seed: int | None = None
+    priority: int = 0
+    """Higher ones are tuned first."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of `fedshow tune` by name: true and false become `--name` and `--no-name`."""
 
 
 STATE = Enum(JobState, native_enum=False, length=16, values_callable=lambda kind: list(kind))
@@ -59,8 +63,9 @@ class Job(Table):
     class_word: Mapped[str]
     images: Mapped[str]
     base: Mapped[str]
-    steps: Mapped[int | None]
-    seed: Mapped[int | None]
+    priority: Mapped[int] = mapped_column(default=0)
+    paused: Mapped[bool] = mapped_column(default=False)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     state: Mapped[JobState] = mapped_column(STATE)
     reason: Mapped[str] = mapped_column(default="")
     sha256: Mapped[str] = mapped_column(default="")
@@ -71,6 +76,15 @@ class Job(Table):
     holder: Mapped[str] = mapped_column(default="")
     lease_until: Mapped[float] = mapped_column(default=0.0)
     created: Mapped[float]
+
+
+class QueueState(Table):
+    """One row, about the queue as a whole."""
+
+    __tablename__ = "queue_state"
+
+    id: Mapped[int] = mapped_column(primary_key=True, default=1)
+    paused: Mapped[bool] = mapped_column(default=False)
 
 
 class SeenServer(Table):

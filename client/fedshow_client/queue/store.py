@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Engine, create_engine, event, select, update
+from sqlalchemy import ColumnElement, Engine, create_engine, event, exists, select, update
 from sqlalchemy.orm import Session
 
 from fedshow.errors import InvalidInput, NotFound
@@ -15,15 +15,19 @@ from fedshow_client.queue.rows import (
     Job,
     JobState,
     NewJob,
+    QueueState,
     SeenRelease,
     SeenServer,
-    Table,
 )
+from fedshow_client.queue.schema import prepare
 
 BUSY_MILLISECONDS = 10_000
 OWNER_ONLY = 0o600
 LONGEST_PAUSE_SECONDS = 300
 """Before a job that failed is tried again."""
+
+FIRST = (Job.priority.desc(), Job.id)
+"""The order in which jobs are tuned."""
 
 
 class Queue:
@@ -34,7 +38,7 @@ class Queue:
         path.touch(mode=OWNER_ONLY)
         self._clock = clock
         self._engine = _open(path)
-        Table.metadata.create_all(self._engine)
+        prepare(self._engine, path)
 
     def close(self) -> None:
         """Lets go of the database file."""
@@ -49,15 +53,8 @@ class Queue:
     def add(self, new: NewJob) -> Job:
         """The queued job; raises InvalidInput while the server has this name from us."""
         with self._writing() as session:
-            taken = select(Job).where(
-                Job.server == new.server, Job.name == new.name, Job.state.in_(ACTIVE)
-            )
-            if job := session.scalars(taken).first():
-                raise InvalidInput(
-                    f"concept {new.name!r} is already {job.state} for {new.server}; "
-                    f"`fedshow client withdraw {new.name}` first"
-                )
-            fields = {**vars(new), "images": str(new.images)}
+            _refuse_taken(session, new.server, new.name)
+            fields = {**vars(new), "images": str(new.images), "options": dict(new.options)}
             job = Job(state=JobState.QUEUED, created=self._clock(), **fields)
             session.add(job)
             session.flush()
@@ -66,28 +63,31 @@ class Queue:
     def claim(
         self, holder: str, seconds: float, servers: Collection[str] | None = None
     ) -> Job | None:
-        """The oldest job that waits for tuning, now leased to `holder`; None if there is none.
+        """The job to be tuned next, now leased to `holder`; None if there is none.
 
-        With `servers` only jobs for these.
+        The oldest of those with the highest priority; with `servers` only jobs for these.
         """
         now = self._clock()
         with self._writing() as session:
-            waiting = select(Job).where(
-                Job.state == JobState.QUEUED, Job.lease_until <= now, Job.not_before <= now
+            waiting = (
+                select(Job)
+                .where(Job.state == JobState.QUEUED, Job.lease_until <= now, Job.not_before <= now)
+                .where(~Job.paused, ~_queue_paused())
             )
             if servers is not None:
                 waiting = waiting.where(Job.server.in_(servers))
-            job = session.scalars(waiting.order_by(Job.id)).first()
+            job = session.scalars(waiting.order_by(*FIRST)).first()
             if job:
                 job.holder, job.lease_until, job.reason = holder, now + seconds, ""
             return job
 
     def renew(self, job_id: int, holder: str, seconds: float) -> bool:
-        """Whether the lease still is `holder`'s; if so it is prolonged."""
+        """Whether the job still is `holder`'s and nobody paused it; if so the lease is prolonged."""
         now = self._clock()
         ours = update(Job).where(
             Job.id == job_id, Job.holder == holder, Job.state == JobState.QUEUED
         )
+        ours = ours.where(~Job.paused, ~_queue_paused())
         return self._changed(ours.values(lease_until=now + seconds))
 
     def drop_leases(self) -> None:
@@ -131,6 +131,44 @@ class Queue:
         one = update(Job).where(Job.id == job_id, Job.state.not_in(tuple(unless)))
         return self._changed(one.values(state=state, reason=reason, holder="", lease_until=0.0))
 
+    def pause(self, job: Job, paused: bool = True) -> None:
+        """Keeps a job from being tuned, also one that is at work, or lets it go on.
+
+        Raises InvalidInput when it is tuned already.
+        """
+        self._set_waiting(job, "paused or resumed", paused=paused)
+
+    def pause_all(self, paused: bool = True) -> None:
+        """Keeps all jobs from being tuned, or lets those go on that are not paused themselves."""
+        with self._writing() as session:
+            session.merge(QueueState(id=1, paused=paused))
+
+    def paused(self) -> bool:
+        """Whether the queue as a whole is paused."""
+        return any(state.paused for state in self._all(select(QueueState)))
+
+    def prioritise(self, job: Job, priority: int) -> None:
+        """Sets a job's priority; raises InvalidInput when it is tuned already."""
+        self._set_waiting(job, "given a priority", priority=priority)
+
+    def retry(self, job: Job, before: Callable[[], None] = lambda: None) -> None:
+        """Queues a failed job again, or ends the pause after a failed try.
+
+        Calls `before` when nobody can be at work on it. Raises InvalidInput when it has not
+        failed, or its name is taken again.
+        """
+        with self._writing() as session:
+            found = session.get_one(Job, job.id)
+            if found.state == JobState.FAILED:
+                _refuse_taken(session, found.server, found.name)
+            elif found.state != JobState.QUEUED or not found.reason:
+                raise InvalidInput(
+                    f"concept {found.name!r} is {found.state}; only one that failed can be tried again"
+                )
+            before()
+            found.state, found.reason, found.sha256 = JobState.QUEUED, "", ""
+            found.tries, found.not_before = 0, 0.0
+
     def jobs(self, *states: JobState, server: str | None = None) -> list[Job]:
         """Jobs in these states (all states if none is given), oldest first."""
         query = select(Job).order_by(Job.id)
@@ -139,6 +177,11 @@ class Queue:
         if server is not None:
             query = query.where(Job.server == server)
         return self._all(query)
+
+    def get(self, job_id: int) -> Job:
+        """The job as it is now."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            return session.get_one(Job, job_id)
 
     def find(self, name: str, server: str | None = None) -> Job:
         """The newest job of this name; raises NotFound, or InvalidInput when servers share it."""
@@ -150,7 +193,7 @@ class Queue:
         return jobs[-1]
 
     def leased(self, job: Job) -> bool:
-        """Whether somebody is at work on the job now."""
+        """Whether the job is somebody's: at work on it, unless that somebody is dead."""
         return job.state == JobState.QUEUED and job.lease_until > self._clock()
 
     def reached(self, server: str, trouble: str = "") -> None:
@@ -178,6 +221,14 @@ class Queue:
         mine = select(SeenRelease).where(SeenRelease.server == server)
         return self._all(mine.order_by(SeenRelease.seen.desc()))
 
+    def _set_waiting(self, job: Job, what: str, **values: Any) -> None:
+        waiting = update(Job).where(Job.id == job.id, Job.state == JobState.QUEUED)
+        if not self._changed(waiting.values(**values)):
+            state = self.get(job.id).state
+            raise InvalidInput(
+                f"concept {job.name!r} is {state}; only one that waits for tuning can be {what}"
+            )
+
     def _all(self, query: Any) -> list[Any]:
         with Session(self._engine, expire_on_commit=False) as session:
             return list(session.scalars(query))
@@ -191,6 +242,19 @@ class Queue:
     def _writing(self) -> Iterator[Session]:
         with Session(self._engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+
+def _queue_paused() -> ColumnElement[bool]:
+    return exists().where(QueueState.paused)
+
+
+def _refuse_taken(session: Session, server: str, name: str) -> None:
+    taken = select(Job).where(Job.server == server, Job.name == name, Job.state.in_(ACTIVE))
+    if job := session.scalars(taken).first():
+        raise InvalidInput(
+            f"concept {name!r} is already {job.state} for {server}; "
+            f"`fedshow client withdraw {name}` first"
+        )
 
 
 def _open(path: Path) -> Engine:

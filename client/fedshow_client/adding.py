@@ -1,0 +1,61 @@
+"""Queuing a concept: what can be refused is refused now, not hours later when its turn comes."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from fedshow.concepts import check_class, check_name
+from fedshow.errors import InvalidInput
+from fedshow_client.queue import NewJob
+from fedshow_client.tuning.changes import read_changes
+from fedshow_client.tuning.recipe import Recipe
+
+if TYPE_CHECKING:
+    from fedshow_client.tuning.data.folder import ImageFolder
+
+
+def tune_options(changes: Iterable[str], **named: Any) -> dict[str, Any]:
+    """The options of `fedshow tune` that were given, by name.
+
+    Raises InvalidInput for a method, a setting or a value that does not exist.
+    """
+    settings = list(changes)
+    given = {name: value for name, value in named.items() if value is not None}
+    numbers = {name: value for name, value in given.items() if name in Recipe.model_fields}
+    _check_recipe(numbers | read_changes(settings))
+    _words(given)
+    return given | ({"set": settings} if settings else {})
+
+
+def check(new: NewJob) -> tuple["ImageFolder", bool]:
+    """The images of a job, and whether the base is here already, so that all captions fit.
+
+    Raises InvalidInput for impossible names, no usable images and captions that the base cannot read.
+    """
+    from fedshow_client.tuning.data.folder import scan
+    from fedshow_client.tuning.data.words import check_words
+
+    check_name(new.name)
+    check_class(new.class_word)
+    found = scan(new.images)
+    words = _words(new.options)
+    return found, check_words(new.base, new.name, new.class_word, found.accepted, words)
+
+
+def _check_recipe(values: Mapping[str, Any]) -> None:
+    try:
+        Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise InvalidInput(f"{name} = {first['input']!r}: {first['msg']}") from None
+
+
+def _words(options: Mapping[str, Any]) -> int:
+    """How many token words the method gives a concept."""
+    if "method" not in options:
+        return 2
+    from fedshow.edlora.methods import method_named  # needs torch
+
+    return len(method_named(options["method"]).words)
