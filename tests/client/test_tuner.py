@@ -1,22 +1,29 @@
 """Tuning as a child process: its result is checked, its failures are told, its death is survived."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
+import typer.main
 
+from fedshow.cli import build
+from fedshow_client.adding import tune_options
 from fedshow_client.daemon import tuner as tuner_module
 from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home
+from fedshow_client.locks import locked
 from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
-from tests.client.conftest import wait_for
+from tests.client.conftest import Call, wait_for
 
 STAND_IN = '''
 """Stands in for `fedshow tune`: does what the environment says."""
@@ -59,6 +66,20 @@ def tune(place: Home, queue: Queue, known, stand_in: Path) -> Callable[[], objec
         return tuner.tune_next({"home": known}, stop or Event())
 
     return work
+
+
+@contextmanager
+def working(tune: Callable[[], object], folder: Path) -> Iterator[int]:
+    """Works on a job in a thread, which ends in the block; gives the tuner's process id."""
+    thread = Thread(target=tune)
+    thread.start()
+    pid = folder / "pid"
+    wait_for(
+        lambda: pid.exists() and pid.read_text() and (folder / "home/jobs/1/progress.json").exists()
+    )
+    yield int(pid.read_text())
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def is_alive(pid: int) -> bool:
@@ -134,6 +155,89 @@ def test_withdrawing_ends_the_tuner(tune, queue, monkeypatch, tmp_path) -> None:
     assert queue.find("potter").state == JobState.WITHDRAWN
 
 
+def test_withdrawing_deletes_what_tuning_left_and_no_images(
+    tune, call, queue, place, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("STAND_IN_SECONDS", "600")
+    with working(tune, tmp_path):
+        job = queue.find("potter")
+        assert (place.job(job.id) / "progress.json").exists()
+        assert call("client", "withdraw", "potter")[0] == 0
+    assert queue.get(job.id).state == JobState.WITHDRAWN
+    assert not place.job(job.id).exists()
+
+
+def test_a_concept_withdrawn_while_it_is_checked_is_not_offered(
+    tune, queue, place, monkeypatch
+) -> None:
+    read = tuner_module.read_concept
+
+    def withdraw_and_read(*arguments: object) -> object:
+        queue.move(queue.find("potter").id, JobState.WITHDRAWN)
+        return read(*arguments)
+
+    monkeypatch.setattr(tuner_module, "read_concept", withdraw_and_read)
+    tune()
+    job = queue.find("potter")
+    assert job.state == JobState.WITHDRAWN
+    assert list(place.outbox("home").iterdir()) == []
+    assert not place.job(job.id).exists()
+
+
+def test_a_paused_job_is_put_back_and_goes_on_when_resumed(
+    tune, queue, place, known, stand_in, monkeypatch, tmp_path, call
+) -> None:
+    monkeypatch.setenv("STAND_IN_SECONDS", "600")
+    with working(tune, tmp_path) as child:
+        assert call("client", "pause", "potter")[:2] == (0, "paused potter\n")
+    assert not is_alive(child)
+    job = queue.find("potter")
+    assert (job.state, job.tries, queue.leased(job)) == (JobState.QUEUED, 0, False)
+    monkeypatch.setenv("STAND_IN_SECONDS", "0")
+    tuner = Tuner(place, queue, load_settings(), "test")
+    assert tuner.tune_next({"home": known}, Event()) is None
+    assert call("client", "resume", "potter")[:2] == (0, "resumed potter\n")
+    assert tuner.tune_next({"home": known}, Event())
+    assert queue.find("potter").state == JobState.TUNED
+
+
+def test_pausing_the_queue_ends_the_tuner(tune, queue, monkeypatch, tmp_path, call) -> None:
+    monkeypatch.setenv("STAND_IN_SECONDS", "600")
+    with working(tune, tmp_path):
+        assert call("client", "pause")[:2] == (0, "paused the queue\n")
+    assert not queue.leased(queue.find("potter"))
+
+
+def test_a_tuner_that_is_not_gone_yet_is_waited_for(
+    tune, queue, place, known, monkeypatch, tmp_path
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(tuner_module, "Child", lambda *_, **__: started.append(1))
+    folder = place.job(1)
+    folder.mkdir(parents=True)
+    stop = Event()
+    with (folder / tuner_module.LOCK_NAME).open("a") as file:
+        assert locked(file)
+        thread = Thread(target=tune, args=(stop,))
+        thread.start()
+        wait_for(lambda: [job for job in queue.jobs() if queue.leased(job)])
+        stop.set()
+        thread.join(20)
+    assert started == []
+    assert not queue.leased(queue.find("potter"))
+
+
+def test_options_reach_the_program_as_it_takes_them(queue, tmp_path) -> None:
+    options = tune_options(["batch=2", "ema=0.9"], steps=9, seed=7, rank=None, flip=False)
+    job = queue.add(NewJob("home", "potter", "man", tmp_path, "toyworld", options=options))
+    arguments = tuner_module._arguments(job, tmp_path, tmp_path / "potter.safetensors", "cpu")
+    tune_command: Any = typer.main.get_command(build()).commands["tune"]
+    found = tune_command.make_context("tune", arguments[1:]).params
+    assert found["images"] == str(tmp_path)
+    assert (found["steps"], found["seed"], found["rank"], found["flip"]) == (9, 7, None, False)
+    assert list(found["changes"]) == ["batch=2", "ema=0.9"]
+
+
 def test_a_stopped_daemon_leaves_the_job_for_the_next(tune, queue, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("STAND_IN_SECONDS", "600")
     stop = Event()
@@ -146,8 +250,15 @@ def test_a_stopped_daemon_leaves_the_job_for_the_next(tune, queue, monkeypatch, 
     assert (job.state, job.tries, queue.leased(job)) == (JobState.QUEUED, 0, False)
 
 
+def status(call: Call) -> Any:
+    """Daemon, state, step and steps of the only concept, as programs are told."""
+    found = json.loads(call("client", "status", "--json")[1])
+    (concept,) = found["concepts"]
+    return found["daemon"], concept["state"], concept["step"], concept["steps"]
+
+
 def test_a_killed_daemon_takes_its_tuner_along(
-    queue, known, stand_in, monkeypatch, tmp_path, place
+    queue, known, stand_in, monkeypatch, tmp_path, place, call
 ) -> None:
     monkeypatch.setenv("STAND_IN_SECONDS", "600")
     queue.add(NewJob("home", "potter", "man", Path("/pictures"), "toyworld"))
@@ -160,8 +271,12 @@ def test_a_killed_daemon_takes_its_tuner_along(
     with subprocess.Popen([sys.executable, "-c", script]) as daemon:
         wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         child = int((tmp_path / "pid").read_text())
-        assert place.daemon_pid() == daemon.pid
+        wait_for((place.job(1) / "progress.json").exists)
+        assert status(call) == (daemon.pid, "tuning", 3, 9)
         os.kill(daemon.pid, signal.SIGKILL)
+        daemon.wait()
+        assert status(call) == (None, "queued", 3, 9)
+        assert queue.leased(queue.find("potter"))  # which only a living daemon makes "tuning"
     wait_for(lambda: not is_alive(child))
     assert place.daemon_pid() is None
     with Queue(place.database) as after:

@@ -147,6 +147,7 @@ def _arguments(job: Job, folder: Path, result: Path, device: str) -> list[str]:
 
 
 def _option(name: str, value: Any) -> Iterator[str]:
+    name = name.replace("_", "-")
     if isinstance(value, bool):
         yield f"--{name}" if value else f"--no-{name}"
         return

@@ -41,7 +41,7 @@ class NewJob:
     priority: int = 0
     """Higher ones are tuned first."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of `fedshow tune` by name: true and false become `--name` and `--no-name`."""
+    """Options of `fedshow tune` by name: true and false become `--name` and `--no-name`, lists repeat."""
 
 
 STATE = Enum(JobState, native_enum=False, length=16, values_callable=lambda kind: list(kind))
