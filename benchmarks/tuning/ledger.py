@@ -1,0 +1,68 @@
+"""Results of long studies, one JSON line each: what is there is never done again."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+Key = Mapping[str, Any]
+
+
+class Ledger:
+    """A file of lines `{"key": …, "result": …}`, only ever appended to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._found = {_text(entry["key"]): entry["result"] for entry in self._lines()}
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        """Whole lines; what a killed process left half-written is done again."""
+        if not self.path.is_file():
+            return
+        for line in self.path.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+    def get(self, key: Key) -> dict[str, Any] | None:
+        """The result under this key, if there is one."""
+        return self._found.get(_text(key))
+
+    def add(self, key: Key, result: dict[str, Any]) -> None:
+        """Keeps a result for good."""
+        with self.path.open("a") as file:
+            file.write("\n" * self._torn() + json.dumps({"key": key, "result": result}) + "\n")
+        self._found[_text(key)] = result
+
+    def _torn(self) -> bool:
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        return bool(content) and not content.endswith(b"\n")
+
+
+def _text(key: Key) -> str:
+    return json.dumps(key, sort_keys=True)
+
+
+def work_off(
+    ledger: Ledger,
+    tasks: Iterable[tuple[Key, Callable[..., dict[str, Any]], tuple[Any, ...]]],
+    workers: int,
+    start: Callable[[], None],
+) -> None:
+    """Runs every task `(key, function, arguments)` that the ledger lacks, in `workers` processes."""
+    missing = [task for task in tasks if ledger.get(task[0]) is None]
+    if not missing:
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), start) as pool:
+        running = {pool.submit(task[1], *task[2]): task[0] for task in missing}
+        for done, future in enumerate(as_completed(running), start=1):
+            ledger.add(running[future], future.result())
+            print(f"{done}/{len(missing)} {_short(running[future])}", flush=True)
+
+
+def _short(key: Key) -> str:
+    return " ".join(str(value) for value in key.values() if not isinstance(value, dict | list))
