@@ -16,6 +16,7 @@ from fedshow.commands.output import JSON_OPTION, print_json, say
 if TYPE_CHECKING:
     from fedshow_client.tuning.checkpoint import Progress
     from fedshow_client.tuning.trainer import Report
+    from fedshow_client.tuning.tune import TuneRequest
 
 PROGRESS_EVERY_STEPS = 10
 
@@ -46,6 +47,9 @@ def tune(
         [], "--set", metavar="KEY=VALUE", help="Any other number of the recipe; repeatable."
     ),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    wait: bool = typer.Option(
+        True, help="Wait while another run of yours has the card, or refuse."
+    ),
     resume: bool = typer.Option(True, help="Continue an interrupted run of the same settings."),
     work: Path | None = typer.Option(None, help="Folder for checkpoints (default: OUT.work)."),
     checkpoint_steps: int = typer.Option(50, min=1, help="Steps between two checkpoints."),
@@ -109,7 +113,7 @@ def tune(
         leakage=leakage,
         max_leakage=max_leakage,
     )
-    with _reporter(progress) as report:
+    with _own_card(request, wait, progress), _reporter(progress) as report:
         concept = run(request, report, lambda found: say(str(found)))
     facts = {
         "file": str(out),
@@ -129,6 +133,27 @@ def _in_words(facts: dict[str, Any]) -> str:
     if facts["kept_step"] != facts["steps"]:
         shown.append(f"step {facts['kept_step']} of {facts['steps']} was best")
     return ", ".join(shown)
+
+
+@contextmanager
+def _own_card(request: "TuneRequest", wait: bool, progress: Path | None) -> Iterator[None]:
+    """Inside, no other run of this user is on the card; raises Busy instead of waiting for it."""
+    from fedshow_client.locks import card_of, one_run
+
+    def waiting(text: str) -> None:
+        say(f"waiting: {text}")
+        _append(progress, {"waiting": text})
+
+    me = f"fedshow tune --name {request.name}"
+    with one_run(card_of(request.device), me, waiting if wait else None):
+        _append(progress, {"waiting": ""})
+        yield
+
+
+def _append(progress: Path | None, line: dict[str, Any]) -> None:
+    if progress:
+        with progress.open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 @contextmanager
@@ -152,8 +177,7 @@ def _reporter(progress: Path | None) -> Iterator["Report"]:
                     "steps_per_second": rate.steps_per_second,
                     "seconds_left": left,
                 }
-                with progress.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
+                _append(progress, line)
 
         yield report
 

@@ -1,7 +1,7 @@
 """How far a tuning job has come, from the file that the tuner appends to."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,8 @@ class Progress:
     """Spent on the steps so far, over all runs of the job."""
     waiting: str = ""
     """What the tuner waits for."""
-
-    @property
-    def rate(self) -> float | None:
-        """Steps in a second; None before the first news."""
-        return self.step / self.seconds if self.step and self.seconds else None
+    rate: float | None = None
+    """Steps in a second; None before the first news."""
 
 
 def read_progress(folder: Path) -> Progress:
@@ -31,11 +28,10 @@ def read_progress(folder: Path) -> Progress:
     told: dict[str, Any] = {}
     for line in _tail(folder / PROGRESS_NAME):
         told |= {"waiting": ""} | _facts(line)
-    try:
-        step, steps = int(told["step"]), int(told["steps"])
-        return Progress(step, steps, float(told.get("seconds", 0)), str(told["waiting"]))
-    except (ValueError, KeyError, TypeError):
-        return Progress(waiting=str(told.get("waiting", "")))
+    known = {name: told[name] for name in ("step", "steps", "seconds", "waiting") if name in told}
+    progress = Progress(**known)
+    mean = progress.step / progress.seconds if progress.seconds else None
+    return replace(progress, rate=told.get("steps_per_second") or mean)
 
 
 def _tail(file: Path) -> list[str]:
