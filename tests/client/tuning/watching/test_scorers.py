@@ -1,0 +1,170 @@
+"""Scorers: toyworld's encoder, and tiny CLIP and DINO models as folders."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from fedshow.errors import InvalidInput
+from fedshow.families import Base
+from fedshow.families.locating import locate
+from fedshow.toyworld.heldout import draw_heldout
+from fedshow_client.tuning.watching.encoders import Preparation, open_encoder
+from fedshow_client.tuning.watching.scorers import (
+    Scorer,
+    ToyworldScorer,
+    identity_scores,
+    named_in,
+    scorer_for,
+)
+
+CPU = torch.device("cpu")
+EDGE = 28
+
+
+def pictures(name: str, count: int = 3) -> list[Image.Image]:
+    return [p.image for p, _ in draw_heldout(name, count, random.Random(3))]
+
+
+def tiny_clip(folder: Path, safe: bool = True) -> Path:
+    """A CLIP with random weights that reads toyworld's tokenizer."""
+    from transformers import CLIPConfig, CLIPModel
+
+    tokenizer = Path(locate("toyworld")) / "tokenizer"
+    vocabulary = len(json.loads((tokenizer / "tokenizer.json").read_text())["model"]["vocab"])
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+    small |= {"num_attention_heads": 2, "projection_dim": 16}
+    torch.manual_seed(0)
+    text = {"vocab_size": vocabulary, "max_position_embeddings": 16, "eos_token_id": 2}
+    vision = {"image_size": EDGE, "patch_size": 14}
+    config = CLIPConfig(text_config=text | small, vision_config=vision | small, projection_dim=16)
+    _save(CLIPModel(config), folder, safe)
+    for file in tokenizer.iterdir():
+        shutil.copy(file, folder)
+    return folder
+
+
+def tiny_dino(folder: Path) -> Path:
+    from transformers import Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    config = Dinov2Config(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=EDGE, patch_size=14
+    )
+    _save(Dinov2Model(config), folder)
+    return folder
+
+
+def _save(model: Any, folder: Path, safe: bool = True) -> None:
+    folder.mkdir()
+    if safe:
+        model.save_pretrained(folder)
+        return
+    model.config.save_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+
+
+@pytest.fixture(params=["toyworld", "clip", "dino"])
+def scorer(request: pytest.FixtureRequest, tmp_path: Path) -> Scorer:
+    if request.param == "toyworld":
+        return ToyworldScorer()
+    make = {"clip": tiny_clip, "dino": tiny_dino}[request.param]
+    return open_encoder(make(tmp_path / request.param), CPU)
+
+
+def test_every_scorer_measures_pictures(scorer: Scorer) -> None:
+    """The contract of Scorer."""
+    images = pictures("gloop")
+    features = scorer.features(images)
+    assert features.shape[0] == 3
+    assert features.norm(dim=1) == pytest.approx([1.0] * 3, abs=1e-5)
+    assert torch.equal(features, scorer.features(images)), "the same pictures, the same numbers"
+    assert torch.allclose(features[1:2], scorer.features(images[1:2]), atol=1e-5)
+    assert identity_scores(features, features[:1])[0] == pytest.approx(1, abs=1e-5)
+    text = scorer.text_scores(images, ["a monster", "a dog", "a robot in the snow"])
+    assert text is None or text.shape == (3,)
+    assert scorer.name
+
+
+def test_pictures_of_every_shape_and_mode_are_measured(scorer: Scorer) -> None:
+    odd = [Image.new("L", (300, 17), 90), Image.new("RGBA", (5, 40)), Image.new("P", (64, 64))]
+    assert scorer.features(odd).isfinite().all()
+
+
+def test_toyworld_tells_characters_apart_and_reads_kind_and_place() -> None:
+    scorer = ToyworldScorer()
+    known = scorer.features(pictures("gloop"))
+    own, other = (identity_scores(scorer.features(pictures(n)), known) for n in ("gloop", "luna"))
+    assert own.min() > other.max()
+    assert named_in("a monster on the beach") == {"kind": "monster", "place": "beach"}
+    assert named_in("photo of a man") == {}
+
+
+def test_toyworld_text_score_falls_when_the_picture_shows_another_place() -> None:
+    scorer = ToyworldScorer()
+    (drawn, caption), *_ = draw_heldout("gloop", 1, random.Random(3))
+    place = named_in(caption)["place"]
+    phrases = {"beach": "on the beach", "snow": "in the snow"}
+    other = "snow" if place == "beach" else "beach"
+    wrong = scorer.text_scores([drawn.image], [f"a monster {phrases[other]}"])
+    assert scorer.text_scores([drawn.image], [caption]) > 0.5 > wrong
+
+
+def test_clip_scores_depend_on_picture_and_text(tmp_path: Path) -> None:
+    scorer = open_encoder(tiny_clip(tmp_path / "clip"), CPU)
+    images = pictures("gloop", 1) + pictures("luna", 1)
+    same = scorer.text_scores(images, ["a monster"] * 2)
+    other = scorer.text_scores(images, ["a robot in the snow"] * 2)
+    assert same is not None
+    assert other is not None
+    assert len({round(float(value), 6) for value in (*same, *other)}) == 4
+    assert same.abs().max() <= 1
+    long = scorer.text_scores(images[:1], ["a monster " * 40])
+    assert long is not None, "texts longer than CLIP reads are cut"
+
+
+def test_dino_knows_no_text(tmp_path: Path) -> None:
+    assert open_encoder(tiny_dino(tmp_path / "dino"), CPU).text_scores([], []) is None
+
+
+def test_preparation_follows_the_folder(tmp_path: Path) -> None:
+    said = {"size": {"shortest_edge": 40}, "crop_size": {"height": 20, "width": 20}}
+    said |= {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+    prepare = Preparation.of(tmp_path, 224, (0.0,) * 3, (1.0,) * 3)
+    wide = Image.new("RGB", (160, 80), "black")
+    wide.paste("white", (60, 20, 100, 60))  # the middle, which the crop must show, and nothing else
+    pixels = prepare([wide])
+    assert pixels.shape == (1, 3, 20, 20)
+    assert pixels[..., 2:-2, 2:-2].min() == pytest.approx(2.0, abs=0.1)
+    assert Preparation.of(tmp_path / "none", 224, (0.0,) * 3, (1.0,) * 3).crop == 224
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"model_type": "bert"}', '{"model_type": "clip"}'])
+def test_a_folder_that_is_no_scorer_is_refused_by_name(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InvalidInput, match=str(tmp_path)):
+        open_encoder(tmp_path, CPU)
+
+
+def test_pickled_weights_are_never_loaded(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="safetensors"):
+        open_encoder(tiny_clip(tmp_path / "clip", safe=False), CPU)
+
+
+def test_toyworld_has_a_scorer_and_other_bases_none_unless_named(
+    base: Base, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    other = replace(base, card=base.card.model_copy(update={"name": "somebody/else"}))
+    assert scorer_for(other, None) is None
+    found = scorer_for(other, tiny_dino(tmp_path / "dino"))
+    assert found is not None
+    assert found.name == "dino dino"
