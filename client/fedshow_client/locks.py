@@ -42,7 +42,8 @@ def lock_file(card: str) -> Path:
 def one_run(card: str | None, me: str, on_wait: Callable[[str], None] | None) -> Iterator[None]:
     """Inside, this is the only run on the card; without a card nothing is asked.
 
-    Tells `on_wait` once who has it, and waits. Raises Busy instead when `on_wait` is None.
+    Tells `on_wait` who has it, waits, and tells an empty text when it is ours. Raises Busy instead
+    when `on_wait` is None.
     """
     if card is None:
         yield
@@ -56,6 +57,7 @@ def one_run(card: str | None, me: str, on_wait: Callable[[str], None] | None) ->
                 raise Busy(f"{found}; leave out --no-wait to wait for it")
             on_wait(found)
             fcntl.flock(file, fcntl.LOCK_EX)
+            on_wait("")
         file.truncate(0)
         file.write(f"{me}, process {os.getpid()}")
         file.flush()

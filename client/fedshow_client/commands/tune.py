@@ -141,12 +141,12 @@ def _own_card(request: "TuneRequest", wait: bool, progress: Path | None) -> Iter
     from fedshow_client.locks import card_of, one_run
 
     def waiting(text: str) -> None:
-        say(f"waiting: {text}")
+        if text:
+            say(f"waiting: {text}")
         _append(progress, {"waiting": text})
 
     me = f"fedshow tune --name {request.name}"
     with one_run(card_of(request.device), me, waiting if wait else None):
-        _append(progress, {"waiting": ""})
         yield
 
 
