@@ -1,11 +1,27 @@
-"""`make bench-tune`: how fast tuning is, and how good its concepts are, method against method."""
+"""`make bench-tune`: how fast tuning is, and how good its concepts are, method against method.
+
+Raw results lie in the work folder; what is there is not measured again, so that the hours that the study
+takes can be cut into pieces. `--part` measures some of it; figures are written when all of it is there.
+"""
 
 import argparse
+import subprocess
+import sys
+import time
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
-from benchmarks.tuning.study import do, search_runs
+from benchmarks.report import print_table, write_result
+from benchmarks.tuning import figures, study
+from benchmarks.tuning.loops import CHARACTER
+from benchmarks.tuning.pace import all_races
+from benchmarks.tuning.private_folder import person
 
 WORK = Path("build/bench-tune")
+GATES = {"steps_ratio_cpu": 2.0, "better_than_best_baseline": 0.0}
+LIMITS = {"spread": 0.03, "seconds_per_concept": 90.0, "seconds_tune_command": 90.0}
+PARTS = ("pace", "search", "study")
 
 
 def main() -> None:
@@ -13,11 +29,96 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK, help="raw results, kept between runs")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
-    parser.add_argument("--search", action="store_true", help="only search learning rates")
+    parser.add_argument("--part", choices=PARTS, help="measure only this, write no figures")
     args = parser.parse_args()
-    if args.search:
-        for run, result in do(search_runs(), args.work, args.workers):
-            print(run.method, run.character, run.factor, f"{result['scores']['1']['identity']:.3f}")
+    wanted = [args.part] if args.part else PARTS
+    found: dict[str, Any] = {}
+    if "search" in wanted:
+        found |= search(args.work, args.workers)
+    if "study" in wanted:
+        found |= quality(args.work, args.workers)
+    if "pace" in wanted:
+        found |= pace(args.work)
+    print_table(found, GATES)
+    for name, limit in LIMITS.items():
+        if name in found:
+            print(f"{name:<28} {'ok' if found[name] <= limit else 'MISSED'}  <= {limit:g}")
+    if not args.part:
+        write_result("tune", found)
+
+
+def pace(work: Path) -> dict[str, Any]:
+    """Steps against the plain loop's, and the whole command; measured anew each time, on a quiet machine."""
+    folder = work / "people"
+    someone = person(CHARACTER, folder)
+    races = all_races(folder)
+    for name, race in races.items():
+        low, high = race["ratio_quartiles"]
+        print(f"{name:<24} {race['ratio']:.2f} x ({low:.2f} to {high:.2f})", race["milliseconds"])
+    out = work / f"{CHARACTER}.safetensors"
+    words = ["tune", str(someone.images), "--name", someone.concept, "--class", someone.class_word]
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "fedshow.cli", *words, "-o", str(out), "--no-resume"]
+    subprocess.run(command, check=True)
+    return {
+        "steps_ratio_cpu": races["no_captions_1_thread"]["ratio"],
+        "steps_ratio_cpu_captions": races["captions_1_thread"]["ratio"],
+        "seconds_tune_command": time.perf_counter() - started,
+        "races": races,
+    }
+
+
+def search(work: Path, workers: int) -> dict[str, Any]:
+    """Identity by method and factor of its learning rates: whether a baseline was held back."""
+    table = figures.search_table(study.do(study.search_runs(), work, workers))
+    for method, factors in table.items():
+        print(method, "  ".join(f"x{key}: {value:.3f}" for key, value in factors.items()))
+    return {"rate_search": table}
+
+
+def quality(work: Path, workers: int) -> dict[str, Any]:
+    """The methods against each other, ED-LoRA's spread, and how soon a concept is good."""
+    results = study.do(study.study_runs(), work, workers)
+    bounds = study.do_bounds(work, workers)
+    methods = figures.by_method(results, study.SEEDS)
+    print(figures.method_table(methods))
+    baselines = {name: row for name, row in methods.items() if name != "ed-lora"}
+    best = max(baselines, key=lambda name: float(baselines[name]["identity"]))
+    spreads, course = figures.spread(results), figures.course(results)
+    return {
+        "identity_ed_lora": methods["ed-lora"]["identity"],
+        "identity_best_baseline": methods[best]["identity"],
+        "better_than_best_baseline": methods[best]["ours_better_by"],
+        "best_baseline": best,
+        "identity_embedding_only": methods["ed-lora"]["identity_embedding_only"],
+        "identity_lora_embedding_only": methods["lora"]["identity_embedding_only"],
+        "identity_class_word": fmean(b["class_word"]["identity"] for b in bounds.values()),
+        "identity_private_pictures": fmean(b["private_pictures"] for b in bounds.values()),
+        "spread": max(found["spread"] for found in spreads.values()),
+        "seconds_per_concept": course["seconds_to_near"],
+        "methods": methods,
+        "spreads": spreads,
+        "course": course,
+        "bounds": bounds,
+        "raw": raw(work),
+    }
+
+
+def raw(work: Path) -> list[dict[str, Any]]:
+    """Identities of every run: who, how, which seed."""
+    results = study.do(study.study_runs(), work, 1)
+    return [
+        {
+            "character": run.character,
+            "method": run.method,
+            "seed": run.seed,
+            "identity": figures.score(result),
+            "embedding_only": figures.score(result, 0),
+            "place": figures.score(result, name="place"),
+            "points": [point["identity"] for point in result["points"]],
+        }
+        for run, result in results
+    ]
 
 
 if __name__ == "__main__":
