@@ -56,15 +56,18 @@ def recompute_if_needed(trainer: Trainer, free: int | None = None) -> bool:
     return True
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is one of the ways in which libraries run out of memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or NO_MEMORY in str(error)
+
+
 @contextmanager
 def clear_about_memory(progress: Progress) -> Iterator[None]:
     """Turns every library's way of running out of memory into a FedshowError that says what to do."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and NO_MEMORY not in str(
-            error
-        ):
+        if not is_out_of_memory(error):
             raise
         raise FedshowError(
             f"out of memory at step {progress.step}: use a smaller --set batch or close other programs; "

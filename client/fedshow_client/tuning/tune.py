@@ -104,7 +104,7 @@ def tune(
     request.check()
     base = open_base(request.base, request.device)
     folder = scan(request.images, base.sample_pixels)
-    scorer = scorer_for(base, request.watch.scorer)
+    scorer = scorer_for(base, request.watch)
     recipe = Recipe.for_base(base, request.method, **request.recipe)
     trainer = _prepare(request, folder, base, recipe)
     watch = Watch(

@@ -1,18 +1,19 @@
 """How much a picture shows who it should (identity) and what it should (text)."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow.families.locating import TOYWORLD
 from fedshow.toyworld.captions import PLACE_PHRASES
-from fedshow.toyworld.encoder import Attribute, load_encoder
+from fedshow.toyworld.encoder import LABELS, Attribute, load_encoder
 from fedshow.toyworld.world import KINDS
+from fedshow_client.tuning.watching.settings import WatchSettings
 
 
 class Scorer(Protocol):
@@ -29,16 +30,24 @@ class Scorer(Protocol):
         """`[N]`, how much each picture shows what its text says; None when it cannot tell."""
 
 
-def scorer_for(base: Base, folder: Path | None) -> Scorer | None:
-    """The scorer in `folder`; else the base's own; None when it has none.
+def scorer_for(base: Base, settings: WatchSettings) -> Scorer | None:
+    """The scorer that the settings name; else the base's own; None when it has none.
 
-    Raises InvalidInput when there is no scorer in the folder.
+    Raises InvalidInput when there is no scorer in the folder named, or none at all and the settings
+    want to stop by scores.
     """
-    if folder is not None:
+    if settings.scorer is not None:
         from fedshow_client.tuning.watching.encoders import open_encoder
 
-        return open_encoder(folder, base.device)
-    return ToyworldScorer() if base.card.name == TOYWORLD else None
+        return open_encoder(settings.scorer, base.device)
+    if base.card.name == TOYWORLD:
+        return ToyworldScorer()
+    if settings.patience:
+        raise InvalidInput(
+            f"--patience {settings.patience}: base {base.card.name} has no measuring encoder; "
+            "name a CLIP or DINOv2 folder with --scorer"
+        )
+    return None
 
 
 def identity_scores(features_ND: Tensor, reference_MD: Tensor) -> Tensor:
@@ -82,8 +91,6 @@ def named_in(text: str) -> dict[str, str]:
 
 
 def _probability(read: Attribute, attribute: str, label: str, row: int) -> Tensor:
-    from fedshow.toyworld.encoder import LABELS
-
     return read.probabilities[row, LABELS[attribute].index(label)]
 
 

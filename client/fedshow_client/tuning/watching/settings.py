@@ -48,8 +48,9 @@ class WatchSettings:
             raise InvalidInput(
                 f"scorer {self.scorer}: no config.json; name the folder of a CLIP or DINOv2 model"
             )
-        if self.scorer is not None and not self.samples:
-            raise InvalidInput("--scorer has nothing to score with --no-samples")
+        if not self.samples and (self.scorer or self.patience):
+            flag = "--scorer" if self.scorer else "--patience"
+            raise InvalidInput(f"{flag} has nothing to go by with --no-samples")
 
     def interval(self, recipe: Recipe, cost: float) -> int:
         """Steps between two looks that cost as much as `cost` steps each; 0 when there are none.

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-import torch
 from torch import Tensor
 
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.folder import Candidate
+from fedshow_client.tuning.memory import is_out_of_memory
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.watching.events import Events
 from fedshow_client.tuning.watching.keeping import Keeper
@@ -76,9 +76,7 @@ class Watch:
 
     def note(self, progress: Progress) -> None:
         """Hears of every step."""
-        if self.events:
-            with self._or_warn("TensorBoard's events"):
-                self.events.step(progress)
+        self._tell_events(lambda events: events.step(progress))
 
     def due(self, step: int) -> bool:
         """Whether there is a look after this step; the last step has one when any has."""
@@ -92,7 +90,9 @@ class Watch:
         try:
             samples = draw_samples(self.model, self.name)
             look = self._measure(progress.step, samples)
-        except (torch.OutOfMemoryError, MemoryError):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             log.warning("no memory for pictures at step %s: no more in this run", progress.step)
             self.interval = 0
             return
@@ -104,9 +104,7 @@ class Watch:
             if self.kept == progress.step != self.recipe.steps:
                 self.keeper.save(progress.step, tensors(), before)
             self.history.save(self.work)
-        if self.events:
-            with self._or_warn("TensorBoard's events"):
-                self.events.look(look, samples)
+        self._tell_events(lambda events: events.look(look, samples))
 
     def _measure(self, step: int, samples: Sequence[Sample]) -> Look:
         if self.scorer is None:
@@ -161,8 +159,15 @@ class Watch:
 
     def close(self) -> None:
         """All events are written."""
-        if self.events:
-            self.events.close()
+        self._tell_events(Events.close)
+
+    def _tell_events(self, tell: Callable[[Events], None]) -> None:
+        if (events := self.events) is None:
+            return
+        self.events = None  # unless it can be told: one warning is enough
+        with self._or_warn("TensorBoard's events"):
+            tell(events)
+            self.events = events
 
     @contextmanager
     def _or_warn(self, what: str) -> Iterator[None]:

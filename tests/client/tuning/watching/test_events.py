@@ -1,6 +1,8 @@
 """TensorBoard's events, read back with TensorBoard."""
 
+import errno
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,11 @@ import pytest
 
 from fedshow.errors import InvalidInput
 from fedshow_client.tuning.checkpoint import Progress
+from fedshow_client.tuning.tune import tune
 from fedshow_client.tuning.watching.events import Events
 from fedshow_client.tuning.watching.looks import Look
 from fedshow_client.tuning.watching.settings import WatchSettings
-from tests.client.tuning.watching.conftest import plain_samples
+from tests.client.tuning.watching.conftest import MakeRequest, plain_samples
 
 
 def test_without_the_package_it_is_said_before_any_work(
@@ -46,6 +49,23 @@ def test_losses_scores_and_pictures_are_read_by_tensorboard(tmp_path: Path) -> N
         means = [found.Scalars(f"{kind}/scale_{scale}")[0].value for scale in ("0", "0.7", "1")]
         assert means == pytest.approx([0.2, 0.5, 0.8])
     assert len(found.Tags()["images"]) == 9
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("tensorboard"), reason="fedshow[tensorboard]")
+def test_a_full_disk_ends_the_events_with_one_warning_not_the_run(
+    request_in: MakeRequest,
+    scripted: Callable[[dict[int, float]], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Events, "step", full)
+    scripted(dict.fromkeys((3, 6, 9, 12), 0.5))
+    assert tune(request_in(tmp_path, tensorboard=tmp_path / "events")).header.metrics["steps"] == 12
+    assert caplog.text.count("TensorBoard's events cannot be written") == 1
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("tensorboard"), reason="fedshow[tensorboard]")

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fedshow_client.tuning.watching.scorers import (
     named_in,
     scorer_for,
 )
+from fedshow_client.tuning.watching.settings import WatchSettings
 
 CPU = torch.device("cpu")
 EDGE = 28
@@ -161,10 +163,14 @@ def test_pickled_weights_are_never_loaded(tmp_path: Path) -> None:
 def test_toyworld_has_a_scorer_and_other_bases_none_unless_named(
     base: Base, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     other = replace(base, card=base.card.model_copy(update={"name": "somebody/else"}))
-    assert scorer_for(other, None) is None
-    found = scorer_for(other, tiny_dino(tmp_path / "dino"))
+    assert scorer_for(other, WatchSettings()) is None
+    found = scorer_for(other, WatchSettings(scorer=tiny_dino(tmp_path / "dino"), patience=1))
     assert found is not None
     assert found.name == "dino dino"
+    with pytest.raises(
+        InvalidInput, match="patience 2: base somebody/else has no measuring encoder"
+    ):
+        scorer_for(other, WatchSettings(patience=2))
+    own = scorer_for(base, WatchSettings(patience=2))
+    assert (own is not None) == (base.card.name == "toyworld")

@@ -226,7 +226,14 @@ def test_best_weights_that_could_not_be_written_are_not_promised(
     assert same(concept, tune(request_in(tmp_path / "b", keep_best=False)))
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
 def test_no_memory_for_pictures_ends_the_pictures_not_the_run(
     request_in: MakeRequest,
     scripted: Script,
@@ -298,7 +305,8 @@ def test_what_is_asked_for_and_not_there_is_said_before_any_work(
     request_in: MakeRequest, tmp_path: Path
 ) -> None:
     nowhere = tmp_path / "nowhere"
-    for settings in ({"scorer": nowhere}, {"scorer": nowhere, "samples": False}):
+    silent = {"samples": False}
+    for settings in ({"scorer": nowhere}, {"scorer": nowhere, **silent}, {"patience": 1, **silent}):
         request = replace(request_in(tmp_path, **settings), images=tmp_path / "no images either")
-        with pytest.raises(InvalidInput, match="scorer"):
+        with pytest.raises(InvalidInput, match=r"scorer|--patience"):
             tune(request)
