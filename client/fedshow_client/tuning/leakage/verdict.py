@@ -45,8 +45,9 @@ class Leakage:
     @property
     def _finding(self) -> str:
         if self.copies:
+            reproduce = "reproduces" if self.copies == 1 else "reproduce"
             return (
-                f"{self.copies} of {self.samples} samples reproduce a picture of yours, "
+                f"{self.copies} of {self.samples} samples {reproduce} a picture of yours, "
                 "not only its subject"
             )
         if self.value >= REPRODUCES:

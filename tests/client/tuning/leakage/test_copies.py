@@ -1,0 +1,52 @@
+"""Distances between samples and private pictures."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from fedshow_client.tuning.data.latents import Bucket
+from fedshow_client.tuning.leakage.copies import nearest, nearest_other
+
+
+def bucket(mean: Tensor, valid: Tensor | None = None) -> Bucket:
+    """Latents `[N, K, C, h, w]` of pictures without masks."""
+    whole = torch.ones(*mean.shape[:2], 1, *mean.shape[3:])
+    masked = torch.zeros(len(mean), dtype=torch.bool)
+    images = tuple(range(len(mean)))
+    return Bucket(
+        images, mean, torch.zeros_like(mean), whole, valid if valid is not None else whole, masked
+    )
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_copy_of_any_variant_is_at_no_distance_and_a_stranger_is_not() -> None:
+    private = bucket(noise(3, 2, 4, 8, 8))
+    samples = torch.stack([private.mean[1, 1], noise(4, 8, 8, seed=1)])
+    copy, stranger = nearest(samples, private).tolist()
+    assert copy == 0
+    assert stranger > 0.3
+
+
+def test_the_nearest_other_picture_is_never_a_variant_of_the_same() -> None:
+    one = noise(1, 1, 4, 8, 8)
+    private = bucket(torch.cat([one + 1, one + 3]).repeat(1, 2, 1, 1, 1))
+    assert nearest_other(private) == pytest.approx([2, 2], rel=1e-5)
+    assert nearest_other(bucket(one)) == []
+
+
+def test_what_was_padded_does_not_count() -> None:
+    mean, valid = noise(1, 1, 4, 8, 8), torch.ones(1, 1, 1, 8, 8)
+    valid[..., :4] = 0
+    sample = mean[0].clone()
+    sample[..., :4] += 5
+    assert nearest(sample, bucket(mean)).item() > 1
+    assert nearest(sample, bucket(mean, valid)).item() == 0
+
+
+def test_fine_texture_does_not_hide_a_copy() -> None:
+    private = bucket(noise(2, 1, 4, 8, 8))
+    texture = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(4, 4)
+    assert nearest(private.mean[0] + texture, private).item() == pytest.approx(0, abs=1e-6)
