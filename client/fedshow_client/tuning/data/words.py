@@ -1,12 +1,15 @@
 """Whether a base can read captions and class: asked of its tokenizer alone, without weights or torch."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedshow.concepts.names import expand_prompt, words_of
 from fedshow.errors import InvalidInput
 from fedshow.toyworld import WEIGHTS
 from fedshow_client.tuning.data.captions import captions_for
+
+FILES = ("vocab.json", "tokenizer.json")
 
 if TYPE_CHECKING:
     from fedshow_client.tuning.data.folder import Candidate
@@ -54,8 +57,25 @@ def _tokenizer(base: str) -> Any:
     """The base's tokenizer; None when it is not on this machine."""
     from transformers import CLIPTokenizer
 
-    source = str(WEIGHTS) if base == "toyworld" else base
+    # asked for a folder that is not there, it would make up an empty one
+    folder = _folder(base)
+    return CLIPTokenizer.from_pretrained(folder) if folder else None
+
+
+def _folder(base: str) -> Path | None:
+    folder = WEIGHTS if base == "toyworld" else Path(base)
+    places = (folder / "tokenizer" / name for name in FILES)
+    if not folder.is_dir():
+        places = (Path(found) for name in FILES if (found := _in_cache(base, f"tokenizer/{name}")))
+    return next((place.parent for place in places if place.is_file()), None)
+
+
+def _in_cache(base: str, name: str) -> str | None:
+    """What was fetched from the hub before."""
+    from huggingface_hub import try_to_load_from_cache
+
     try:
-        return CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", local_files_only=True)
-    except (OSError, ValueError):
+        found = try_to_load_from_cache(base, name)
+    except ValueError:  # no hub id
         return None
+    return found if isinstance(found, str) else None
