@@ -37,6 +37,8 @@ class ClientSettings(BaseSettings):
     """Between looks at the server while it still wants something from us."""
     tune_tries: int = Field(default=3, ge=1)
     """Tries without any progress before a concept counts as failed."""
+    max_leakage: float = Field(default=1.0, ge=0, le=1)
+    """Of a concept that may leave this machine, unless it was added with a limit of its own."""
     node_silence_seconds: float = Field(default=300.0, gt=30)
     """A SuperNode that asks its server for nothing for this long is started anew."""
 

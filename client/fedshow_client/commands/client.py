@@ -64,6 +64,9 @@ def add(
     changes: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Any other number of the recipe; repeatable."
     ),
+    max_leakage: float = typer.Option(
+        None, min=0, max=1, help="Keep it here above this leakage; see docs/privacy.md."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Queues a concept: the daemon tunes it here and hands over the adapter, never the images.
@@ -77,7 +80,8 @@ def add(
 
     home = Home(load_settings().home)
     target = _one_server(server, home.folder)
-    options = tune_options(changes, steps=steps, seed=seed, method=method, rank=rank, flip=flip)
+    named = {"steps": steps, "seed": seed, "method": method, "rank": rank, "flip": flip}
+    options = tune_options(changes, **named, max_leakage=max_leakage)
     source = target.base_source
     new = NewJob(target.name, name, class_word, images.absolute(), source, priority, options)
     found, base_is_here = check(new)

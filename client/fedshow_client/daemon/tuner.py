@@ -17,6 +17,7 @@ from fedshow_client.home import Home
 from fedshow_client.locks import locked
 from fedshow_client.queue import Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
+from fedshow_client.tuning.leakage.verdict import too_much
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ LOCK_NAME = "lock"
 PAUSE_SECONDS = 0.5
 GRACE_SECONDS = 60.0
 """For the step or the pictures that the tuner is at, and its checkpoint."""
+
+LIMIT = "max_leakage"
+"""The option of a job that says how much of single images it may give back."""
 
 WRONG_INPUT = 2
 """Exit code of `fedshow tune` when trying again would not help."""
@@ -108,7 +112,10 @@ class Tuner:
         return not stop.is_set() and self._queue.renew(job.id, self._holder, lease)
 
     def _offer(self, job: Job, server: KnownServer, result: Path) -> None:
-        """Puts the checked file into the outbox, then says so in the queue, then tidies up."""
+        """Puts the checked file into the outbox, then says so in the queue, then tidies up.
+
+        A concept whose leakage is above the limit never gets there.
+        """
         try:
             concept = read_concept(result, server.base)
             if (concept.header.name, concept.header.class_word) != (job.name, job.class_word):
@@ -116,6 +123,10 @@ class Tuner:
         except FedshowError:
             result.unlink()
             raise
+        limit = job.options.get(LIMIT, self._settings.max_leakage)
+        if reason := too_much(concept.header.metrics, limit):
+            self._hold(job, f"{reason}; the file stays at {result}")
+            return
         private_folder(self._home.outbox(job.server))
         concept.save(self._home.concept_file(job.server, concept.sha256))
         if not self._queue.finish(job.id, self._holder, concept.sha256, len(concept.blob)):
@@ -125,9 +136,18 @@ class Tuner:
         shutil.rmtree(result.parent / WORK_NAME, ignore_errors=True)
         log.info("tuned %s: %s bytes", job.name, len(concept.blob))
 
+    def _hold(self, job: Job, reason: str) -> None:
+        """Keeps a tuned concept here."""
+        self._settle(job, JobState.HELD, reason)
+        shutil.rmtree(self._home.job(job.id) / WORK_NAME, ignore_errors=True)
+        log.warning("%s is not offered: %s", job.name, reason)
+
     def _fail(self, job: Job, reason: str) -> None:
+        self._settle(job, JobState.FAILED, reason)
+
+    def _settle(self, job: Job, state: JobState, reason: str) -> None:
         settled = [state for state in JobState if state != JobState.QUEUED]
-        self._queue.move(job.id, JobState.FAILED, reason, unless=settled)
+        self._queue.move(job.id, state, reason, unless=settled)
 
 
 def _told(folder: Path) -> str:
@@ -142,7 +162,12 @@ def _arguments(job: Job, folder: Path, result: Path, device: str) -> list[str]:
         *("--name", job.name, "--class", job.class_word, "--base", job.base),
         *("-o", str(result), "--work", str(folder / WORK_NAME)),
         *("--progress", str(folder / PROGRESS_NAME), "--device", device),
-        *(text for name, value in job.options.items() for text in _option(name, value)),
+        *(
+            text
+            for name, value in job.options.items()
+            if name != LIMIT  # it says what may leave, and that is decided where things leave
+            for text in _option(name, value)
+        ),
     ]
 
 

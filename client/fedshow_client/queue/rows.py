@@ -22,6 +22,8 @@ class JobState(StrEnum):
     ADMITTED = "admitted"
     REFUSED = "refused"
     FAILED = "failed"
+    HELD = "held"
+    """Tuned, but it gives back more of single images than its owner allows: the file stays here."""
     WITHDRAWN = "withdrawn"
 
 

@@ -154,12 +154,12 @@ class Queue:
     def retry(self, job: Job, before: Callable[[], None] = lambda: None) -> None:
         """Queues a failed job again, or ends the pause after a failed try.
 
-        Calls `before` when nobody can be at work on it. Raises InvalidInput when it has not
-        failed, or its name is taken again.
+        One that is held is offered when the limit now allows it. Calls `before` when nobody can
+        be at work on it. Raises InvalidInput when it has not failed, or its name is taken again.
         """
         with self._writing() as session:
             found = session.get_one(Job, job.id)
-            if found.state == JobState.FAILED:
+            if found.state in (JobState.FAILED, JobState.HELD):
                 _refuse_taken(session, found.server, found.name)
             elif found.state != JobState.QUEUED or not found.reason:
                 raise InvalidInput(

@@ -12,6 +12,7 @@ State = Literal[
     "admitted",
     "refused",
     "failed",
+    "held",
     "withdrawn",
 ]
 

@@ -9,7 +9,11 @@ from fedshow_client.status.facts import ClientStatus, ConceptStatus, ServerStatu
 
 HEAD = ("concept", "class", "server", "priority", "state", "steps", "rate", "left", "ready in")
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-HINTS = {"failed": "fedshow client retry {}", "refused": "fedshow client withdraw {}"}
+HINTS = {
+    "failed": "fedshow client retry {}",
+    "held": "fedshow client withdraw {}",
+    "refused": "fedshow client withdraw {}",
+}
 
 
 def show(found: ClientStatus) -> None:

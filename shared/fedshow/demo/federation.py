@@ -60,8 +60,8 @@ class Federation:
         """Says what became of a person's concept when it has changed."""
         for concept in call("client", "status", home=person.home)["concepts"]:
             name, state = concept["name"], concept["state"]
-            if state == "failed":
-                raise FedshowError(f"<{name}> failed: {concept['reason']}")
+            if state in ("failed", "held"):
+                raise FedshowError(f"<{name}> {state}: {concept['reason']}")
             if last.get(name) != state:
                 last[name] = state
                 self.say(f"<{name}> of {person.node}: {state}")

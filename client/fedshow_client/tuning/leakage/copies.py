@@ -8,6 +8,7 @@ Shapes: M samples, N images of a bucket, K variants, C latent channels, h and w 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import torch
@@ -30,23 +31,38 @@ TWINS = 1 / 3
 """Private pictures nearer to each other than this share of a stranger's distance count as one."""
 
 
-def sample_distances(model: Model, subject: Subject, seed: int) -> tuple[list[float], float]:
-    """Each sample's distance to the nearest private picture, and the yardstick.
+@dataclass(frozen=True)
+class Copying:
+    """How much nearer than a different picture of the subject samples come, each from 0 to 1."""
 
-    Samples are asked for with the private pictures' own captions: the most that a stranger could guess.
+    tuned: list[float]
+    base: list[float]
+    """Of the base, which never saw the pictures: the same noise and the class word for the name."""
+
+
+def copying(model: Model, subject: Subject, seed: int) -> Copying:
+    """Samples of the model and of its base against the private pictures.
+
+    Asked for with the pictures' own captions: the most that a stranger could guess.
     """
     captions = [choices[0] for choices in subject.captions.choices]
     neutral = [text.replace(f"<{subject.name}>", subject.class_word) for text in captions]
     found = _nearest(model, subject, captions, seed)
     with model.strength(0):
-        strangers = median(_nearest(model, subject, neutral, seed))
-    between = [
-        distance
-        for bucket in subject.latents.buckets
-        for distance in nearest_other(bucket)
-        if distance > TWINS * strangers
-    ]
-    return found, median(between) if between else strangers
+        strangers = _nearest(model, subject, neutral, seed)
+    yardstick = _yardstick(subject.latents.buckets, median(strangers))
+    return Copying(_shares(found, yardstick), _shares(strangers, yardstick))
+
+
+def _yardstick(buckets: Sequence[Bucket], strange: float) -> float:
+    """How far a private picture usually is from the nearest different one; `strange` if there is none."""
+    between = [distance for bucket in buckets for distance in nearest_other(bucket)]
+    different = [distance for distance in between if distance > TWINS * strange]
+    return median(different) if different else strange
+
+
+def _shares(distances: Sequence[float], yardstick: float) -> list[float]:
+    return [max(0.0, 1 - distance / yardstick) for distance in distances]
 
 
 def _nearest(model: Model, subject: Subject, captions: Sequence[str], seed: int) -> list[float]:

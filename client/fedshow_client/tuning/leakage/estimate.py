@@ -1,7 +1,9 @@
 """The estimate: samples against pictures, and the file against pictures."""
 
+from collections.abc import Sequence
+
 from fedshow.sampling.model import Model
-from fedshow_client.tuning.leakage.copies import sample_distances
+from fedshow_client.tuning.leakage.copies import copying
 from fedshow_client.tuning.leakage.membership import known
 from fedshow_client.tuning.leakage.verdict import REPRODUCES, Leakage
 from fedshow_client.tuning.objective import Objective
@@ -16,12 +18,15 @@ def estimate(model: Model, subject: Subject, objective: Objective, seed: int) ->
 
     The same for the same seed; nothing is written and nothing leaves.
     """
-    distances, yardstick = sample_distances(model, subject, seed)
-    copied = [max(0.0, 1 - distance / yardstick) for distance in distances]
-    copied.sort(reverse=True)
+    found = copying(model, subject, seed)
+    chance = _nearest(found.base)
     return Leakage(
-        copied=copied[round(NEAREST * (len(copied) - 1))],
+        copied=max(0.0, (_nearest(found.tuned) - chance) / (1 - chance)) if chance < 1 else 0.0,
         known=known(model, subject, objective, seed),
-        copies=sum(found >= REPRODUCES for found in copied),
-        samples=len(copied),
+        copies=sum(share >= REPRODUCES for share in found.tuned),
+        samples=len(found.tuned),
     )
+
+
+def _nearest(shares: Sequence[float]) -> float:
+    return sorted(shares, reverse=True)[round(NEAREST * (len(shares) - 1))]
