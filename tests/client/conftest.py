@@ -3,7 +3,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -311,7 +311,12 @@ def certificates_of_another() -> Certificates:
 def concept_blob(small_card: BaseCard) -> Callable[..., bytes]:
     """Makes a concept file that fits the card."""
 
-    def make(name: str = "potter", class_word: str = "man", base_sha256: str = "") -> bytes:
+    def make(
+        name: str = "potter",
+        class_word: str = "man",
+        base_sha256: str = "",
+        metrics: Mapping[str, float] | None = None,
+    ) -> bytes:
         header = ConceptHeader(
             family=small_card.family,
             base=BaseRef(name=small_card.name, sha256=base_sha256 or small_card.sha256),
@@ -321,6 +326,7 @@ def concept_blob(small_card: BaseCard) -> Callable[..., bytes]:
             slots=small_card.slots,
             rank=2,
             alpha=2,
+            metrics=dict(metrics or {}),
             created=datetime.now(UTC),
             fedshow="0.1.0",
         )

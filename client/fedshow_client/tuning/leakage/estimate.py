@@ -12,6 +12,9 @@ from fedshow_client.tuning.trainer import Subject
 NEAREST = 0.1
 """Of the samples: those that count. Whoever looks for copies draws many and keeps the nearest."""
 
+MOST_CHANCE = 0.9
+"""A base that draws the very picture unasked makes no copy of it innocent."""
+
 
 def estimate(model: Model, subject: Subject, objective: Objective, seed: int) -> Leakage:
     """What `model`, with the concept loaded, gives back of the pictures that taught it.
@@ -19,12 +22,13 @@ def estimate(model: Model, subject: Subject, objective: Objective, seed: int) ->
     The same for the same seed; nothing is written and nothing leaves.
     """
     found = copying(model, subject, seed)
-    chance = _nearest(found.base)
+    chance = min(_nearest(found.base), MOST_CHANCE)
+    beyond = [max(0.0, (share - chance) / (1 - chance)) for share in found.tuned]
     return Leakage(
-        copied=max(0.0, (_nearest(found.tuned) - chance) / (1 - chance)) if chance < 1 else 0.0,
+        copied=_nearest(beyond),
         known=known(model, subject, objective, seed),
-        copies=sum(share >= REPRODUCES for share in found.tuned),
-        samples=len(found.tuned),
+        copies=sum(share >= REPRODUCES for share in beyond),
+        samples=len(beyond),
     )
 
 
