@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 62, 16, 14, 46
+LEFT, RIGHT, TOP, BOTTOM = 62, 16, 24, 46
 MOST_POINTS = 300
 Point = tuple[float, float]
 
@@ -135,9 +135,8 @@ def _axes(frame: _Frame, y_label: str) -> Iterator[str]:
 def _mark(frame: _Frame, step: int | None) -> Iterator[str]:
     if step is not None:
         x, bottom = frame.at(step, frame.y_ticks[0])
-        side, shift = ("end", -6) if _share(step, frame.x_ticks) > 0.5 else ("start", 6)
         yield f'<path class="mark" d="M{x:.1f} {TOP}V{bottom:.1f}"/>'
-        yield f'<text x="{x + shift:.1f}" y="{TOP + 10}" class="{side}">kept</text>'
+        yield f'<text x="{x:.1f}" y="{TOP - 8}" class="middle">kept</text>'
 
 
 def _drawn(frame: _Frame, line: Line) -> str:
