@@ -193,16 +193,16 @@ def _bar() -> Iterator[Callable[["Progress", int, float | None, float | None], N
         TextColumn("tuning"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[pace]}"),
+        TextColumn("{task.fields[pace]}"),
     ]
     hidden = not sys.stderr.isatty()
     with Bar(*columns, console=Console(stderr=True), disable=hidden) as bar:
-        task = bar.add_task("", total=None, loss=float("nan"), pace="")
+        task = bar.add_task("", total=None, pace="")
 
         def show(now: "Progress", steps: int, rate: float | None, left: float | None) -> None:
-            pace = ""
+            pace = f"loss {now.losses[-1]:.3f}"
             if rate is not None and left is not None:
-                pace = f"{rate:.2f} steps/s  {timedelta(seconds=round(left))} left"
-            bar.update(task, completed=now.step, total=steps, loss=now.losses[-1], pace=pace)
+                pace += f"  {rate:.2f} steps/s  {timedelta(seconds=round(left))} left"
+            bar.update(task, completed=now.step, total=steps, pace=pace)
 
         yield show
