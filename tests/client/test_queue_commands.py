@@ -129,6 +129,18 @@ def test_what_is_tuned_cannot_be_paused(call, put, queue) -> None:
     assert "concept 'a' is admitted; only one that waits for tuning can be paused" in err
 
 
+def test_what_waits_for_the_card_says_so(call, put, place, at_work) -> None:
+    job = put("a")
+    progress(place, job, step=50, steps=200, seconds=25)
+    progress(place, job, waiting="card 1 is in use by fedshow tune --name ron")
+    with place.one_daemon():
+        at_work()
+        found = concepts(call)["a"]
+        assert (found["state"], found["step"]) == ("tuning", 50)
+        assert found["reason"] == "card 1 is in use by fedshow tune --name ron"
+    assert concepts(call)["a"]["reason"] == "", "nothing waits when no daemon runs"
+
+
 def test_a_failed_concept_says_why_and_is_tried_again(call, put, queue, place) -> None:
     job = put("a")
     progress(place, job, step=50, steps=200, seconds=25)
