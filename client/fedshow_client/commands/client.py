@@ -55,7 +55,9 @@ def add(
     name: str = typer.Option(..., "--name", help="What to call it in prompts: <name>."),
     class_word: str = typer.Option(..., "--class", help="What kind of thing it is, in one word."),
     server: str = SERVER_OPTION,
-    priority: int = typer.Option(0, help="Higher ones are tuned first; see client priority."),
+    priority: int = typer.Option(
+        0, help="Higher ones are tuned first; what is at work is finished."
+    ),
     steps: int = typer.Option(None, min=1, help="Tuning steps; the recipe knows a good number."),
     seed: int = typer.Option(None, min=0, help="Makes tuning repeatable."),
     method: str = typer.Option(None, help="As fedshow tune has it; ed-lora is made for fusion."),
@@ -131,7 +133,9 @@ def status(
     as_json: bool = JSON_OPTION,
     schema: bool = typer.Option(False, "--schema", help="Print what --json means, and end."),
 ) -> None:
-    """Shows the daemon, the servers, and every concept in the order of its turn.
+    """Shows daemon, servers, queue and concepts.
+
+    Concepts that are to be tuned come first, in the order of their turns.
 
     Example: fedshow client status --json
     """

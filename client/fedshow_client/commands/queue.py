@@ -24,9 +24,10 @@ def register(group: typer.Typer) -> None:
 
 
 def pause(name: str = NAME_OR_ALL, server: str = SERVER_OPTION) -> None:
-    """Keeps a concept from being tuned, or all of them; what is at work stops at its next step.
+    """Pauses one concept or the whole queue.
 
-    It goes on from there after resume. What is tuned is handed over all the same.
+    What is being tuned stops at its next step and goes on from there after resume. What is tuned
+    already is handed over all the same.
 
     Example: fedshow client pause anna
     """
@@ -39,7 +40,9 @@ def pause(name: str = NAME_OR_ALL, server: str = SERVER_OPTION) -> None:
 
 
 def resume(name: str = NAME_OR_ALL, server: str = SERVER_OPTION) -> None:
-    """Lets a paused concept go on, or the paused queue; single pauses last until they are resumed.
+    """Lets a concept or the whole queue go on.
+
+    A concept that was paused by its name is resumed by its name.
 
     Example: fedshow client resume
     """
@@ -58,10 +61,10 @@ def priority(
     value: int = typer.Argument(help="Higher ones are tuned first; new concepts have 0."),
     server: str = SERVER_OPTION,
 ) -> None:
-    """Sets when a concept's turn is; among equals the older comes first.
+    """Sets whose turn is next.
 
-    What is being tuned is finished first: pause it to let another one pass. A priority below
-    zero needs two dashes before it.
+    Among equals the older comes first. What is being tuned is finished whatever comes: pause it
+    to let another one pass. A priority below zero needs two dashes before it.
 
     Example: fedshow client priority anna 10
     """
@@ -77,7 +80,9 @@ def retry(
     ),
     server: str = SERVER_OPTION,
 ) -> None:
-    """Queues a failed concept again, or ends the wait before its next try; its steps are kept.
+    """Tries a failed concept again, now.
+
+    It goes on from its last checkpoint.
 
     Example: fedshow client retry anna
     """
