@@ -14,7 +14,7 @@ from fedshow_client.daemon import link, service
 from fedshow_client.daemon.link import ServerLink
 from fedshow_client.daemon.service import Daemon
 from fedshow_client.home import Home
-from fedshow_client.queue import Queue
+from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
 from tests.client.conftest import wait_for
 
@@ -80,6 +80,19 @@ def test_a_server_that_is_no_longer_joined_is_let_go(
         wait_for(lambda: "home" in queue.servers_seen())
         (known.folder(home) / "server.json").unlink()
         wait_for(lambda: closed == ["home"])
+
+
+def test_what_a_withdrawn_job_left_is_swept_and_other_work_stays(
+    known: KnownServer, queue: Queue, place: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "Tuner", EndlessTuner)
+    jobs = [queue.add(NewJob("home", name, "man", Path("/p"), "toyworld")) for name in "ab"]
+    for job in jobs:
+        place.job(job.id).mkdir(parents=True)
+    queue.move(jobs[0].id, JobState.WITHDRAWN)
+    with running_daemon():
+        wait_for(lambda: not place.job(jobs[0].id).exists())
+    assert place.job(jobs[1].id).exists()
 
 
 def test_a_damaged_record_does_not_end_the_daemon(

@@ -168,15 +168,6 @@ def test_withdrawing_deletes_what_tuning_left_and_no_images(
     assert not place.job(job.id).exists()
 
 
-def test_what_a_withdrawn_job_left_is_swept_and_other_work_stays(queue, place) -> None:
-    jobs = [queue.add(NewJob("home", name, "man", Path("/p"), "toyworld")) for name in "ab"]
-    for job in jobs:
-        place.job(job.id).mkdir(parents=True)
-    queue.move(jobs[0].id, JobState.WITHDRAWN)
-    Tuner(place, queue, load_settings(), "test").tidy()
-    assert [place.job(job.id).exists() for job in jobs] == [False, True]
-
-
 def test_a_concept_withdrawn_while_it_is_checked_is_not_offered(
     tune, queue, place, monkeypatch
 ) -> None:

@@ -10,7 +10,7 @@ from fedshow.transfer.servers import known_servers
 from fedshow_client.daemon.link import ServerLink
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home, holder_name
-from fedshow_client.queue import Job, Queue
+from fedshow_client.queue import Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ class Daemon:
         """Works until stopped; raises InvalidInput when this home already has a daemon."""
         with self._home.one_daemon(), Queue(self._home.database) as queue:
             queue.drop_leases()
+            for job in queue.jobs(JobState.WITHDRAWN):  # while it was tuned, before a crash
+                self._home.forget_job(job.id)
             tuning = Thread(target=self._tune, args=(queue,), name="tuner")
             tuning.start()
             try:
@@ -73,7 +75,6 @@ class Daemon:
     def _tune(self, queue: Queue) -> None:
         """Tunes one job after the other until stopped."""
         tuner = Tuner(self._home, queue, self._settings, holder_name(os.getpid()))
-        tuner.tidy()
         while not self.stop.is_set():
             try:
                 job = self._tune_next(tuner)

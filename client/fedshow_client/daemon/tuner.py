@@ -56,15 +56,9 @@ class Tuner:
         except InvalidInput as error:
             self._fail(job, f"tuning made a file that may not be used: {error}")
         finally:
-            self.tidy(job)
-        return job
-
-    def tidy(self, *jobs: Job) -> None:
-        """Deletes what the withdrawn ones among these jobs have left; among all jobs, if none is given."""
-        wanted = {job.id for job in jobs}
-        for job in self._queue.jobs(JobState.WITHDRAWN):
-            if job.id in wanted or not jobs:
+            if self._queue.get(job.id).state == JobState.WITHDRAWN:
                 self._home.forget_job(job.id)
+        return job
 
     def _tune(self, job: Job, server: KnownServer, stop: Event) -> None:
         folder = private_folder(self._home.job(job.id))
