@@ -1,6 +1,6 @@
 """How much a picture shows who it should (identity) and what it should (text)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import torch
@@ -94,6 +94,6 @@ def _probability(read: Attribute, attribute: str, label: str, row: int) -> Tenso
     return read.probabilities[row, LABELS[attribute].index(label)]
 
 
-def reference_features(scorer: Scorer, images: Sequence[Image]) -> Tensor:
-    """`[M, D]` of the private pictures, one after the other: they may be large."""
+def reference_features(scorer: Scorer, images: Iterable[Image]) -> Tensor:
+    """`[M, D]` of the private pictures, one in memory at a time: they may be large."""
     return torch.cat([scorer.features([image]) for image in images])

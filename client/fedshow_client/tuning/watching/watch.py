@@ -65,7 +65,11 @@ class Watch:
         self.folder = SampleFolder(work / "samples")
         self.keeper = Keeper(work)
         self.events: Events | None = None
-        self._reference: Tensor | None = None
+        self.reference: Tensor | None = None
+        """The private pictures' features `[M, D]`; they stay in memory."""
+
+        if scorer and self.interval:
+            self.reference = reference_features(scorer, (image.load() for image in images))
 
     def resume(self, run: str, progress: Progress) -> None:
         """Finds the looks that the run `run` has had up to where it goes on."""
@@ -107,21 +111,13 @@ class Watch:
         self._tell_events(lambda events: events.look(look, samples))
 
     def _measure(self, step: int, samples: Sequence[Sample]) -> Look:
-        if self.scorer is None:
+        if self.scorer is None or self.reference is None:
             return Look(step)
         images = [sample.image for sample in samples]
         identity = identity_scores(self.scorer.features(images), self.reference)
         texts = prompts_for(self.class_word) * len(SCALES)
         text = self.scorer.text_scores(images, texts)
         return Look(step, _per_scale(identity), [] if text is None else _per_scale(text))
-
-    @property
-    def reference(self) -> Tensor:
-        """The private pictures' features `[M, D]`, made once; they stay in memory."""
-        if self._reference is None:
-            assert self.scorer is not None
-            self._reference = reference_features(self.scorer, [i.load() for i in self.images])
-        return self._reference
 
     @property
     def kept(self) -> int | None:
