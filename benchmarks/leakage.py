@@ -101,21 +101,10 @@ def measure(work: Path, character: str, case: str) -> dict[str, Any]:
     folder, declared = work / f"{character}-{case}", CASES[case]
     own = _pictures(folder / "own", character, declared, seed=1)
     other = _pictures(folder / "other", character, declared, seed=77)
+    concept, tuned = _taught(folder, own, declared.recipe)
     began = time.process_time()
-    request = TuneRequest(
-        images=own.images,
-        name=character,
-        class_word=own.class_word,
-        out=folder / "concept.safetensors",
-        work=folder / "work",
-        recipe=declared.recipe,
-        watch=WatchSettings(samples=False),
-        leakage=False,
-    )
-    concept = read_concept(request.out) if request.out.exists() else tune(request)
-    tuned = time.process_time()
     found = [leakage_of(concept, own, declared.recipe, seed) for seed in SEEDS]
-    seconds = (time.process_time() - tuned) / len(SEEDS)
+    seconds = (time.process_time() - began) / len(SEEDS)
     strange = [leakage_of(concept, other, declared.recipe, seed) for seed in SEEDS]
     print(character, case, found[0], "| other pictures:", strange[0], flush=True)
     return {
@@ -127,9 +116,29 @@ def measure(work: Path, character: str, case: str) -> dict[str, Any]:
         "copies": [leakage.copies for leakage in found],
         "other": [leakage.value for leakage in strange],
         "other_known": [leakage.known for leakage in strange],
-        "tune_seconds": tuned - began,
+        "tune_seconds": tuned,
         "estimate_seconds": seconds,
     }
+
+
+def _taught(folder: Path, person: Person, recipe: Mapping[str, Any]) -> tuple[ConceptFile, float]:
+    """The concept, tuned unless it is there from last time, and the processor seconds it took."""
+    out, seconds = folder / "concept.safetensors", folder / "seconds"
+    if not seconds.exists():
+        began = time.process_time()
+        request = TuneRequest(
+            images=person.images,
+            name=person.concept,
+            class_word=person.class_word,
+            out=out,
+            work=folder / "work",
+            recipe=dict(recipe),
+            watch=WatchSettings(samples=False),
+            leakage=False,
+        )
+        tune(request)
+        seconds.write_text(str(time.process_time() - began))
+    return read_concept(out), float(seconds.read_text())
 
 
 def _pictures(folder: Path, character: str, case: Case, seed: int) -> Person:

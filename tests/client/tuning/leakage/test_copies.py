@@ -1,11 +1,17 @@
 """Distances between samples and private pictures."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
 
-from fedshow_client.tuning.data.latents import Bucket
-from fedshow_client.tuning.leakage.copies import nearest, nearest_other
+from fedshow_client.tuning.data.captions import Captions
+from fedshow_client.tuning.data.latents import Bucket, LatentSet
+from fedshow_client.tuning.leakage.copies import SAMPLES, copying, nearest, nearest_other
+from fedshow_client.tuning.trainer import Subject
 
 
 def bucket(mean: Tensor, valid: Tensor | None = None) -> Bucket:
@@ -50,3 +56,37 @@ def test_fine_texture_does_not_hide_a_copy() -> None:
     private = bucket(noise(2, 1, 4, 8, 8))
     texture = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(4, 4)
     assert nearest(private.mean[0] + texture, private).item() == pytest.approx(0, abs=1e-6)
+
+
+class Copyist:
+    """Draws the private pictures when asked by name; with its adapters off, what it likes."""
+
+    def __init__(self, pictures: Tensor) -> None:
+        self.pictures, self.asked, self.scale = pictures, set[str](), 1.0
+        self.base = SimpleNamespace(pipeline=SimpleNamespace(vae_scale_factor=4))
+
+    @contextmanager
+    def strength(self, scale: float) -> Iterator[None]:
+        self.scale = scale
+        yield
+        self.scale = 1.0
+
+    def sample_latents(
+        self, prompts: list[str], *, seed: int, steps: int, size: tuple[int, int]
+    ) -> Tensor:
+        assert (size, steps > 0) == ((32, 64), True)
+        self.asked |= set(prompts)
+        if self.scale == 0:
+            return noise(len(prompts), 4, 8, 16, seed=seed + 1)
+        return self.pictures[[number % len(self.pictures) for number in range(len(prompts))]]
+
+
+def test_whoever_draws_the_private_pictures_copies_wholly_and_the_base_does_not() -> None:
+    private = bucket(noise(3, 1, 4, 8, 16))
+    captions = Captions("gloop", "monster", ["a monster at sea", None, "snow"])
+    subject = Subject("gloop", "monster", captions, LatentSet([private]))
+    copyist = Copyist(private.mean[:, 0])
+    found = copying(copyist, subject, seed=0)  # type: ignore[arg-type]
+    assert found.tuned == [1.0] * SAMPLES
+    assert max(found.base) < 0.4
+    assert {"a <gloop> at sea", "a monster at sea", "monster, snow"} <= copyist.asked

@@ -7,15 +7,27 @@ from pathlib import Path
 import pytest
 
 from fedshow.cli import main
-from fedshow.concepts import read_concept
+from fedshow.concepts import ConceptFile, read_concept
 from fedshow.demo.folders import Person
 from fedshow.errors import InvalidInput
-from fedshow_client.tuning.leakage.verdict import REPRODUCES, TRACES
+from fedshow.families import Base
+from fedshow.sampling.model import Model
+from fedshow_client.tuning.data.captions import Captions
+from fedshow_client.tuning.data.folder import scan
+from fedshow_client.tuning.data.latents import encode_all
+from fedshow_client.tuning.leakage.membership import known
+from fedshow_client.tuning.leakage.verdict import TRACES
+from fedshow_client.tuning.objective import Objective
+from fedshow_client.tuning.recipe import Recipe
+from fedshow_client.tuning.trainer import Subject
 from fedshow_client.tuning.tune import TuneRequest, tune
 from fedshow_client.tuning.watching.settings import WatchSettings
 from tests.conftest import BASE
 
 OVERFIT = {"zoom": 1, "variants": 1, "batch": 2, "lr_unet": 1e-2, "lr_self_attention": 8e-3}
+LIMIT = 0.3
+"""Clearly above what normal tuning leaves, clearly below what this one does."""
+
 Call = Callable[..., tuple[int, str]]
 
 
@@ -43,21 +55,37 @@ def two_pictures(person: Person, tmp_path: Path) -> Path:
 
 
 def test_a_concept_that_knows_pictures_by_heart_is_refused_and_stays_where_it_is(
-    two_pictures: Path, tmp_path: Path, call: Call
+    two_pictures: Path, tmp_path: Path, call: Call, base: Base
 ) -> None:
     out = tmp_path / "gloop.safetensors"
     numbers = [part for key, value in OVERFIT.items() for part in ("--set", f"{key}={value}")]
     code, told = call(
         *("tune", two_pictures, "--name", "gloop", "--class", "monster", "--base", BASE),
         *("-o", out, "--steps", 80, "--rank", 32, "--no-flip", "--no-samples", *numbers),
-        *("--max-leakage", REPRODUCES),
+        *("--max-leakage", LIMIT),
     )
-    found = read_concept(out).header.metrics["leakage"]
+    concept = read_concept(out)
+    found = concept.header.metrics["leakage"]
     assert code == 1
-    assert found > REPRODUCES
-    assert f"leakage {found:.3g} is above the limit 0.5; do not share {out}" in told
-    assert "samples reproduce a picture of yours" in told
-    assert "samples reproduce a picture of yours" in out.with_suffix(".report.html").read_text()
+    assert found > LIMIT
+    assert f"leakage {found:.3g} is above the limit 0.3; do not share {out}" in told
+    assert f"leakage {found:.2f}: " in told
+    assert f"leakage {found:.2f}: " in out.with_suffix(".report.html").read_text()
+    assert known_by(concept, two_pictures, base) > 0.3, "the file alone tells, without any sample"
+
+
+def known_by(concept: ConceptFile, pictures: Path, base: Base) -> float:
+    """What a finished file knows of pictures that nobody described."""
+    images = scan(pictures).accepted
+    recipe = Recipe.for_base(base, variants=1, zoom=1.0, flip=False)
+    captions = Captions("gloop", "monster", [None] * len(images))
+    subject = Subject("gloop", "monster", captions, encode_all(base, images, recipe, 0))
+    model = Model(base)
+    model.add_concept(concept)
+    try:
+        return known(model, subject, Objective(base.pipeline.scheduler, recipe, base.device), 0)
+    finally:
+        model.restore()
 
 
 def request(person: Person, folder: Path, **changes: object) -> TuneRequest:
