@@ -31,6 +31,7 @@ def request(person: Person, folder: Path, steps: int = 6, **changes: object) -> 
         "work": folder / "work",
         "base": BASE,
         "checkpoint_steps": 2,
+        "leakage": False,
         "recipe": {"steps": steps, "variants": 2},
     }
     return TuneRequest(**(settings | changes))  # type: ignore[arg-type]
@@ -81,7 +82,16 @@ def test_a_process_killed_three_times_ends_with_the_very_same_file(
     command = [
         *(sys.executable, "-m", "fedshow.cli", "tune", str(person.images), "--name", "gloop"),
         *("--class", "monster", "--base", BASE, "-o", str(out), "--progress", str(progress)),
-        *("--checkpoint-steps", "15", "--steps", "40", "--set", "variants=2", "--no-samples"),
+        *(
+            "--checkpoint-steps",
+            "15",
+            "--steps",
+            "40",
+            "--set",
+            "variants=2",
+            "--no-samples",
+            "--no-leakage",
+        ),
     ]
     for line in (1, 3, 5):
         child = subprocess.Popen(command)
