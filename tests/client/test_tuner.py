@@ -18,6 +18,7 @@ from PIL import Image
 from fedshow.cli import build
 from fedshow_client.adding import tune_options
 from fedshow_client.daemon import tuner as tuner_module
+from fedshow_client.daemon.progress import read_progress
 from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home
@@ -251,6 +252,12 @@ def test_a_stopped_daemon_leaves_the_job_for_the_next(tune, queue, monkeypatch, 
     assert (job.state, job.tries, queue.leased(job)) == (JobState.QUEUED, 0, False)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether all threads of a process are."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
+
+
 def status(call: Call) -> Any:
     """Daemon, state, step and steps of the only concept, as programs are told."""
     found = json.loads(call("client", "status", "--json")[1])
@@ -272,13 +279,20 @@ def test_a_killed_daemon_takes_its_tuner_along(
     with subprocess.Popen([sys.executable, "-c", script]) as daemon:
         wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         child = int((tmp_path / "pid").read_text())
-        wait_for((place.job(1) / "progress.json").exists)
+        wait_for(lambda: read_progress(place.job(1)).step)
         assert status(call) == (daemon.pid, "tuning", 3, 9)
+        os.kill(child, signal.SIGSTOP)  # as one that is slow to end
+        wait_for(lambda: is_stopped(child))
         os.kill(daemon.pid, signal.SIGKILL)
         daemon.wait()
         assert status(call) == (None, "queued", 3, 9)
         assert queue.leased(queue.find("potter"))  # which only a living daemon makes "tuning"
+        with (place.job(1) / tuner_module.LOCK_NAME).open("a") as file:
+            assert not locked(file), "the next daemon's tuner would start beside it"
+        os.kill(child, signal.SIGCONT)
     wait_for(lambda: not is_alive(child))
+    with (place.job(1) / tuner_module.LOCK_NAME).open("a") as file:
+        wait_for(lambda: locked(file))
     assert place.daemon_pid() is None
     with Queue(place.database) as after:
         after.drop_leases()
