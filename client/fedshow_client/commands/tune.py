@@ -96,7 +96,6 @@ def tune(
 
     named = {"seed": seed, "rank": rank, "steps": steps, "flip": flip}
     recipe: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
-    recipe |= {"alpha": float(rank)} if rank is not None else {}
     request = TuneRequest(
         images=images,
         name=name,

@@ -15,9 +15,13 @@ from fedshow_client.tuning.recipe import Recipe
 class Objective:
     """Masked mean squared error of epsilon or velocity, as the base predicts it."""
 
-    def __init__(self, schedule: Any, recipe: Recipe, device: torch.device) -> None:
-        self.schedule, self.recipe, self.device = schedule, recipe, device
-        self.steps = int(schedule.config.num_train_timesteps)
+    def __init__(self, scheduler: Any, recipe: Recipe, device: torch.device) -> None:
+        from diffusers import DDPMScheduler
+
+        # of its own: drawing puts a sampler in the place of the pipeline's
+        self.schedule = DDPMScheduler.from_config(scheduler.config)
+        self.recipe, self.device = recipe, device
+        self.steps = int(self.schedule.config.num_train_timesteps)
 
     def times(self, batch: int, generator: torch.Generator) -> Tensor:
         """Timesteps `[B]`, one from each of B equal parts of the schedule, in random order.

@@ -82,6 +82,8 @@ class Recipe(BaseModel):
         chosen = method_named(method)
         defaults = SMALL if base.card.token_dim < SMALL_TOKEN_DIM else {}
         values = {**defaults, **_for_method(chosen, bool(defaults)), **changes}
+        if "rank" in changes:
+            values.setdefault("alpha", float(changes["rank"]))  # the update's size stays the same
         if chosen.whole:
             values |= {"rank": chosen.rank(1, chosen.layers(base.family, base.layers))}
             values |= {"alpha": float(values["rank"])}

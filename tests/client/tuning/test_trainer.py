@@ -189,6 +189,21 @@ def test_padding_and_background_do_not_count(make_trainer: MakeTrainer) -> None:
     assert trainer.objective.loss(spoilt, clean, noise, times, weights) == quiet
 
 
+def test_drawing_between_steps_changes_no_step(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer()
+    undisturbed = [trainer.step(index) for index in range(2)]
+    trainer = make_trainer()
+    first = trainer.step(0)
+    trainer.model("a <gloop>", steps=2)
+    assert [first, trainer.step(1)] == undisturbed
+    assert make_trainer().step(0) == first, "and the next trainer on this base starts as ever"
+
+
+def test_alpha_follows_the_rank(base: Base) -> None:
+    assert Recipe.for_base(base, rank=16).alpha == 16
+    assert Recipe.for_base(base, rank=16, alpha=4.0).alpha == 4
+
+
 def test_recipes_refuse_what_does_not_exist(base: Base) -> None:
     with pytest.raises(InvalidInput, match="method 'dreambooth': use ed-lora"):
         Recipe.for_base(base, "dreambooth")
