@@ -7,6 +7,7 @@ Shapes: B batch, Q query positions, T tokens.
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,43 +15,39 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class CaptureProcessor:
-    """Attention by the book, keeping the mean map over heads `[B, Q, T]`, differentiable."""
+def attend(
+    maps: list[Tensor],
+    attn: Any,
+    hidden_states: Tensor,
+    encoder_hidden_states: Tensor,
+    attention_mask: Tensor | None = None,
+    **_: Any,
+) -> Tensor:
+    """A cross-attention layer by the book `[B, Q, D]`; its mean map over heads `[B, Q, T]` joins `maps`."""
 
-    def __init__(self, maps: list[Tensor]) -> None:
-        self.maps = maps
+    def heads(x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], attn.heads, -1).transpose(1, 2)
 
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-        **_: Any,
-    ) -> Tensor:
-        """The layer's output `[B, Q, D]`."""
-        query = attn.head_to_batch_dim(attn.to_q(hidden_states))
-        key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
-        value = attn.head_to_batch_dim(attn.to_v(encoder_hidden_states))
-        probability = attn.get_attention_scores(query, key, attention_mask)
-        self.maps.append(probability.unflatten(0, (len(hidden_states), -1)).mean(1))
-        output = attn.batch_to_head_dim(torch.bmm(probability, value))
-        return attn.to_out[1](attn.to_out[0](output))  # type: ignore[no-any-return]
+    query = heads(attn.to_q(hidden_states)) * attn.scale
+    key, value = heads(attn.to_k(encoder_hidden_states)), heads(attn.to_v(encoder_hidden_states))
+    probability = (query @ key.transpose(-1, -2)).softmax(-1)
+    maps.append(probability.mean(1))
+    output = (probability @ value).transpose(1, 2).flatten(2)
+    out: Tensor = attn.to_out[1](attn.to_out[0](output))
+    return out
 
 
 @contextmanager
 def captured(layers: Sequence[tuple[nn.Module, int]]) -> Iterator[list[Tensor]]:
-    """Within the block, the maps of every cross-attention layer land in the list."""
+    """Within the block, the maps of every cross-attention layer land in the list, differentiable."""
     maps: list[Tensor] = []
-    before = [(module, module.processor) for module, _ in layers]
-    for module, _ in before:
-        module.processor = CaptureProcessor(maps)  # type: ignore[assignment]
+    for module, _ in layers:
+        module.forward = partial(attend, maps, module)
     try:
         yield maps
     finally:
-        for module, processor in before:
-            module.processor = processor
+        for module, _ in layers:
+            del module.forward  # the instance's; the class's remains
 
 
 def attention_loss(
@@ -62,18 +59,23 @@ def attention_loss(
     map is to equal the mask; without, it too is only kept inside (`reg_full_identity` of the paper's code
     is the first form for the last word).
     """
-    return torch.stack([_layer_loss(m, words, masks, follow) for m in maps]).mean()
+    picked: dict[int, list[Tensor]] = {}
+    for map_BQT in maps:
+        words_BQW = torch.take_along_dim(map_BQT, words[:, None, :], dim=2)
+        picked.setdefault(map_BQT.shape[1], []).append(words_BQW)
+    losses = [_loss_of_size(torch.stack(found), masks, follow) for found in picked.values()]
+    return torch.cat(losses).mean()
 
 
-def _layer_loss(map_BQT: Tensor, words: Tensor, masks: Tensor, follow: bool) -> Tensor:
+def _loss_of_size(maps_LBQW: Tensor, masks: Tensor, follow: bool) -> Tensor:
+    """The loss of each of L layers of one size `[L]`."""
     height, width = masks.shape[-2:]
-    while height * width > map_BQT.shape[1]:
+    while height * width > maps_LBQW.shape[2]:
         height, width = math.ceil(height / 2), math.ceil(width / 2)
     mask_BQ = F.interpolate(masks, (height, width), mode="area").flatten(1)
-    picked = torch.take_along_dim(map_BQT, words[:, None, :], dim=2)
-    relative = picked / picked.amax(dim=1, keepdim=True).clamp(min=1e-6)
-    outside = (relative * (1 - mask_BQ)[..., None]).square().mean((0, 1))
+    relative = maps_LBQW / maps_LBQW.amax(dim=2, keepdim=True).clamp(min=1e-6)
+    outside = (relative * (1 - mask_BQ)[..., None]).square().mean((1, 2))
     if not follow:
-        return outside.mean()
-    last = (relative[..., -1] - mask_BQ).square().mean()
-    return last + (outside[:-1].mean() if len(outside) > 1 else 0)
+        return outside.mean(1)
+    last = (relative[..., -1] - mask_BQ).square().mean((1, 2))
+    return last + (outside[:, :-1].mean(1) if outside.shape[1] > 1 else 0)

@@ -48,6 +48,9 @@ class Trainer:
     def __init__(self, model: Model, subject: Subject, method: Method, recipe: Recipe) -> None:
         self.model, self.subject, self.method, self.recipe = model, subject, method, recipe
         self.base = base = model.base
+        self.precision = base.pipeline.unet.dtype
+        if base.device.type == "cpu":  # where convolutions of small pictures gain up to a half
+            base.pipeline.unet.to(memory_format=torch.channels_last)
         generator = torch.Generator().manual_seed(recipe.seed)
         self.words = words_of(subject.name, len(method.words))
         self.rows = self._add_words(model.tokens.class_row(subject.class_word), generator)
@@ -171,7 +174,7 @@ class Trainer:
 
     def _denoise(self, noisy: Tensor, times: Tensor, features: Tensor) -> Tensor:
         unet = self.base.pipeline.unet
-        return unet(noisy.to(unet.dtype), times, features).sample  # type: ignore[no-any-return]
+        return unet(noisy.to(self.precision), times, features.unbind(1)).sample  # type: ignore[no-any-return]
 
     def _encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Layered features `[B, S, T, D]` and the concept words' positions `[B, W]`."""
@@ -179,4 +182,4 @@ class Trainer:
         ids = tokens.token_ids(captions)
         wanted = [tokens.tokenizer.convert_tokens_to_ids(word) for word in self.words]
         positions = torch.stack([(ids == w).int().argmax(1) for w in wanted], dim=1)
-        return tokens.encode(captions), positions
+        return tokens.encode_ids(ids), positions

@@ -3,6 +3,7 @@
 What `encoder_hidden_states` may be:
     [B, T, D]          ordinary: passed through
     [B, S, T, D]       layered: the layer's slot is taken
+    S times [B, T, D]  the same in parts, whose gradients meet once, not once a slot
     [B, R*S*T, D]      packed: what stock pipelines carry, which insist on three dimensions;
                        R = 1 background + number of regions
 """
@@ -47,7 +48,9 @@ class LayeredConditioning:
 
         return choose
 
-    def _of_slot(self, features: Tensor, slot: int) -> Tensor:
+    def _of_slot(self, features: Tensor | tuple[Tensor, ...], slot: int) -> Tensor:
+        if isinstance(features, tuple):
+            return features[slot]
         if features.ndim == 4:
             return features[:, slot]
         if features.shape[1] % (self.slots * self.tokens):

@@ -92,11 +92,11 @@ class ConceptTokens:
         """Prompts with `<name>` mentions as ids `[B, T]`, padded; raises InvalidInput when too long."""
         texts = [expand_prompt(prompt, self.concepts) for prompt in prompts]
         limit = self.tokenizer.model_max_length
-        for text, ids in zip(texts, self.tokenizer(texts).input_ids, strict=True):
+        padded = self.tokenizer(texts, padding="max_length", max_length=limit).input_ids
+        for text, ids in zip(texts, padded, strict=True):
             if len(ids) > limit:
                 raise InvalidInput(f"prompt of {len(ids)} tokens, limit {limit}: {text!r}")
-        padded = self.tokenizer(texts, padding="max_length", max_length=limit, return_tensors="pt")
-        return cast(Tensor, padded.input_ids.to(self._table.weight.device))
+        return torch.tensor(padded, device=self._table.weight.device)
 
     def spread(self, ids_BT: Tensor) -> Tensor:
         """Ids `[B, S, T]` in which every concept word points at its row of each slot."""
@@ -109,7 +109,11 @@ class ConceptTokens:
 
     def encode(self, prompts: list[str]) -> Tensor:
         """Text features `[B, S, T, D]`; equal prompts, and slots of prompts without a concept, run once."""
-        ids_BST = self.spread(self.token_ids(prompts))
+        return self.encode_ids(self.token_ids(prompts))
+
+    def encode_ids(self, ids_BT: Tensor) -> Tensor:
+        """As `encode`, from `token_ids`."""
+        ids_BST = self.spread(ids_BT)
         distinct, back = torch.unique(ids_BST.flatten(0, 1), dim=0, return_inverse=True)
         features = self.text_encoder(distinct)[0][back]
         return cast(Tensor, features.unflatten(0, ids_BST.shape[:2]))
