@@ -6,7 +6,8 @@ here that is not slow there:
 - a caption is one string per slot, each with that slot's own token names, and all batch x slots strings
   are tokenized and encoded, also when they are equal;
 - the tokens are rows of the text encoder's table, which gets a dense gradient and AdamW moments for
-  every word there is; the rows of all other words are copied back after each step;
+  every word there is; the rows of all other words are copied back after each step (the concept's own
+  are kept as short as the recipe says);
 - LoRA is two layers added to what the wrapped layer computes;
 - cross-attention is a softmax written out, its maps kept in every layer for the regularisation
   (self-attention is left to diffusers' default, as there);
@@ -115,6 +116,8 @@ class PlainLoop:
         self.table = nn.Embedding(len(old) + len(starts), old.shape[1], device=old.device)
         self.table.weight.data.copy_(torch.cat([old, starts]))
         self.pipeline.text_encoder.set_input_embeddings(self.table)
+        self.original = self.table.weight.detach().clone()
+        self.others = torch.arange(len(self.original), device=old.device) < len(old)
         self.limit = self.recipe.norm_limit * float(old[class_id].norm())
         names = [[self._token(word, slot) for slot in range(self.slots)] for word in range(WORDS)]
         self.pipeline.tokenizer.add_tokens([token for row in names for token in row])
@@ -150,19 +153,18 @@ class PlainLoop:
         """One optimizer step on `recipe.batch` images; returns its loss."""
         loss = self._loss()
         loss.backward()  # type: ignore[no-untyped-call]
-        before = self.table.weight.detach().clone()
         self.optimizer.step()
-        self._keep_other_words(before)
+        self._keep_other_words()
         self.schedule.step()
         self.optimizer.zero_grad()
         return float(loss.detach())
 
     @torch.no_grad()
-    def _keep_other_words(self, before: Tensor) -> None:
-        own = torch.zeros(len(before), dtype=torch.bool, device=before.device)
-        if float(before[self.token_ids.flatten()].norm(dim=1).mean()) <= self.limit:
-            own[self.token_ids.flatten()] = True
-        self.table.weight[~own] = before[~own]
+    def _keep_other_words(self) -> None:
+        rows = self.table.weight
+        rows[self.others] = self.original[self.others]
+        own = rows[~self.others]
+        rows[~self.others] = own * (self.limit / own.norm(dim=1, keepdim=True)).clamp(max=1)
 
     def _loss(self) -> Tensor:
         picked = [self.rng.randrange(len(self.images)) for _ in range(self.recipe.batch)]
