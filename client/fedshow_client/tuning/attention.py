@@ -1,4 +1,4 @@
-"""Cross-attention regularisation (Mix-of-Show's code, `reg_full_identity` false for word 1).
+"""Attention while tuning, and its regularisation (Mix-of-Show's code, `reg_full_identity` false for word 1).
 
 The map of the last word follows the subject's mask; the maps of the words before it stay inside it.
 Shapes: B batch, Q query positions, T tokens.
@@ -16,38 +16,51 @@ from torch.nn import functional as F
 
 
 def attend(
-    maps: list[Tensor],
     attn: Any,
+    maps: list[Tensor] | None,
     hidden_states: Tensor,
-    encoder_hidden_states: Tensor,
+    encoder_hidden_states: Tensor | None = None,
     attention_mask: Tensor | None = None,
     **_: Any,
 ) -> Tensor:
-    """A cross-attention layer by the book `[B, Q, D]`; its mean map over heads `[B, Q, T]` joins `maps`."""
+    """An attention layer's output `[B, Q, D]`; its mean map over heads `[B, Q, T]` joins `maps`.
 
-    def heads(x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], attn.heads, -1).transpose(1, 2)
-
-    query = heads(attn.to_q(hidden_states)) * attn.scale
-    key, value = heads(attn.to_k(encoder_hidden_states)), heads(attn.to_v(encoder_hidden_states))
-    probability = (query @ key.transpose(-1, -2)).softmax(-1)
-    maps.append(probability.mean(1))
-    output = (probability @ value).transpose(1, 2).flatten(2)
-    out: Tensor = attn.to_out[1](attn.to_out[0](output))
+    One row of `encoder_hidden_states` serves the whole batch.
+    """
+    context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+    query, key, value = (
+        projected.view(*projected.shape[:2], attn.heads, -1).transpose(1, 2)
+        for projected in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
+    )
+    if maps is None:
+        rows = (len(query), -1, -1, -1)
+        output = F.scaled_dot_product_attention(query, key.expand(rows), value.expand(rows))
+    else:
+        probability = (query * attn.scale @ key.transpose(-1, -2)).softmax(-1)
+        maps.append(probability.mean(1))
+        output = probability @ value
+    out: Tensor = attn.to_out[1](attn.to_out[0](output.transpose(1, 2).flatten(2)))
     return out
 
 
 @contextmanager
-def captured(layers: Sequence[tuple[nn.Module, int]]) -> Iterator[list[Tensor]]:
-    """Within the block, the maps of every cross-attention layer land in the list, differentiable."""
+def attending(
+    layers: Sequence[nn.Module], cross: Sequence[nn.Module], capture: bool
+) -> Iterator[list[Tensor]]:
+    """Within the block attention goes through `attend`, which does only what these layers need.
+
+    With `capture`, the maps of the `cross` layers land in the list, differentiable.
+    """
     maps: list[Tensor] = []
-    for module, _ in layers:
-        module.forward = partial(attend, maps, module)
+    for layer in layers:
+        layer.forward = partial(attend, layer, None)
+    for layer in cross:
+        layer.forward = partial(attend, layer, maps if capture else None)
     try:
         yield maps
     finally:
-        for module, _ in layers:
-            del module.forward  # the instance's; the class's remains
+        for layer in (*layers, *cross):
+            del layer.forward  # the instance's; the class's remains
 
 
 def attention_loss(

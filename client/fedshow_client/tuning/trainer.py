@@ -16,7 +16,7 @@ from fedshow.concepts import words_of
 from fedshow.edlora.methods import Method
 from fedshow.errors import FedshowError
 from fedshow.sampling.model import Model
-from fedshow_client.tuning.attention import attention_loss, captured
+from fedshow_client.tuning.attention import attending, attention_loss
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.batches import Batch, Schedule
 from fedshow_client.tuning.data.captions import Captions
@@ -55,6 +55,7 @@ class Trainer:
         self.words = words_of(subject.name, len(method.words))
         self.rows = self._add_words(model.tokens.class_row(subject.class_word), generator)
         self.layers = method.layers(base.family, base.layers)
+        self.self_attention = self._self_attention()
         fresh = method.adapters(self.layers, recipe.rank, recipe.alpha, generator)
         self.adapters = model.add_adapters(fresh.to(base.device))
         self.objective = Objective(base.pipeline.scheduler, recipe, base.device)
@@ -78,6 +79,12 @@ class Trainer:
         for row, declared in zip(rows, self.method.words, strict=True):
             row.requires_grad_(declared.learned)
         return dict(zip(self.words, rows, strict=True))
+
+    def _self_attention(self) -> list[nn.Module]:
+        unet, family = self.base.pipeline.unet, self.base.family
+        queries = [name for name in self.base.layers if name.endswith(".to_q")]
+        names = [name for name in queries if family.is_self_attention(name)]
+        return [unet.get_submodule(n.removeprefix("unet.").removesuffix(".to_q")) for n in names]
 
     def _all_tensors(self) -> dict[str, nn.Parameter]:
         found = {f"tokens.{word}": row for word, row in self.rows.items()}
@@ -141,8 +148,9 @@ class Trainer:
         `backward` belongs inside the block; parameters have their gradients after it.
         """
         masked = batch.bucket.masked[batch.rows]
-        layers = self.model.cross_attention if masked.any() else []
-        with self._adapters_in_place(), captured(layers) as maps:
+        cross = [layer for layer, _ in self.model.cross_attention]
+        attention = attending(self.self_attention, cross, capture=bool(masked.any()))
+        with self._adapters_in_place(), attention as maps:
             yield self._loss(batch, masked, maps, generator)
 
     def _loss(
@@ -177,9 +185,10 @@ class Trainer:
         return unet(noisy.to(self.precision), times, features.unbind(1)).sample  # type: ignore[no-any-return]
 
     def _encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
-        """Layered features `[B, S, T, D]` and the concept words' positions `[B, W]`."""
+        """Layered features `[B, S, T, D]`, one row for equal captions, and the words' positions `[B, W]`."""
         tokens = self.model.tokens
-        ids = tokens.token_ids(captions)
+        same = len(set(captions)) == 1
+        ids = tokens.token_ids(captions[:1] if same else captions)
         wanted = [tokens.tokenizer.convert_tokens_to_ids(word) for word in self.words]
         positions = torch.stack([(ids == w).int().argmax(1) for w in wanted], dim=1)
-        return tokens.encode_ids(ids), positions
+        return tokens.encode_ids(ids), positions.expand(len(captions), -1)
