@@ -107,21 +107,26 @@ class PlainLoop:
         )
 
     def _add_tokens(self, class_word: str) -> Tensor:
-        """A table that is `words x slots` rows longer and learns as a whole; ids `[W, S]` of the new rows."""
-        old = self.pipeline.text_encoder.get_input_embeddings().weight.detach()
-        (class_id,) = self.pipeline.tokenizer(class_word, add_special_tokens=False).input_ids
+        """A table with `words x slots` new rows, which learns as a whole; ids `[W, S]` of the new rows."""
+        tokenizer, encoder = self.pipeline.tokenizer, self.pipeline.text_encoder
+        old = encoder.get_input_embeddings().weight.detach().float()
+        (class_id,) = tokenizer(class_word, add_special_tokens=False).input_ids
         noise = torch.randn(old.shape[1], generator=self.generator).to(old)
         noise *= old[class_id].norm() / noise.norm()
-        starts = torch.stack([noise, old[class_id]]).repeat_interleave(self.slots, 0)
-        self.table = nn.Embedding(len(old) + len(starts), old.shape[1], device=old.device)
-        self.table.weight.data.copy_(torch.cat([old, starts]))
-        self.pipeline.text_encoder.set_input_embeddings(self.table)
-        self.original = self.table.weight.detach().clone()
-        self.others = torch.arange(len(self.original), device=old.device) < len(old)
+        names = [self._token(word, slot) for word in range(WORDS) for slot in range(self.slots)]
+        tokenizer.add_tokens(names)
+        ids = torch.tensor(tokenizer.convert_tokens_to_ids(names), device=old.device)
+        size = max(len(old), int(ids.max()) + 1)
+        self.original = torch.zeros(size, old.shape[1], device=old.device)
+        self.original[: len(old)] = old
+        self.original[ids] = torch.stack([noise, old[class_id]]).repeat_interleave(self.slots, 0)
+        self.others = torch.ones(size, dtype=torch.bool, device=old.device)
+        self.others[ids] = False
+        self.table = nn.Embedding(size, old.shape[1], device=old.device)
+        self.table.weight.data.copy_(self.original)
+        encoder.set_input_embeddings(self.table)
         self.limit = self.recipe.norm_limit * float(old[class_id].norm())
-        names = [[self._token(word, slot) for slot in range(self.slots)] for word in range(WORDS)]
-        self.pipeline.tokenizer.add_tokens([token for row in names for token in row])
-        return torch.arange(len(old), len(old) + len(starts)).view(WORDS, self.slots)
+        return ids.view(WORDS, self.slots)
 
     def _token(self, word: int, slot: int) -> str:
         return f"<{self.name}{word + 1}slot{slot}>"
@@ -147,11 +152,13 @@ class PlainLoop:
     def parameter_count(self) -> int:
         """How many numbers the concept file would have."""
         rows = self.token_ids.numel() * self.table.embedding_dim
-        return rows + sum(parameter.numel() for parameter in self.adapters.parameters())
+        return int(rows + sum(parameter.numel() for parameter in self.adapters.parameters()))
 
     def step(self, _: int = 0) -> float:
         """One optimizer step on `recipe.batch` images; returns its loss."""
-        loss = self._loss()
+        device = self.base.device.type  # on a card in mixed precision, as there
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            loss = self._loss()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self._keep_other_words()
@@ -179,7 +186,9 @@ class PlainLoop:
         predicted = self.pipeline.unet(noisy, times, features).sample
         weights = subject + self.recipe.background_weight * (1 - subject)
         loss = self.objective.loss(predicted, clean, noise, times, weights)
-        masked = torch.tensor([self.images[image].mask is not None for image in picked])
+        masked = torch.tensor([self.images[image].mask is not None for image in picked]).to(
+            clean.device
+        )
         if masked.any():
             maps = [found[masked] for found in self.maps]
             follow = self.recipe.attention_follow

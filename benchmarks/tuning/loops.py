@@ -5,10 +5,12 @@ from pathlib import Path
 
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.tuning.private_folder import candidates, person
+from fedshow.demo.folders import Person
 from fedshow.edlora.methods import METHODS
-from fedshow.families import open_base
+from fedshow.families import Base, open_base
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.data.captions import Captions
+from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.data.latents import cache_latents
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Subject, Trainer
@@ -18,20 +20,28 @@ CHARACTER = "gloop"
 
 
 def ours(folder: Path, captions: bool) -> Step:
-    """The step of `fedshow tune`."""
+    """The step of `fedshow tune` on toyworld."""
     someone, base = person(CHARACTER, folder), open_base("toyworld")
-    images, recipe = candidates(someone, captions), Recipe.for_base(base)
-    texts = Captions(someone.concept, someone.class_word, [image.caption for image in images])
-    latents = cache_latents(base, images, recipe, recipe.seed)
-    subject = Subject(someone.concept, someone.class_word, texts, latents)
-    return Trainer(Model(base), subject, METHODS["ed-lora"], recipe).step
+    return our_trainer(base, someone, candidates(someone, captions), Recipe.for_base(base)).step
 
 
 def plain(folder: Path, captions: bool) -> Step:
-    """The step of the plain loop."""
+    """The step of the plain loop on toyworld."""
     someone, base = person(CHARACTER, folder), open_base("toyworld")
-    images, recipe = candidates(someone, captions), Recipe.for_base(base)
-    return PlainLoop(base, images, someone.concept, someone.class_word, recipe).step
+    return plain_loop(base, someone, candidates(someone, captions), Recipe.for_base(base)).step
 
 
-LOOPS = {"ours": ours, "plain": plain}
+def our_trainer(
+    base: Base, someone: Person, images: list[Candidate], recipe: Recipe, method: str = "ed-lora"
+) -> Trainer:
+    """What `fedshow tune` makes before its first step."""
+    texts = [image.caption for image in images]
+    captions = Captions(someone.concept, someone.class_word, texts, recipe.shuffle_captions)
+    latents = cache_latents(base, images, recipe, recipe.seed)
+    subject = Subject(someone.concept, someone.class_word, captions, latents)
+    return Trainer(Model(base), subject, METHODS[method], recipe)
+
+
+def plain_loop(base: Base, someone: Person, images: list[Candidate], recipe: Recipe) -> PlainLoop:
+    """The same concept as the paper's code would tune it."""
+    return PlainLoop(base, images, someone.concept, someone.class_word, recipe)

@@ -1,4 +1,4 @@
-"""Steps per second of our trainer against the plain loop, on toyworld on the CPU.
+"""Steps per second of our trainer against the plain loop.
 
 Each loop lives in a process of its own; they take turns block by block, so that both meet the same
 machine, and the ratio is taken within each pair of blocks.
@@ -6,15 +6,20 @@ machine, and the ratio is taken within each pair of blocks.
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import Any
 
+from benchmarks.tuning import loops
+from benchmarks.tuning.loops import Step
+
 WARMUP, PAIRS, BLOCK = 6, 10, 10
+NAMES = ("ours", "plain")
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,10 @@ class Block:
 class Racer:
     """One loop in its own process."""
 
-    def __init__(self, loop: str, folder: Path, captions: bool, threads: int) -> None:
+    def __init__(self, make: Callable[[], Step], threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_serve, args=(theirs, loop, folder, captions, threads)
-        )
+        self.process = context.Process(target=_serve, args=(theirs, make, threads))
         self.process.start()
 
     def run(self, steps: int) -> Block:
@@ -50,20 +53,19 @@ class Racer:
         return megabytes
 
 
-def _serve(connection: Connection, loop: str, folder: Path, captions: bool, threads: int) -> None:
+def _serve(connection: Connection, make: Callable[[], Step], threads: int) -> None:
     import torch
 
-    from benchmarks.tuning.loops import LOOPS
-
     torch.set_num_threads(threads)
-    step, done = LOOPS[loop](folder, captions), 0
+    step, done = make(), 0
     while steps := connection.recv():
         connection.send(_timed(step, range(done, done + steps)))
         done += steps
-    connection.send(_peak_megabytes())
+    on_card = torch.cuda.is_available() and torch.cuda.max_memory_reserved() / 2**20
+    connection.send(on_card or _peak_megabytes())
 
 
-def _timed(step: Any, numbers: range) -> Block:
+def _timed(step: Step, numbers: range) -> Block:
     block = Block([], [], [])
     for number in numbers:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -79,9 +81,12 @@ def _peak_megabytes() -> float:
     return int(kilobytes) / 1024
 
 
+Pair = tuple[Racer, Racer]
+
+
 @contextmanager
-def _racers(folder: Path, captions: bool, threads: int) -> Iterator[tuple[Racer, Racer]]:
-    pair = Racer("ours", folder, captions, threads), Racer("plain", folder, captions, threads)
+def _racers(ours: Callable[[], Step], plain: Callable[[], Step], threads: int) -> Iterator[Pair]:
+    pair = Racer(ours, threads), Racer(plain, threads)
     try:
         yield pair
     finally:
@@ -90,17 +95,26 @@ def _racers(folder: Path, captions: bool, threads: int) -> Iterator[tuple[Racer,
             racer.process.kill()
 
 
-def race(folder: Path, captions: bool, threads: int, pairs: int = PAIRS) -> dict[str, Any]:
-    """Ratio plain / ours of time for a step, with its spread; losses and memory of both."""
-    with _racers(folder, captions, threads) as (ours, plain):
+def race(
+    ours: Callable[[], Step],
+    plain: Callable[[], Step],
+    threads: int,
+    pairs: int = PAIRS,
+    block: int = BLOCK,
+) -> dict[str, Any]:
+    """Ratio plain / ours of time for a step, with its spread; losses and memory of both.
+
+    `ours` and `plain` make the steps, each in its process, so both must be picklable.
+    """
+    with _racers(ours, plain, threads) as racers:
         blocks: list[tuple[Block, Block]] = []
-        for racer in (ours, plain):
+        for racer in racers:
             racer.run(WARMUP)
         for number in range(pairs):
-            first, second = (ours, plain) if number % 2 else (plain, ours)
-            found = {id(racer): racer.run(BLOCK) for racer in (first, second)}
-            blocks.append((found[id(ours)], found[id(plain)]))
-        memory = {"ours": ours.finish(), "plain": plain.finish()}
+            order = racers if number % 2 else racers[::-1]
+            found = {racer: racer.run(block) for racer in order}
+            blocks.append((found[racers[0]], found[racers[1]]))
+        memory = {name: racer.finish() for name, racer in zip(NAMES, racers, strict=True)}
     return _summary(blocks) | {"peak_megabytes": memory}
 
 
@@ -116,11 +130,11 @@ def _summary(blocks: list[tuple[Block, Block]]) -> dict[str, Any]:
         "ratio_processor_quartiles": _quartiles(cpu),
         "milliseconds": {
             name: 1000 * median(time for pair in blocks for time in pair[side].wall)
-            for side, name in enumerate(("ours", "plain"))
+            for side, name in enumerate(NAMES)
         },
         "loss_first_and_second_half": {
             name: [fmean(losses[side][:half]), fmean(losses[side][half:])]
-            for side, name in enumerate(("ours", "plain"))
+            for side, name in enumerate(NAMES)
         },
         "raw": {"wall": wall, "processor": cpu},
     }
@@ -131,10 +145,10 @@ def _quartiles(values: list[float]) -> list[float]:
 
 
 def all_races(folder: Path) -> dict[str, dict[str, Any]]:
-    """Pictures with masks, without captions as most people have them and with; one and two threads."""
+    """On toyworld on the CPU: pictures with masks, without captions as most people have them and with."""
     return {
         f"{'captions' if captions else 'no_captions'}_{threads}_thread": race(
-            folder, captions, threads
+            partial(loops.ours, folder, captions), partial(loops.plain, folder, captions), threads
         )
         for threads in (1, 2)
         for captions in (False, True)

@@ -15,20 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.tuning.loops import our_trainer
 from benchmarks.tuning.private_folder import candidates, person
 from fedshow.demo import measuring
 from fedshow.demo.folders import Person
 from fedshow.edlora.adapters import Adapters
-from fedshow.edlora.methods import METHODS
 from fedshow.families import Base, open_base
 from fedshow.sampling.model import Model
 from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
 from fedshow.toyworld.world import PLACES
 from fedshow_client.tuning.checkpoint import Progress
-from fedshow_client.tuning.data.captions import Captions
-from fedshow_client.tuning.data.latents import cache_latents
 from fedshow_client.tuning.recipe import Recipe
-from fedshow_client.tuning.trainer import Subject, Trainer
+from fedshow_client.tuning.trainer import Trainer
 
 DRAWING_SEEDS = range(4)
 _PLACE_OF = dict(zip(measuring.PLACES, PLACES, strict=True))
@@ -84,7 +82,8 @@ def perform(task: Task, folder: Path) -> dict[str, Any]:
     """Tunes, draws and judges: scores at every point and scale, losses, seconds."""
     run, judge = task.run, _Judge(person(task.run.character, folder))
     started = time.perf_counter()
-    trainer = _trainer(run, Recipe.model_validate(task.recipe), judge.person)
+    images, recipe = candidates(judge.person, captions=True), Recipe.model_validate(task.recipe)
+    trainer = our_trainer(open_base("toyworld"), judge.person, images, recipe, run.method)
     preparation = time.perf_counter() - started
     points: list[dict[str, Any]] = []
 
@@ -112,16 +111,6 @@ def perform(task: Task, folder: Path) -> dict[str, Any]:
         "parameters": sum(value.numel() for value in trainer.parameters().values()),
         "scores": {f"{scale:g}": judge.scores(trainer, scale) for scale in run.scales},
     }
-
-
-def _trainer(run: Run, recipe: Recipe, someone: Person) -> Trainer:
-    base = open_base("toyworld")
-    images = candidates(someone, captions=True)
-    texts = [image.caption for image in images]
-    captions = Captions(someone.concept, someone.class_word, texts, recipe.shuffle_captions)
-    latents = cache_latents(base, images, recipe, recipe.seed)
-    subject = Subject(someone.concept, someone.class_word, captions, latents)
-    return Trainer(Model(base), subject, METHODS[run.method], recipe)
 
 
 def bounds(character: str, folder: Path) -> dict[str, Any]:

@@ -1,0 +1,122 @@
+"""Bases in the shape of Stable Diffusion 1.5 with random weights, made from configurations alone.
+
+Speed and memory do not depend on what the weights say, and no file has to be fetched.
+"""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedshow.concepts.header import BaseRef
+from fedshow.demo.folders import Person
+from fedshow.families import Base
+from fedshow.families.opening import FAMILIES, describe_pipeline, quiet_libraries
+from fedshow.toyworld import WEIGHTS
+from fedshow.toyworld.heldout import draw_heldout
+
+CHARACTER = "gloop"
+FULL: dict[str, Any] = {
+    "unet": (320, 640, 1280, 1280),
+    "vae": (128, 256, 512, 512),
+    "groups": 32,
+    "heads": 8,
+    "text": (768, 12, 12, 49408),
+    "latent_edge": 64,
+    "picture_edge": 1024,
+}
+TINY: dict[str, Any] = FULL | {
+    "unet": (32, 32, 64, 64),
+    "vae": (16, 16, 32, 32),
+    "groups": 8,
+    "heads": 2,
+    "text": (64, 2, 2, 2048),
+    "latent_edge": 8,
+    "picture_edge": 128,
+}
+
+
+def sd15(device: str, sizes: dict[str, Any] = FULL) -> Base:
+    """The base on `device`, frozen, in float32."""
+    quiet_libraries()
+    from diffusers import DDPMScheduler, StableDiffusionPipeline
+    from transformers import CLIPTokenizer
+
+    torch.manual_seed(0)
+    tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
+    tokenizer.model_max_length = 77
+    schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    scheduler = DDPMScheduler(**schedule, clip_sample=False, steps_offset=1)
+    pipeline = StableDiffusionPipeline(
+        vae=_vae(sizes),
+        text_encoder=_text_encoder(sizes),
+        tokenizer=tokenizer,
+        unet=_unet(sizes),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).to(device)
+    for part in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
+        part.requires_grad_(False).eval()
+    ref = BaseRef(name="local", sha256="0" * 64)
+    card = describe_pipeline(ref, FAMILIES["sd1"], pipeline)
+    return Base(pipeline, FAMILIES["sd1"], card, "")
+
+
+def _unet(sizes: dict[str, Any]) -> Any:
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=sizes["latent_edge"],
+        block_out_channels=sizes["unet"],
+        cross_attention_dim=sizes["text"][0],
+        attention_head_dim=sizes["heads"],
+        norm_num_groups=sizes["groups"],
+    )
+
+
+def _vae(sizes: dict[str, Any]) -> Any:
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=sizes["vae"],
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=4,
+        norm_num_groups=sizes["groups"],
+        sample_size=8 * sizes["latent_edge"],
+    )
+
+
+def _text_encoder(sizes: dict[str, Any]) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    width, layers, heads, words = sizes["text"]
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=words,
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            max_position_embeddings=77,
+            projection_dim=width,
+            bos_token_id=words - 2,
+            eos_token_id=words - 1,
+        )
+    )
+
+
+def photos(folder: Path, edge: int) -> Person:
+    """Somebody with eight masked pictures of `edge` x `edge` pixels; drawn once."""
+    someone = Person("bench", CHARACTER, folder / f"{CHARACTER}-{edge}")
+    if not someone.images.is_dir():
+        someone.images.mkdir(parents=True)
+        drawn = draw_heldout(CHARACTER, 8, random.Random(0), edge)
+        for number, (picture, _) in enumerate(drawn):
+            picture.image.save(someone.images / f"{number}.png")
+            picture.masks[0].save(someone.images / f"{number}.mask.png")
+    return someone
