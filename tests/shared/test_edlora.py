@@ -1,11 +1,15 @@
 """Layer-wise tokens, adapters as hooks, and which layer sees which encoding."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
 
-from fedshow.edlora.adapters import Adapters
+from fedshow.concepts import header
+from fedshow.edlora.adapters import Adapter, Adapters
 from fedshow.edlora.conditioning import LayeredConditioning, pack
+from fedshow.edlora.methods import METHODS
 from fedshow.edlora.tokens import ConceptTokens
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
@@ -148,13 +152,35 @@ def test_adapter_equals_the_dense_update_and_leaves_without_trace(
         assert torch.equal(layer(x), before)
 
 
-def test_fresh_adapters_change_nothing(base: Base) -> None:
-    generator = torch.Generator().manual_seed(0)
-    fresh = Adapters.fresh(base.layers, rank=4, alpha=4, generator=generator)
-    assert len(fresh.names) == len(base.card.layers)
+def test_files_may_name_every_method_and_no_other() -> None:
+    assert set(get_args(header.Method)) == set(METHODS)
+
+
+@pytest.mark.parametrize("method", ["ed-lora", "custom-diffusion"])
+def test_fresh_adapters_change_nothing(base: Base, method: str) -> None:
+    generator, declared = torch.Generator().manual_seed(0), METHODS[method]
+    layers = declared.layers(base.family, base.layers)
+    fresh = declared.adapters(layers, rank=4, alpha=4, generator=generator)
+    assert fresh.names == list(layers)
     for _, adapter in fresh.items():
         assert adapter.up_OR.abs().max() == 0
         assert adapter.down_RI.abs().max() > 0
+
+
+def test_whole_matrices_learn_through_an_identity_that_stays(base: Base) -> None:
+    name, layer = next(iter(base.layers.items()))
+    adapter = Adapter.whole(layer)
+    with torch.no_grad():
+        adapter.up_OR.normal_(generator=torch.Generator().manual_seed(0))
+    x = torch.randn(3, layer.in_features, generator=torch.Generator().manual_seed(1))
+    before = layer(x)
+    adapters = Adapters({name: adapter}, scale=1.0).attach(base.layers)
+    after = layer(x)
+    after.sum().backward()
+    adapters.detach()
+    torch.testing.assert_close(after - before, x @ adapter.up_OR.T, atol=1e-5, rtol=1e-5)
+    assert adapter.up_OR.grad is not None
+    assert adapter.down_RI.grad is None
 
 
 def test_strength_zero_is_the_base_with_the_tokens(base: Base, make_concept: MakeConcept) -> None:
