@@ -97,7 +97,7 @@ class Recipe(BaseModel):
 
 SMALL: dict[str, float | int | bool] = {
     "steps": 200,
-    "lr_tokens": 2e-2,
+    "lr_tokens": 5e-3,
     "lr_text": 2e-4,
     "lr_unet": 2e-3,
     "lr_self_attention": 5e-5,
