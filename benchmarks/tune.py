@@ -52,9 +52,6 @@ def pace(work: Path) -> dict[str, Any]:
     folder = work / "people"
     someone = person(CHARACTER, folder)
     races = all_races(folder)
-    for name, race in races.items():
-        low, high = race["ratio_quartiles"]
-        print(f"{name:<24} {race['ratio']:.2f} x ({low:.2f} to {high:.2f})", race["milliseconds"])
     out = work / f"{CHARACTER}.safetensors"
     words = ["tune", str(someone.images), "--name", someone.concept, "--class", someone.class_word]
     started = time.perf_counter()

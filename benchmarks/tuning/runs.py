@@ -103,13 +103,15 @@ def perform(task: Task, folder: Path) -> dict[str, Any]:
     trainer.run(progress, after_step, lambda: False)
     seconds = spent()
     trainer.model.restore()
+    scores = {f"{scale:g}": judge.scores(trainer, scale) for scale in run.scales}
+    last = {"step": progress.step, "seconds": seconds, "identity": scores["1"]["identity"]}
     return {
         "seconds": seconds,
         "preparation": preparation,
-        "points": points,
+        "points": [*points, last] if run.points else [],
         "loss": fmean(progress.losses[-50:]),
         "parameters": sum(value.numel() for value in trainer.parameters().values()),
-        "scores": {f"{scale:g}": judge.scores(trainer, scale) for scale in run.scales},
+        "scores": scores,
     }
 
 
