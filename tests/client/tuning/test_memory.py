@@ -1,6 +1,8 @@
 """Fitting into memory: what a step keeps, and that computing twice changes nothing."""
 
+import gc
 import logging
+import weakref
 
 import pytest
 import torch
@@ -33,6 +35,16 @@ def test_weights_do_not_count_as_kept(make_trainer: MakeTrainer) -> None:
     with kept_bytes(trainer.base) as sizes:
         (layer(x) * 2).sum()
     assert sum(sizes.values()) <= 4 * 2 * (layer.in_features + layer.out_features) * 4
+
+
+def test_measuring_keeps_nothing_alive(make_trainer: MakeTrainer) -> None:
+    x = torch.ones(2, requires_grad=True)
+    with kept_bytes(make_trainer().base):
+        kept = x.exp()  # its backward pass needs the result itself
+    gone = weakref.ref(kept)
+    del kept
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("masks", [True, False])
