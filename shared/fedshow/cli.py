@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from importlib.metadata import entry_points
 
 import typer
@@ -42,8 +43,9 @@ def program(
         os.environ["FEDSHOW_DEBUG"] = "1"
 
 
+@cache
 def build() -> typer.Typer:
-    """The program with the commands of every installed part."""
+    """The program with the commands of every installed part, each once."""
     for point in sorted(entry_points(group="fedshow.commands"), key=lambda p: p.name):
         point.load()(app)
     return app

@@ -28,6 +28,15 @@ def commands(group: Group = PROGRAM, path: tuple[str, ...] = ()) -> list[tuple[s
     return found
 
 
+def test_the_program_does_not_grow_with_every_use_in_one_process() -> None:
+    def size() -> list[int]:
+        app = build()
+        parts = [app, *(part.typer_instance for part in app.registered_groups)]
+        return [len(part.registered_commands) for part in parts]
+
+    assert size() == size()
+
+
 def find(path: tuple[str, ...]) -> typer.core.TyperCommand:
     command = PROGRAM
     for word in path:
