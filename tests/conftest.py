@@ -1,6 +1,7 @@
-"""What all tests share: one thread, the embedded base opened once, concepts made from noise."""
+"""What all tests share: one thread, commands run here, the embedded base, concepts made from noise."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,12 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from fedshow.cli import main
 from fedshow.concepts import ConceptFile, ConceptHeader, words_of, write_concept
 from fedshow.families import Base, BaseCard
 
 BASE = os.environ.get("FEDSHOW_TEST_BASE", "toyworld")
 settings.register_profile("fedshow", deadline=None)  # a busy machine is no failure
 settings.load_profile("fedshow")
+Call = Callable[..., tuple[int, str, str]]
 MakeConcept = Callable[..., ConceptFile]
 
 
@@ -22,6 +25,28 @@ def one_thread() -> None:
     """Two torch threads on two busy cores can be ten times slower than one."""
     os.environ["FEDSHOW_THREADS"] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This test's FEDSHOW_HOME."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("FEDSHOW_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def call(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs `fedshow` here; gives exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["fedshow", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

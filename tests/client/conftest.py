@@ -1,7 +1,6 @@
 # ruff: noqa: N802, ARG002  # the contract names the methods of its services
-"""A home of its own for every test, and a small real gRPC server with releases."""
+"""A home with its queue, and a small real gRPC server with releases."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,6 @@ from cryptography.x509.oid import NameOID
 from safetensors.numpy import save
 
 from fedshow import rpc
-from fedshow.cli import main
 from fedshow.concepts import BaseRef, ConceptHeader, words_of
 from fedshow.errors import FedshowError, Forbidden, NotFound
 from fedshow.families.card import BaseCard
@@ -43,7 +41,6 @@ from fedshow_client.home import Home
 from fedshow_client.queue import Queue
 from tests.releases import standin_manifest
 
-Call = Callable[..., tuple[int, str, str]]
 TOKEN = "t" * 43
 CHUNK_BYTES = 64 << 10
 
@@ -217,28 +214,6 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This test's FEDSHOW_HOME."""
-    folder = tmp_path / "home"
-    monkeypatch.setenv("FEDSHOW_HOME", str(folder))
-    return folder
-
-
-@pytest.fixture
-def call(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs `fedshow` here; gives exit code, standard output and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fedshow", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture

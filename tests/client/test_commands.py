@@ -11,7 +11,7 @@ from PIL import Image
 
 from fedshow.releases import verify_release
 from fedshow_client.settings import load_settings
-from tests.client.conftest import Call
+from tests.conftest import Call
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from fedshow_client.commands.tune import _own_card
 from fedshow_client.daemon.progress import read_progress
 from fedshow_client.home import Home
 from fedshow_client.locks import Busy, card_of, lock_file, one_run
-from tests.client.conftest import Call, wait_for
+from tests.client.conftest import wait_for
+from tests.conftest import Call
 
 CARD = "GPU-11111111"
 HOLD = (

@@ -12,7 +12,7 @@ from fedshow_client.home import Home, holder_name
 from fedshow_client.queue import Job, JobState, NewJob, Queue
 from fedshow_client.status import ClientStatus
 from fedshow_client.status.showing import duration
-from tests.client.conftest import Call
+from tests.conftest import Call
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ from fedshow_client.home import Home
 from fedshow_client.locks import locked
 from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
-from tests.client.conftest import Call, wait_for
+from tests.client.conftest import wait_for
+from tests.conftest import Call
 
 STAND_IN = '''
 """Stands in for `fedshow tune`: does what the environment says."""

@@ -1,12 +1,9 @@
 """The estimate on real runs: a model that copies scores high, one that has learnt nothing scores low."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fedshow.cli import main
 from fedshow.concepts import ConceptFile, read_concept
 from fedshow.demo.folders import Person
 from fedshow.errors import InvalidInput
@@ -22,26 +19,11 @@ from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Subject
 from fedshow_client.tuning.tune import TuneRequest, tune
 from fedshow_client.tuning.watching.settings import WatchSettings
-from tests.conftest import BASE
+from tests.conftest import BASE, Call
 
 OVERFIT = {"zoom": 1, "variants": 1, "batch": 2, "lr_unet": 1e-2, "lr_self_attention": 8e-3}
 LIMIT = 0.3
 """Clearly above what normal tuning leaves, clearly below what this one does."""
-
-Call = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs `fedshow` here; gives exit code and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["fedshow", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), capsys.readouterr().err
-
-    return run
 
 
 @pytest.fixture
@@ -59,7 +41,7 @@ def test_a_concept_that_knows_pictures_by_heart_is_refused_and_stays_where_it_is
 ) -> None:
     out = tmp_path / "gloop.safetensors"
     numbers = [part for key, value in OVERFIT.items() for part in ("--set", f"{key}={value}")]
-    code, told = call(
+    code, _, told = call(
         *("tune", two_pictures, "--name", "gloop", "--class", "monster", "--base", BASE),
         *("-o", out, "--steps", 80, "--rank", 32, "--no-flip", "--no-samples", *numbers),
         *("--max-leakage", LIMIT),

@@ -8,8 +8,7 @@ import pytest
 
 from fedshow.concepts import read_concept
 from fedshow.demo.folders import Person
-from tests.client.conftest import Call
-from tests.conftest import BASE
+from tests.conftest import BASE, Call
 
 
 def tune(call: Call, person: Person, folder: Path, *options: object) -> tuple[int, str, str]:
