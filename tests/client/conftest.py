@@ -1,5 +1,5 @@
 # ruff: noqa: N802, ARG002  # the contract names the methods of its services
-"""A home with its queue, and a small real gRPC server with releases."""
+"""A home with its queue, a few images, and a small real gRPC server with releases."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from PIL import Image
 from safetensors.numpy import save
 
 from fedshow import rpc
@@ -227,6 +228,16 @@ def queue(place: Home) -> Iterator[Queue]:
     """This home's queue."""
     with Queue(place.database) as opened:
         yield opened
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of three images."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (64, 64), (80 * number, 9, 9)).save(folder / f"{number}.png")
+    return folder
 
 
 @pytest.fixture(scope="session")

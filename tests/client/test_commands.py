@@ -7,20 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from fedshow.releases import verify_release
 from fedshow_client.settings import load_settings
 from tests.conftest import Call
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for number in range(3):
-        Image.new("RGB", (64, 64), (80 * number, 9, 9)).save(folder / f"{number}.png")
-    return folder
 
 
 def add(call: Call, folder: Path, *more: object) -> tuple[int, str, str]:

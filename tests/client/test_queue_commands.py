@@ -6,22 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from fedshow_client.home import Home, holder_name
 from fedshow_client.queue import Job, JobState, NewJob, Queue
 from fedshow_client.status import ClientStatus
 from fedshow_client.status.showing import duration
 from tests.conftest import Call
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for number in range(3):
-        Image.new("RGB", (64, 64), (80 * number, 9, 9)).save(folder / f"{number}.png")
-    return folder
 
 
 @pytest.fixture
