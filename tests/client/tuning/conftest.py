@@ -1,4 +1,4 @@
-"""A person's private folder, and a trainer on it."""
+"""A person's private folder, a trainer on it, and short runs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +15,10 @@ from fedshow_client.tuning.data.folder import scan
 from fedshow_client.tuning.data.latents import cache_latents
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Subject, Trainer
+from fedshow_client.tuning.tune import TuneRequest
+from tests.conftest import BASE
 
+MakeRequest = Callable[..., TuneRequest]
 MakeTrainer = Callable[..., Trainer]
 
 
@@ -29,6 +32,29 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Person:
 @pytest.fixture(scope="package")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture
+def request_in(person: Person) -> MakeRequest:
+    """Makes a request for six steps on the person's images, all of it in a folder."""
+
+    def make(
+        folder: Path, recipe: dict[str, object] | None = None, **changes: object
+    ) -> TuneRequest:
+        settings: dict[str, object] = {
+            "images": person.images,
+            "name": "gloop",
+            "class_word": "monster",
+            "out": folder / "gloop.safetensors",
+            "work": folder / "work",
+            "base": BASE,
+            "checkpoint_steps": 2,
+            "leakage": False,
+            "recipe": {"steps": 6, "variants": 2, **(recipe or {})},
+        }
+        return TuneRequest(**(settings | changes))  # type: ignore[arg-type]
+
+    return make
 
 
 @pytest.fixture

@@ -18,29 +18,15 @@ from fedshow.errors import Damaged, FedshowError, InvalidInput
 from fedshow.families import BaseCard
 from fedshow_client.tuning.checkpoint import FILE_NAME, Progress
 from fedshow_client.tuning.trainer import Trainer
-from fedshow_client.tuning.tune import Stopped, TuneRequest, tune
+from fedshow_client.tuning.tune import Stopped, tune
+from tests.client.tuning.conftest import MakeRequest
 from tests.conftest import BASE
 
 
-def request(person: Person, folder: Path, steps: int = 6, **changes: object) -> TuneRequest:
-    settings: dict[str, object] = {
-        "images": person.images,
-        "name": "gloop",
-        "class_word": "monster",
-        "out": folder / "gloop.safetensors",
-        "work": folder / "work",
-        "base": BASE,
-        "checkpoint_steps": 2,
-        "leakage": False,
-        "recipe": {"steps": steps, "variants": 2},
-    }
-    return TuneRequest(**(settings | changes))  # type: ignore[arg-type]
-
-
 def test_everything_that_should_learn_does_and_the_base_does_not(
-    person: Person, card: BaseCard, tmp_path: Path
+    request_in: MakeRequest, card: BaseCard, tmp_path: Path
 ) -> None:
-    concept = tune(request(person, tmp_path))
+    concept = tune(request_in(tmp_path))
     assert concept.header.base == card.ref
     tensors = concept.tensors()
     for layer in card.layers:
@@ -58,40 +44,34 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize("at", [1, 2, 5])
-def test_a_killed_run_ends_with_the_very_same_file(person: Person, tmp_path: Path, at: int) -> None:
-    undisturbed = tune(request(person, tmp_path / "a"))
+def test_a_killed_run_ends_with_the_very_same_file(
+    request_in: MakeRequest, tmp_path: Path, at: int
+) -> None:
+    undisturbed = tune(request_in(tmp_path / "a"))
 
     def kill(now: Progress, _: int) -> None:
         if now.step == at:
             raise Killed
 
     with pytest.raises(Killed):
-        tune(request(person, tmp_path / "b"), kill)
-    resumed = tune(request(person, tmp_path / "b"))
+        tune(request_in(tmp_path / "b"), kill)
+    resumed = tune(request_in(tmp_path / "b"))
     expected, found = undisturbed.tensors(), resumed.tensors()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
 def test_a_process_killed_three_times_ends_with_the_very_same_file(
-    person: Person, tmp_path: Path
+    request_in: MakeRequest, person: Person, tmp_path: Path
 ) -> None:
     """SIGKILL before the first checkpoint, between two, and after the last."""
-    undisturbed = tune(request(person, tmp_path / "a", steps=40, checkpoint_steps=15))
+    undisturbed = tune(request_in(tmp_path / "a", {"steps": 40}, checkpoint_steps=15))
     out, progress = tmp_path / "b" / "gloop.safetensors", tmp_path / "progress"
     out.parent.mkdir()
     command = [
         *(sys.executable, "-m", "fedshow.cli", "tune", str(person.images), "--name", "gloop"),
         *("--class", "monster", "--base", BASE, "-o", str(out), "--progress", str(progress)),
-        *(
-            "--checkpoint-steps",
-            "15",
-            "--steps",
-            "40",
-            "--set",
-            "variants=2",
-            "--no-samples",
-            "--no-leakage",
-        ),
+        *("--checkpoint-steps", "15", "--steps", "40", "--set", "variants=2"),
+        *("--no-samples", "--no-leakage"),
     ]
     for line in (1, 3, 5):
         child = subprocess.Popen(command)
@@ -114,7 +94,7 @@ def wait_for_lines(file: Path, count: int, child: "subprocess.Popen[bytes]") -> 
 
 
 def test_a_full_disk_ends_with_a_sentence_and_keeps_the_last_checkpoint(
-    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request_in: MakeRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[bytes] = []
 
@@ -127,11 +107,11 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_the_last_checkpoint(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(FedshowError, match=r"no space for a checkpoint .* at step 4"):
-        tune(request(person, tmp_path), fill_disk)
+        tune(request_in(tmp_path), fill_disk)
     assert [(tmp_path / "work" / FILE_NAME).read_bytes()] == kept
     monkeypatch.undo()
     steps: list[int] = []
-    tune(request(person, tmp_path), lambda now, _: steps.append(now.step))
+    tune(request_in(tmp_path), lambda now, _: steps.append(now.step))
     assert steps[0] == 3
 
 
@@ -139,58 +119,62 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_the_last_checkpoint(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError("RAM")]
 )
 def test_out_of_memory_says_what_to_do(
-    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    request_in: MakeRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def burst(*_: object) -> float:
         raise error
 
     monkeypatch.setattr(Trainer, "step", burst)
     with pytest.raises(FedshowError, match="out of memory at step 0: use a smaller --set batch"):
-        tune(request(person, tmp_path))
+        tune(request_in(tmp_path))
 
 
-def test_a_broken_checkpoint_is_named(person: Person, tmp_path: Path) -> None:
-    tune(request(person, tmp_path))
+def test_a_broken_checkpoint_is_named(request_in: MakeRequest, tmp_path: Path) -> None:
+    tune(request_in(tmp_path))
     file = tmp_path / "work" / FILE_NAME
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(Damaged, match="broken checkpoint"):
-        tune(request(person, tmp_path))
-    tune(request(person, tmp_path, resume=False))
+        tune(request_in(tmp_path))
+    tune(request_in(tmp_path, resume=False))
 
 
-def test_sigterm_saves_and_stops(person: Person, tmp_path: Path) -> None:
+def test_sigterm_saves_and_stops(request_in: MakeRequest, tmp_path: Path) -> None:
     def ask(now: Progress, _: int) -> None:
         if now.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Stopped, match="step 3 of 6"):
-        tune(request(person, tmp_path), ask)
+        tune(request_in(tmp_path), ask)
     steps: list[int] = []
-    tune(request(person, tmp_path), lambda now, _: steps.append(now.step))
+    tune(request_in(tmp_path), lambda now, _: steps.append(now.step))
     assert steps == [4, 5, 6]
 
 
-def test_checkpoint_of_other_settings_is_not_touched(person: Person, tmp_path: Path) -> None:
-    tune(request(person, tmp_path))
+def test_checkpoint_of_other_settings_is_not_touched(
+    request_in: MakeRequest, tmp_path: Path
+) -> None:
+    tune(request_in(tmp_path))
     before = (tmp_path / "work" / FILE_NAME).read_bytes()
     with pytest.raises(InvalidInput, match="other images or settings"):
-        tune(request(person, tmp_path, steps=7))
+        tune(request_in(tmp_path, {"steps": 7}))
     assert (tmp_path / "work" / FILE_NAME).read_bytes() == before
-    tune(request(person, tmp_path, steps=7, resume=False))
+    tune(request_in(tmp_path, {"steps": 7}, resume=False))
 
 
-def test_nan_ends_with_a_sentence_and_the_last_checkpoint(person: Person, tmp_path: Path) -> None:
-    wild = request(person, tmp_path, recipe={"steps": 6, "variants": 2, "lr_unet": 1e30})
+def test_nan_ends_with_a_sentence_and_the_last_checkpoint(
+    request_in: MakeRequest, tmp_path: Path
+) -> None:
+    wild = request_in(tmp_path, {"lr_unet": 1e30})
     with pytest.raises(FedshowError, match=r"loss is .* lower the learning rates"):
         tune(wild)
     assert not (tmp_path / "gloop.safetensors").exists()
 
 
-def test_bad_input_is_refused(person: Person, tmp_path: Path) -> None:
+def test_bad_input_is_refused(request_in: MakeRequest, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"'robotmonster' is \d tokens"):
-        tune(request(person, tmp_path, class_word="robotmonster"))
+        tune(request_in(tmp_path, class_word="robotmonster"))
     with pytest.raises(InvalidInput, match="concept name 'Gloop!'"):
-        tune(request(person, tmp_path, name="Gloop!"))
+        tune(request_in(tmp_path, name="Gloop!"))
     with pytest.raises(InvalidInput, match="base 'nowhere'"):
-        tune(request(person, tmp_path, base="nowhere"))
+        tune(request_in(tmp_path, base="nowhere"))
     assert not (tmp_path / "gloop.safetensors").exists()

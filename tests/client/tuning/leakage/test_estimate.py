@@ -17,8 +17,8 @@ from fedshow_client.tuning.leakage.verdict import TRACES
 from fedshow_client.tuning.objective import Objective
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Subject
-from fedshow_client.tuning.tune import TuneRequest, tune
-from fedshow_client.tuning.watching.settings import WatchSettings
+from fedshow_client.tuning.tune import tune
+from tests.client.tuning.conftest import MakeRequest
 from tests.conftest import BASE, Call
 
 OVERFIT = {"zoom": 1, "variants": 1, "batch": 2, "lr_unet": 1e-2, "lr_self_attention": 8e-3}
@@ -70,34 +70,23 @@ def known_by(concept: ConceptFile, pictures: Path, base: Base) -> float:
         model.restore()
 
 
-def request(person: Person, folder: Path, **changes: object) -> TuneRequest:
-    settings: dict[str, object] = {
-        "images": person.images,
-        "name": "gloop",
-        "class_word": "monster",
-        "out": folder / "gloop.safetensors",
-        "work": folder / "work",
-        "base": BASE,
-        "recipe": {"steps": 1, "variants": 2},
-        "watch": WatchSettings(samples=False),
-    }
-    return TuneRequest(**(settings | changes))  # type: ignore[arg-type]
-
-
 def test_a_model_that_has_learnt_nothing_gives_nothing_back_twice_the_same(
-    person: Person, tmp_path: Path
+    request_in: MakeRequest, tmp_path: Path
 ) -> None:
     told: list[str] = []
-    first = tune(request(person, tmp_path / "a"), hear=lambda found: told.append(str(found)))
-    again = tune(request(person, tmp_path / "b", max_leakage=TRACES))
+    first = tune(
+        request_in(tmp_path / "a", {"steps": 1}, leakage=True),
+        hear=lambda found: told.append(str(found)),
+    )
+    again = tune(request_in(tmp_path / "b", {"steps": 1}, leakage=True, max_leakage=TRACES))
     assert first.header.metrics["leakage"] < TRACES
     assert first.header.metrics["leakage"] == again.header.metrics["leakage"]
     assert "none reproduces a picture" in told[0]
 
 
 def test_without_the_estimate_there_is_no_number_and_no_limit(
-    person: Person, tmp_path: Path
+    request_in: MakeRequest, tmp_path: Path
 ) -> None:
-    assert "leakage" not in tune(request(person, tmp_path, leakage=False)).header.metrics
+    assert "leakage" not in tune(request_in(tmp_path, {"steps": 1})).header.metrics
     with pytest.raises(InvalidInput, match=r"max_leakage 0\.5 needs the estimate"):
-        tune(request(person, tmp_path, leakage=False, max_leakage=0.5))
+        tune(request_in(tmp_path, {"steps": 1}, max_leakage=0.5))

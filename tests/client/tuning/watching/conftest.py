@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fedshow.demo.folders import Person
 from fedshow.families import Base
 from fedshow_client.tuning.tune import TuneRequest
 from fedshow_client.tuning.watching import watch
@@ -14,9 +13,7 @@ from fedshow_client.tuning.watching.looks import Look
 from fedshow_client.tuning.watching.samples import Sample, prompts_for
 from fedshow_client.tuning.watching.settings import SCALES, WatchSettings
 from fedshow_client.tuning.watching.watch import Watch
-from tests.conftest import BASE
-
-MakeRequest = Callable[..., TuneRequest]
+from tests.client.tuning.conftest import MakeRequest
 
 
 @pytest.fixture(autouse=True)
@@ -28,25 +25,14 @@ def own_scheduler(opened_base: Base) -> Iterator[None]:
 
 
 @pytest.fixture
-def request_in(person: Person) -> MakeRequest:
-    """A request for 12 steps with a look after every third, in a folder."""
+def request_in(request_in: MakeRequest) -> MakeRequest:
+    """Makes a request for 12 steps with a look after every third, all of it in a folder."""
 
     def make(
         folder: Path, recipe: dict[str, object] | None = None, **settings: object
     ) -> TuneRequest:
-        watching = {"sample_steps": 3} | settings
-        return TuneRequest(
-            images=person.images,
-            name="gloop",
-            class_word="monster",
-            out=folder / "gloop.safetensors",
-            work=folder / "work",
-            base=BASE,
-            checkpoint_steps=4,
-            leakage=False,
-            recipe={"steps": 12, "variants": 2, **(recipe or {})},
-            watch=WatchSettings(**watching),  # type: ignore[arg-type]
-        )
+        watch = WatchSettings(**{"sample_steps": 3, **settings})  # type: ignore[arg-type]
+        return request_in(folder, {"steps": 12, **(recipe or {})}, checkpoint_steps=4, watch=watch)
 
     return make
 

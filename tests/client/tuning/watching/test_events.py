@@ -14,7 +14,8 @@ from fedshow_client.tuning.tune import tune
 from fedshow_client.tuning.watching.events import Events
 from fedshow_client.tuning.watching.looks import Look
 from fedshow_client.tuning.watching.settings import WatchSettings
-from tests.client.tuning.watching.conftest import MakeRequest, plain_samples
+from tests.client.tuning.conftest import MakeRequest
+from tests.client.tuning.watching.conftest import plain_samples
 
 
 def test_without_the_package_it_is_said_before_any_work(

@@ -18,7 +18,7 @@ from fedshow_client.tuning.tune import Stopped, TuneRequest, tune
 from fedshow_client.tuning.watching import watch
 from fedshow_client.tuning.watching.samples import PROMPTS, draw_samples
 from fedshow_client.tuning.watching.settings import SCALES
-from tests.client.tuning.watching.conftest import MakeRequest
+from tests.client.tuning.conftest import MakeRequest
 
 Script = Callable[[dict[int, float]], None]
 RISING = {3: 0.2, 6: 0.4, 9: 0.6, 12: 0.8}
