@@ -1,5 +1,6 @@
 """A person's private folder, a trainer on it, and short runs."""
 
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,11 @@ from tests.conftest import BASE
 
 MakeRequest = Callable[..., TuneRequest]
 MakeTrainer = Callable[..., Trainer]
+
+
+def no_space(*_: object, **__: object) -> None:
+    """Answers as a full disk does."""
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.fixture(scope="package")

@@ -1,6 +1,5 @@
 """Tuning on the embedded base: what changes, what does not, and going on after a stop."""
 
-import errno
 import json
 import os
 import signal
@@ -19,7 +18,7 @@ from fedshow.families import BaseCard
 from fedshow_client.tuning.checkpoint import FILE_NAME, Progress
 from fedshow_client.tuning.trainer import Trainer
 from fedshow_client.tuning.tune import Stopped, tune
-from tests.client.tuning.conftest import MakeRequest
+from tests.client.tuning.conftest import MakeRequest, no_space
 from tests.conftest import BASE
 
 
@@ -102,9 +101,6 @@ def test_a_full_disk_ends_with_a_sentence_and_keeps_the_last_checkpoint(
         if now.step == 3:
             kept.append((tmp_path / "work" / FILE_NAME).read_bytes())
             monkeypatch.setattr(os, "fsync", no_space)
-
-    def no_space(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(FedshowError, match=r"no space for a checkpoint .* at step 4"):
         tune(request_in(tmp_path), fill_disk)

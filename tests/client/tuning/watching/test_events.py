@@ -1,6 +1,5 @@
 """TensorBoard's events, read back with TensorBoard."""
 
-import errno
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from fedshow_client.tuning.tune import tune
 from fedshow_client.tuning.watching.events import Events
 from fedshow_client.tuning.watching.looks import Look
 from fedshow_client.tuning.watching.settings import WatchSettings
-from tests.client.tuning.conftest import MakeRequest
+from tests.client.tuning.conftest import MakeRequest, no_space
 from tests.client.tuning.watching.conftest import plain_samples
 
 
@@ -60,10 +59,7 @@ def test_a_full_disk_ends_the_events_with_one_warning_not_the_run(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Events, "step", full)
+    monkeypatch.setattr(Events, "step", no_space)
     scripted(dict.fromkeys((3, 6, 9, 12), 0.5))
     assert tune(request_in(tmp_path, tensorboard=tmp_path / "events")).header.metrics["steps"] == 12
     assert caplog.text.count("TensorBoard's events cannot be written") == 1

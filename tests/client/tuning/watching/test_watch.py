@@ -1,6 +1,5 @@
 """Looking at real runs: what is drawn, which weights are kept, when a run ends, what survives."""
 
-import errno
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,7 @@ from fedshow_client.tuning.tune import Stopped, TuneRequest, tune
 from fedshow_client.tuning.watching import watch
 from fedshow_client.tuning.watching.samples import PROMPTS, draw_samples
 from fedshow_client.tuning.watching.settings import SCALES
-from tests.client.tuning.conftest import MakeRequest
+from tests.client.tuning.conftest import MakeRequest, no_space
 
 Script = Callable[[dict[int, float]], None]
 RISING = {3: 0.2, 6: 0.4, 9: 0.6, 12: 0.8}
@@ -192,13 +191,10 @@ def test_a_full_disk_costs_pictures_and_page_but_not_the_run(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     scripted(RISING)
-    monkeypatch.setattr(Image.Image, "save", full)
-    monkeypatch.setattr("fedshow_client.tuning.watching.looks.write_atomically", full)
-    monkeypatch.setattr("fedshow_client.tuning.watching.report.write_atomically", full)
+    monkeypatch.setattr(Image.Image, "save", no_space)
+    monkeypatch.setattr("fedshow_client.tuning.watching.looks.write_atomically", no_space)
+    monkeypatch.setattr("fedshow_client.tuning.watching.report.write_atomically", no_space)
     with caplog.at_level(logging.WARNING):
         concept = tune(request_in(tmp_path))
     assert concept.header.metrics["kept_step"] == 12
@@ -215,11 +211,8 @@ def test_best_weights_that_could_not_be_written_are_not_promised(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     scripted(FALLING)
-    monkeypatch.setattr("fedshow_client.tuning.watching.keeping.write_atomically", full)
+    monkeypatch.setattr("fedshow_client.tuning.watching.keeping.write_atomically", no_space)
     concept = tune(request_in(tmp_path / "a"))
     assert concept.header.metrics["kept_step"] == 12
     assert "the weights of step 6 are lost" in caplog.text
