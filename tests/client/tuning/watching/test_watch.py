@@ -54,10 +54,11 @@ def test_a_real_run_leaves_pictures_scores_and_the_same_file_after_a_kill(
     assert metrics["kept_step"] in (6, 12)
     assert -1 <= metrics["identity"] <= 1
     assert 0 <= metrics["text"] <= 1
-    files = sorted(path.name for path in (tmp_path / "a/work/samples").iterdir())
+    samples = tmp_path / "a" / "work" / "samples"
+    files = sorted(path.name for path in samples.iterdir())
     assert len(files) == 2 * len(SCALES) * len(PROMPTS)
     assert {name.split("-")[0] for name in files} == {"step000006", "step000012"}
-    with Image.open(tmp_path / "a/work/samples" / files[0]) as image:
+    with Image.open(samples / files[0]) as image:
         assert image.size == (32, 32)
     killed_after(request_in(tmp_path / "b", sample_steps=6), 11)
     resumed = tune(request_in(tmp_path / "b", sample_steps=6))
@@ -69,7 +70,7 @@ def test_looking_changes_nothing_that_is_learnt(request_in: MakeRequest, tmp_pat
     watched = tune(request_in(tmp_path / "a", sample_steps=6, keep_best=False))
     alone = tune(request_in(tmp_path / "b", samples=False))
     assert same(watched, alone)
-    assert not (tmp_path / "b/work/samples").exists()
+    assert not (tmp_path / "b" / "work" / "samples").exists()
     assert "identity" not in alone.header.metrics
     assert alone.header.metrics["kept_step"] == 12
 
