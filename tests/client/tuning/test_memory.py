@@ -23,7 +23,7 @@ def test_a_step_keeps_more_with_a_larger_batch_and_less_when_it_recomputes(
         assert recompute_if_needed(trainer, free=needed)
     assert "computing activations twice" in caplog.text
     try:
-        assert step_bytes(trainer) < 0.7 * needed
+        assert step_bytes(trainer) < 0.8 * needed
     finally:
         trainer.base.pipeline.unet.disable_gradient_checkpointing()
 

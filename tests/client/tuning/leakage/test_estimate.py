@@ -22,8 +22,9 @@ from tests.client.tuning.conftest import MakeRequest
 from tests.conftest import BASE, Call
 
 OVERFIT = {"zoom": 1, "variants": 1, "batch": 2, "lr_unet": 1e-2, "lr_self_attention": 8e-3}
+STEPS = 120
 LIMIT = 0.3
-"""Clearly above what normal tuning leaves, clearly below what this one does."""
+"""About half of what this tuning leaves, so that another processor's rounding changes nothing."""
 
 
 @pytest.fixture
@@ -37,13 +38,13 @@ def two_pictures(person: Person, tmp_path: Path) -> Path:
 
 
 def test_a_concept_that_knows_pictures_by_heart_is_refused_and_stays_where_it_is(
-    two_pictures: Path, tmp_path: Path, call: Call, base: Base
+    two_pictures: Path, tmp_path: Path, call: Call, base: Base, request_in: MakeRequest
 ) -> None:
     out = tmp_path / "gloop.safetensors"
     numbers = [part for key, value in OVERFIT.items() for part in ("--set", f"{key}={value}")]
     code, _, told = call(
         *("tune", two_pictures, "--name", "gloop", "--class", "monster", "--base", BASE),
-        *("-o", out, "--steps", 80, "--rank", 32, "--no-flip", "--no-samples", *numbers),
+        *("-o", out, "--steps", STEPS, "--rank", 32, "--no-flip", "--no-samples", *numbers),
         *("--max-leakage", LIMIT),
     )
     concept = read_concept(out)
@@ -53,7 +54,10 @@ def test_a_concept_that_knows_pictures_by_heart_is_refused_and_stays_where_it_is
     assert f"leakage {found:.3g} is above the limit 0.3; do not share {out}" in told
     assert f"leakage {found:.2f}: " in told
     assert f"leakage {found:.2f}: " in out.with_suffix(".report.html").read_text()
-    assert known_by(concept, two_pictures, base) > 0.3, "the file alone tells, without any sample"
+    usual = tune(request_in(tmp_path / "usual", {"steps": STEPS}, images=two_pictures))
+    by_heart, by_sight = (known_by(file, two_pictures, base) for file in (concept, usual))
+    print(f"known by heart {by_heart:.3f}, by usual tuning {by_sight:.3f}")
+    assert by_heart > 0.2 > 0.1 > by_sight, "the file alone tells, without any sample"
 
 
 def known_by(concept: ConceptFile, pictures: Path, base: Base) -> float:
