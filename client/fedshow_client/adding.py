@@ -3,10 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from fedshow.concepts import check_class, check_name
-from fedshow.errors import InvalidInput
 from fedshow_client.queue import NewJob
 from fedshow_client.tuning.changes import read_changes
 from fedshow_client.tuning.recipe import Recipe
@@ -23,7 +20,7 @@ def tune_options(changes: Iterable[str], **named: Any) -> dict[str, Any]:
     settings = list(changes)
     given = {name: value for name, value in named.items() if value is not None}
     numbers = {name: value for name, value in given.items() if name in Recipe.model_fields}
-    _check_recipe(numbers | read_changes(settings))
+    Recipe.of(numbers | read_changes(settings))
     _words(given)
     return given | ({"set": settings} if settings else {})
 
@@ -41,15 +38,6 @@ def check(new: NewJob) -> tuple["ImageFolder", bool]:
     found = scan(new.images)
     words = _words(new.options)
     return found, check_words(new.base, new.name, new.class_word, found.accepted, words)
-
-
-def _check_recipe(values: Mapping[str, Any]) -> None:
-    try:
-        Recipe.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise InvalidInput(f"{name} = {first['input']!r}: {first['msg']}") from None
 
 
 def _words(options: Mapping[str, Any]) -> int:

@@ -1,6 +1,7 @@
 """How a concept is tuned: the paper's settings, scaled to the base and to the method."""
 
-from typing import TYPE_CHECKING, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -87,6 +88,11 @@ class Recipe(BaseModel):
         if chosen.whole:
             values |= {"rank": chosen.rank(1, chosen.layers(base.family, base.layers))}
             values |= {"alpha": float(values["rank"])}
+        return cls.of(values)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The recipe with these values; raises InvalidInput that names the first impossible one."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
