@@ -1,0 +1,65 @@
+"""What is kept of one concept: adapters and moments in float32. Sums are made of these very values."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fedshow.releases import FileEntry
+from fedshow_server.fusion.ledger.tensors import TensorReader, TensorWriter, packed, unpacked
+from fedshow_server.fusion.statistics import Seen, Statistics
+from fedshow_server.fusion.sums import Part
+
+
+def write_record(path: Path, statistics: Statistics) -> FileEntry:
+    """Writes one concept's record."""
+    tensors: dict[str, Tensor] = {}
+    for layer, (down_RI, up_OR) in statistics.adapters.items():
+        tensors |= {f"{layer}.down": down_RI, f"{layer}.up": up_OR}
+    return _write(path, tensors | _triangles(statistics.seen))
+
+
+def write_seen(path: Path, seen: Seen) -> FileEntry:
+    """Writes moments alone."""
+    return _write(path, _triangles(seen))
+
+
+def _triangles(seen: Seen) -> dict[str, Tensor]:
+    kinds = {"fit": seen.fit, "heldout": seen.heldout}
+    return {
+        f"{name}.{kind}": packed(moment_II.cpu())
+        for kind, moments in kinds.items()
+        for name, moment_II in moments.items()
+    }
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> FileEntry:
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    with TensorWriter(path, shapes, torch.float32) as writer:
+        for key, tensor in tensors.items():
+            writer.write(key, tensor)
+        return writer.finish()
+
+
+class Record:
+    """One concept's record, read piece by piece."""
+
+    def __init__(self, path: Path, scale: float) -> None:
+        """Raises Damaged when the file is none."""
+        self._tensors = TensorReader(path)
+        self._scale = scale
+
+    def adapts(self, layer: str) -> bool:
+        """Whether the concept has an adapter in this layer."""
+        return f"{layer}.down" in self._tensors.keys
+
+    def moment(self, input_name: str, kind: str) -> Tensor:
+        """`fit` or `heldout` moment of one input."""
+        return unpacked(self._tensors[f"{input_name}.{kind}"])
+
+    def part(self, layer: str, weight: float, fit_II: Tensor, heldout_II: Tensor) -> Part | None:
+        """The concept's part in one layer; None when it has no adapter there."""
+        if not self.adapts(layer):
+            return None
+        up_OR = self._tensors[f"{layer}.up"] * self._scale
+        return Part(self._tensors[f"{layer}.down"], up_OR, weight, fit_II, heldout_II)

@@ -1,0 +1,125 @@
+"""Large safetensors files, written tensor by tensor and read tensor by tensor.
+
+Symmetric matrices are kept as their lower triangles.
+"""
+
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from fedshow.errors import Damaged
+from fedshow.files import digest
+from fedshow.releases import FileEntry
+from fedshow.releases.verify import check_size
+
+SPELLED = {torch.float32: "F32", torch.float64: "F64"}
+
+
+class TensorWriter:
+    """Writes one file; memory never holds more than the tensor at hand."""
+
+    def __init__(
+        self, path: Path, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype
+    ) -> None:
+        self._file = path.open("wb")
+        self._digest, self._size = sha256(), 0
+        self._dtype = dtype
+        self._expected = iter(shapes.items())
+        self._put(_header(shapes, dtype))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, key: str, tensor: Tensor) -> None:
+        """Appends one tensor; they come in the order in which their shapes were announced."""
+        announced = next(self._expected)
+        assert announced == (key, tuple(tensor.shape)), f"{announced} comes before {key}"
+        self._put(tensor.detach().to("cpu", self._dtype).contiguous().numpy().tobytes())
+
+    def finish(self) -> FileEntry:
+        """What was written, once it is on the disk."""
+        assert next(self._expected, None) is None, "a tensor is missing"
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return FileEntry(sha256=self._digest.hexdigest(), size_bytes=self._size)
+
+    def _put(self, content: bytes) -> None:
+        self._file.write(content)
+        self._digest.update(content)
+        self._size += len(content)
+
+
+def _header(shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> bytes:
+    entries: dict[str, Any] = {}
+    end = 0
+    for key, shape in shapes.items():
+        start, end = end, end + math.prod(shape) * dtype.itemsize
+        entries[key] = {
+            "dtype": SPELLED[dtype],
+            "shape": list(shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # numbers lie at multiples of their size
+    return struct.pack("<Q", len(text)) + text
+
+
+class TensorReader:
+    """One such file; tensors come as float64."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Damaged, naming the file, when it is none of ours."""
+        try:
+            opened: Any = safe_open(path, "pt")
+        except (OSError, SafetensorError) as error:
+            raise Damaged(f"{path}: {error}") from error
+        self._file = opened
+        self.keys = frozenset(opened.keys())
+
+    def __getitem__(self, key: str) -> Tensor:
+        found: Tensor = self._file.get_tensor(key)
+        return found.double()
+
+
+def check_bytes(path: Path, entry: FileEntry) -> None:
+    """Raises Damaged, naming the file, when its bytes are not what was written."""
+    check_size(path, str(path), entry)
+    if (found := digest(path)) != entry.sha256:
+        raise Damaged(f"{path}: sha256 {found[:12]}…, must be {entry.sha256[:12]}…")
+
+
+def packed(symmetric_II: Tensor) -> Tensor:
+    """The lower triangle, row after row, `[I (I + 1) / 2]`."""
+    return symmetric_II[_lower(len(symmetric_II))]
+
+
+def unpacked(triangle: Tensor) -> Tensor:
+    """The symmetric matrix with this lower triangle."""
+    width = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+    lower_II = triangle.new_zeros(width, width)
+    lower_II[_lower(width)] = triangle
+    return lower_II + lower_II.tril(-1).T
+
+
+def packed_shape(width: int) -> tuple[int]:
+    """The shape of a lower triangle."""
+    return (width * (width + 1) // 2,)
+
+
+def _lower(width: int) -> Tensor:
+    return torch.ones(width, width, dtype=torch.bool).tril()

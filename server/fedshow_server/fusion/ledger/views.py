@@ -1,0 +1,69 @@
+"""Layers as fusion rules see them, out of a ledger's files: one input in memory at a time."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+
+from fedshow_server.fusion.ledger.index import Weights
+from fedshow_server.fusion.ledger.records import Record
+from fedshow_server.fusion.ledger.tensors import TensorReader, unpacked
+from fedshow_server.fusion.ledger.totals import GENERIC, Totals
+from fedshow_server.fusion.sums import InputSums, Layer, Part
+from fedshow_server.fusion.wiring import Wiring
+
+
+def layers_of(
+    wiring: Wiring,
+    totals: Totals,
+    generic: TensorReader,
+    classes: int,
+    weights: Weights,
+    record_of: Callable[[str], Record],
+) -> Iterator[Layer]:
+    """Every layer that some concept adapts; `generic` are the moments of prompts without a class."""
+    for name, readers in wiring.readers.items():
+        reads = _input_sums(name, totals, generic, classes, weights)
+        for layer in readers:
+            if totals.has(layer):
+                parts = partial(_parts, wiring, name, layer, weights, record_of)
+                yield Layer(layer, reads, totals.layer(layer), parts)
+
+
+def _input_sums(
+    name: str, totals: Totals, generic: TensorReader, classes: int, weights: Weights
+) -> InputSums:
+    """Half of the guard are prompts without a class, the other half is shared by the classes."""
+    generic_II, generic_heldout_II = (
+        (unpacked(generic[f"{name}.{kind}"]) + totals.square(name, field) / classes) / 2
+        for field, kind in GENERIC.items()
+    )
+    return InputSums(
+        totals.square(name, "fit"),
+        generic_II,
+        generic_heldout_II,
+        weight=sum(weights.values()),
+        concepts=len(weights),
+    )
+
+
+def _parts(
+    wiring: Wiring,
+    input_name: str,
+    layer: str,
+    weights: Weights,
+    record_of: Callable[[str], Record],
+) -> Iterator[Part]:
+    """The concepts in order of name; one without an adapter here has rank 0."""
+    width_in, width_out = wiring.layers[layer]
+    for name, weight in weights.items():
+        record = record_of(name)
+        fit_II, heldout_II = (record.moment(input_name, kind) for kind in ("fit", "heldout"))
+        part = record.part(layer, weight, fit_II, heldout_II)
+        yield part or Part(
+            torch.zeros(0, width_in, dtype=torch.float64),
+            torch.zeros(width_out, 0, dtype=torch.float64),
+            weight,
+            fit_II,
+            heldout_II,
+        )
