@@ -18,6 +18,7 @@ from torch.nn import functional as F
 def attend(
     attn: Any,
     maps: list[Tensor] | None,
+    joined: bool,
     hidden_states: Tensor,
     encoder_hidden_states: Tensor | None = None,
     attention_mask: Tensor | None = None,
@@ -28,34 +29,48 @@ def attend(
     One row of `encoder_hidden_states` serves the whole batch.
     """
     context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+    rows = hidden_states.flatten(0, 1)[None] if len(context) == 1 else hidden_states
+    if encoder_hidden_states is None:
+        projected = _project([attn.to_q, attn.to_k, attn.to_v], rows, joined)
+    else:
+        projected = [attn.to_q(rows), *_project([attn.to_k, attn.to_v], context, joined)]
     query, key, value = (
-        projected.view(*projected.shape[:2], attn.heads, -1).transpose(1, 2)
-        for projected in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
+        found.view(*found.shape[:2], attn.heads, -1).transpose(1, 2) for found in projected
     )
     if maps is None:
-        rows = (len(query), -1, -1, -1)
-        output = F.scaled_dot_product_attention(query, key.expand(rows), value.expand(rows))
+        output = F.scaled_dot_product_attention(query, key, value)
     else:
         probability = (query * attn.scale @ key.transpose(-1, -2)).softmax(-1)
-        maps.append(probability.mean(1))
+        maps.append(probability.mean(1).view(*hidden_states.shape[:2], -1))
         output = probability @ value
     out: Tensor = attn.to_out[1](attn.to_out[0](output.transpose(1, 2).flatten(2)))
-    return out
+    return out.view_as(hidden_states)
+
+
+def _project(layers: Sequence[nn.Linear], x: Tensor, joined: bool) -> Sequence[Tensor]:
+    """Outputs of equally wide layers that read the same; when `joined`, by one product."""
+    if not joined:
+        return [layer(x) for layer in layers]
+    weight = torch.cat([layer.weight for layer in layers])
+    biased = layers[0].bias is not None
+    bias = torch.cat([layer.bias for layer in layers]) if biased else None
+    return F.linear(x, weight, bias).chunk(len(layers), dim=-1)
 
 
 @contextmanager
 def attending(
-    layers: Sequence[nn.Module], cross: Sequence[nn.Module], capture: bool
+    layers: Sequence[nn.Module], cross: Sequence[nn.Module], capture: bool, joined: bool = False
 ) -> Iterator[list[Tensor]]:
     """Within the block attention goes through `attend`, which does only what these layers need.
 
-    With `capture`, the maps of the `cross` layers land in the list, differentiable.
+    With `capture`, the maps of the `cross` layers land in the list, differentiable. `joined` is faster
+    where layers see few tokens, and passes by what is hooked to queries, keys and values.
     """
     maps: list[Tensor] = []
     for layer in layers:
-        layer.forward = partial(attend, layer, None)
+        layer.forward = partial(attend, layer, None, joined)
     for layer in cross:
-        layer.forward = partial(attend, layer, maps if capture else None)
+        layer.forward = partial(attend, layer, maps if capture else None, joined)
     try:
         yield maps
     finally:

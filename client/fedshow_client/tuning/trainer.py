@@ -6,7 +6,7 @@ needs to be saved.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +55,7 @@ class Trainer:
         self.words = words_of(subject.name, len(method.words))
         self.rows = self._add_words(model.tokens.class_row(subject.class_word), generator)
         self.layers = method.layers(base.family, base.layers)
+        self.exact = all(layer.weight.dtype == torch.float32 for layer in self.layers.values())
         self.self_attention = self._self_attention()
         fresh = method.adapters(self.layers, recipe.rank, recipe.alpha, generator)
         self.adapters = model.add_adapters(fresh.to(base.device))
@@ -134,12 +135,10 @@ class Trainer:
         self.average.step(index)
         return value
 
-    def _adapters_in_place(self) -> AbstractContextManager[None]:
-        """Folded where layers see few tokens, as hooks otherwise; 16-bit weights are never folded."""
+    def _folds(self) -> bool:
+        """Whether layers see few tokens; adapters are hooks otherwise, and always on 16-bit weights."""
         edge = self.base.sample_pixels // self.base.pipeline.vae_scale_factor
-        small = self.recipe.batch * edge * edge <= FEW_TOKENS
-        exact = all(layer.weight.dtype == torch.float32 for layer in self.layers.values())
-        return self.adapters.folded(self.layers) if small and exact else nullcontext()
+        return self.exact and self.recipe.batch * edge * edge <= FEW_TOKENS
 
     @contextmanager
     def loss(self, batch: Batch, generator: torch.Generator) -> Iterator[Tensor]:
@@ -149,8 +148,9 @@ class Trainer:
         """
         masked = batch.bucket.masked[batch.rows]
         cross = [layer for layer, _ in self.model.cross_attention]
-        attention = attending(self.self_attention, cross, capture=bool(masked.any()))
-        with self._adapters_in_place(), attention as maps:
+        capture, folds = bool(masked.any()), self._folds()
+        adapters = self.adapters.folded(self.layers) if folds else nullcontext()
+        with adapters, attending(self.self_attention, cross, capture, joined=folds) as maps:
             yield self._loss(batch, masked, maps, generator)
 
     def _loss(
@@ -167,7 +167,7 @@ class Trainer:
         weights = subject + self.recipe.background_weight * (1 - subject)
         loss = self.objective.loss(predicted, clean, noise, times, weights * data.valid[at])
         if maps and self.recipe.attention_weight:
-            picked = [found[masked] for found in maps]
+            picked = maps if masked.all() else [found[masked] for found in maps]
             follow = self.recipe.attention_follow
             regular = attention_loss(picked, words[masked], subject[masked], follow)
             loss = loss + self.recipe.attention_weight * regular

@@ -1,5 +1,7 @@
 """Our attention is diffusers' attention, with maps."""
 
+from itertools import product
+
 import torch
 
 from fedshow.families import Base
@@ -18,8 +20,8 @@ def test_the_denoiser_says_the_same_with_and_without_maps_and_is_left_as_it_was(
     noisy, times = torch.randn(3, 8, 8, 8), torch.tensor([10, 500, 900])
     unet, features = base.pipeline.unet, model.tokens.encode(["a monster"] * 3)
     expected = unet(noisy, times, features).sample
-    for capture in (True, False):
-        with attending(*modules(base), capture) as maps:
+    for capture, joined in product((True, False), repeat=2):
+        with attending(*modules(base), capture, joined) as maps:
             for context in (features, features.unbind(1), features[:1]):
                 assert torch.allclose(unet(noisy, times, context).sample, expected, atol=1e-4)
         assert len(maps) == 3 * len(modules(base)[1]) * capture
