@@ -22,7 +22,7 @@ FACTORS = (0.5, 1.0, 2.0)
 SEEDS = range(3)
 SPREAD_SEEDS = range(5)
 SPREAD_CHARACTERS = CHARACTERS[:2]
-POINTS = (25, 50, 75, 100, 150)
+POINTS = (50, 100, 150, 200, 300)
 LEDGER = "runs.jsonl"
 
 

@@ -102,8 +102,8 @@ class Recipe(BaseModel):
 
 
 SMALL: dict[str, float | int | bool] = {
-    "steps": 200,
-    "lr_tokens": 5e-3,
+    "steps": 400,
+    "lr_tokens": 1e-2,
     "lr_text": 2e-4,
     "lr_unet": 2e-3,
     "lr_self_attention": 5e-5,

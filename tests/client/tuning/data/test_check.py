@@ -70,6 +70,37 @@ def test_a_subject_too_large_for_the_crops_is_told(tmp_path: Path) -> None:
     assert "parts of it will be cut off" in " ".join(previews(tmp_path)["a.png"].notes)
 
 
+def test_a_caption_that_the_base_cannot_read_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("good", "long"):
+        picture(tmp_path / f"{name}.png", "red")
+    (tmp_path / "good.txt").write_text("a cat on the meadow")
+    (tmp_path / "long.txt").write_text("a cat " + "on the meadow " * 12)
+    check(tmp_path, base="toyworld", name="x", class_word="cat", sheet=None, as_json=False)
+    told = (
+        "    tuning will refuse its caption: 41 tokens, base 'toyworld' reads 32: 'a <x1> <x2> on"
+    )
+    good, rest = capsys.readouterr().out.split("long.png  ")
+    assert "refuse" not in good
+    assert told in rest
+
+
+def test_a_base_that_is_not_here_cannot_be_asked_for_captions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, base = tmp_path / "images", tmp_path / "base"
+    folder.mkdir()
+    base.mkdir()
+    picture(folder / "a.png", "red", (800, 600))
+    listed(folder, capsys, base=str(make_base(base)))
+    (folder / "a.txt").write_text("a cat " + "on the meadow " * 99)
+    check(folder, base=str(base), name="x", class_word="cat", sheet=None, as_json=False)
+    out, err = capsys.readouterr()
+    assert "refuse" not in out
+    assert f"note: whether captions fit is seen when base {base} is here" in err
+
+
 def test_the_crops_told_are_those_that_tuning_uses(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", "red", (8, 8))
     picture(tmp_path / "b.png", "red", (600, 500))
@@ -118,7 +149,7 @@ def test_people_read_verdicts_notes_and_the_summary(
     out, err = capsys.readouterr()
     assert 'good.png  40x30  ok: 8 crops at 32x32, "photo of a <x>" (and 3 more)' in out
     assert "tiny.png  5x5  rejected: 5x5 is smaller than 16 pixels" in out
-    assert "200 steps of 4 show each image about 800 times" in out
+    assert "400 steps of 4 show each image about 1600 times" in out
     assert out.endswith("1 of 2 images usable\n")
     assert "usable images: 1, few" in err
     assert "inner: folders within" in err
