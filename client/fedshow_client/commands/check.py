@@ -34,12 +34,14 @@ def check(
     from fedshow_client.tuning.data.bases import frame_and_width
     from fedshow_client.tuning.data.folder import examine, require_usable
     from fedshow_client.tuning.data.preview import preview, summary
+    from fedshow_client.tuning.data.words import NOT_HERE, unreadable
     from fedshow_client.tuning.recipe import SMALL, SMALL_TOKEN_DIM, Recipe
 
     frame, width = frame_and_width(base)
     recipe = Recipe.model_validate(SMALL if width < SMALL_TOKEN_DIM else {})
     folder = examine(images, frame.edge)
-    previews = preview(folder, frame, recipe, name, class_word)
+    faults = unreadable(base, name, class_word, folder.accepted)
+    previews = preview(folder, frame, recipe, name, class_word, faults or {})
     if sheet is not None and previews:
         from fedshow_client.tuning.data.sheet import contact_sheet
 
@@ -50,6 +52,8 @@ def check(
         _print_for_people(previews, summary(previews, recipe))
     for note in folder.notes:
         say(f"note: {note}")
+    if faults is None:
+        say(f"note: {NOT_HERE.format(base)}")
     require_usable(images, folder)  # exit code 2 when nothing can be used
 
 

@@ -79,6 +79,7 @@ def add(
     from fedshow_client.home import Home
     from fedshow_client.queue import NewJob, Queue
     from fedshow_client.settings import load_settings
+    from fedshow_client.tuning.data.words import NOT_HERE
 
     home = Home(load_settings().home)
     target = _one_server(server, home.folder)
@@ -91,7 +92,7 @@ def add(
         if not candidate.accepted:
             say(f"left out: {candidate.path.name}: {candidate.reason}")
     if not base_is_here:
-        say(f"whether captions fit is seen when base {source} is here")
+        say(NOT_HERE.format(source))
     with Queue(home.database) as queue:
         job = queue.add(new)
     accepted = len(found.accepted)

@@ -1,9 +1,11 @@
 """What tuning would do with every image of a folder, and why: the facts behind `fedshow check`."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fedshow_client.tuning.data.augmentation import Crop
@@ -56,9 +58,17 @@ class Preview:
 
 
 def preview(
-    folder: ImageFolder, frame: Frame, recipe: "Recipe", name: str, class_word: str
+    folder: ImageFolder,
+    frame: Frame,
+    recipe: "Recipe",
+    name: str,
+    class_word: str,
+    unreadable: Mapping[Path, str] = MappingProxyType({}),
 ) -> list[Preview]:
-    """Every image of the folder with what a run of `recipe` would do with it."""
+    """Every image of the folder with what a run of `recipe` would do with it.
+
+    `unreadable` says of some images why the base cannot read their captions.
+    """
     accepted = len(folder.accepted)
     found, number = [], 0
     for image in folder.candidates:
@@ -68,6 +78,8 @@ def preview(
         crops = tuple(crops_of(image, number, frame, recipe, recipe.seed))
         captions = captions_for(name, class_word, image.caption, recipe.shuffle_captions)
         notes = (*image.notes, *_crop_notes(image, crops))
+        if fault := unreadable.get(image.path):
+            notes += (f"tuning will refuse its caption: {fault}",)
         seen = round(recipe.steps * recipe.batch / accepted)
         found.append(Preview(image, captions, crops, notes, seen))
         number += 1

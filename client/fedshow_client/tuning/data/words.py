@@ -1,6 +1,6 @@
 """Whether a base can read captions and class: asked of its tokenizer alone, without weights or torch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from fedshow.toyworld import WEIGHTS
 from fedshow_client.tuning.data.captions import captions_for
 
 FILES = ("vocab.json", "tokenizer.json")
+NOT_HERE = "whether captions fit is seen when base {} is here"
 
 if TYPE_CHECKING:
     from fedshow_client.tuning.data.folder import Candidate
@@ -27,15 +28,44 @@ def check_words(
     if tokenizer is None:
         return False
     _check_class(tokenizer, base, class_word)
+    for image, fault in _faults(tokenizer, base, name, class_word, images, words):
+        raise InvalidInput(f"caption of {image.path.name}: {fault}")
+    return True
+
+
+def unreadable(
+    base: str, name: str, class_word: str, images: Iterable["Candidate"]
+) -> dict[Path, str] | None:
+    """Why captions cannot be read, by image; None when the base's tokenizer is not here to ask.
+
+    Captions made here always fit, so without written ones no tokenizer is loaded.
+    """
+    written = [image for image in images if image.caption]
+    if not written:
+        return {}
+    tokenizer = _tokenizer(base)
+    if tokenizer is None:
+        return None
+    found = _faults(tokenizer, base, name, class_word, written, words=2)
+    return {image.path: str(fault) for image, fault in found}
+
+
+def _faults(
+    tokenizer: Any,
+    base: str,
+    name: str,
+    class_word: str,
+    images: Iterable["Candidate"],
+    words: int,
+) -> Iterator[tuple["Candidate", InvalidInput]]:
     concepts = {name: words_of(name, words)}
     tokenizer.add_tokens(list(concepts[name]))
     for image in images:
-        for caption in captions_for(name, class_word, image.caption):
-            try:
+        try:
+            for caption in captions_for(name, class_word, image.caption):
                 _check_caption(tokenizer, base, expand_prompt(caption, concepts))
-            except InvalidInput as error:
-                raise InvalidInput(f"caption of {image.path.name}: {error}") from None
-    return True
+        except InvalidInput as error:
+            yield image, error
 
 
 def _check_class(tokenizer: Any, base: str, class_word: str) -> None:
