@@ -90,3 +90,23 @@ def test_whoever_draws_the_private_pictures_copies_wholly_and_the_base_does_not(
     assert found.tuned == [1.0] * SAMPLES
     assert max(found.base) < 0.4
     assert {"a <gloop> at sea", "a monster at sea", "monster, snow"} <= copyist.asked
+
+
+def copied(private: Tensor, drawn: Tensor) -> list[float]:
+    """Shares of a model that draws `drawn [M, C, h, w]`, tuned on `private [N, C, h, w]`."""
+    captions = Captions("gloop", "monster", [None] * len(private))
+    subject = Subject("gloop", "monster", captions, LatentSet([bucket(private[:, None])]))
+    return copying(Copyist(drawn), subject, seed=0).tuned  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("different", [0, 1])
+def test_near_duplicates_among_the_private_pictures_do_not_hide_a_copy(different: int) -> None:
+    """Else their distance would be the yardstick, and a blurred copy, farther off, a stranger."""
+    picture = noise(1, 4, 8, 16)
+    private = torch.cat([picture, picture + 0.02, noise(different, 4, 8, 16, seed=9)])
+    assert min(copied(private, private - 0.1)) > 0.5
+
+
+def test_pictures_that_only_resemble_one_another_are_the_yardstick() -> None:
+    picture = noise(1, 4, 8, 16)
+    assert max(copied(torch.cat([picture, picture + 0.4]), picture - 0.4)) < 0.1
