@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(recipe.seed)
         self.words = words_of(subject.name, len(method.words))
         self.rows = self._add_words(model.tokens.class_row(subject.class_word), generator)
+        self._positions_known = lru_cache(maxsize=64)(self._positions)
         self.layers = method.layers(base.family, base.layers)
         self.exact = all(layer.weight.dtype == torch.float32 for layer in self.layers.values())
         self.self_attention = self._self_attention()
@@ -88,11 +90,7 @@ class Trainer:
         return [unet.get_submodule(n.removeprefix("unet.").removesuffix(".to_q")) for n in names]
 
     def _all_tensors(self) -> dict[str, nn.Parameter]:
-        found = {f"tokens.{word}": row for word, row in self.rows.items()}
-        for name, adapter in self.adapters.items():
-            found[f"{name}.lora_A.weight"] = adapter.down_RI
-            found[f"{name}.lora_B.weight"] = adapter.up_OR
-        return found
+        return {f"tokens.{w}": row for w, row in self.rows.items()} | self.adapters.matrices()
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Everything that tuning changes, by concept-file key."""
@@ -186,9 +184,13 @@ class Trainer:
 
     def _encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Layered features `[B, S, T, D]`, one row for equal captions, and the words' positions `[B, W]`."""
+        prompts = tuple(captions[:1] if len(set(captions)) == 1 else captions)
+        positions = self._positions_known(prompts).expand(len(captions), -1)
+        return self.model.tokens.encode(prompts), positions
+
+    def _positions(self, prompts: tuple[str, ...]) -> Tensor:
+        """Where the concept's words stand in each prompt `[B, W]`."""
         tokens = self.model.tokens
-        same = len(set(captions)) == 1
-        ids = tokens.token_ids(captions[:1] if same else captions)
+        ids = tokens.token_ids(prompts)
         wanted = [tokens.tokenizer.convert_tokens_to_ids(word) for word in self.words]
-        positions = torch.stack([(ids == w).int().argmax(1) for w in wanted], dim=1)
-        return tokens.encode_ids(ids), positions.expand(len(captions), -1)
+        return torch.stack([(ids == w).int().argmax(1) for w in wanted], dim=1)

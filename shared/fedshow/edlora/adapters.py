@@ -36,6 +36,9 @@ class Adapter(nn.Module):
         return cls(down, torch.zeros(layer.out_features, rank))
 
 
+Group = list[tuple[Adapter, nn.Linear]]
+
+
 class _LowRankUpdate(torch.autograd.Function):
     """`output + scale * x downᵀ upᵀ` as one node of the graph, in the precision of `x`.
 
@@ -74,7 +77,7 @@ class Adapters(nn.Module):
         self.scale = scale
         self.strength = 1.0
         self._handles: list[RemovableHandle] = []
-        self._own: list[Tensor] = []
+        self._groups: list[tuple[Group, Tensor]] = []
 
     def items(self) -> list[tuple[str, Adapter]]:
         """Layer name and adapter, in a fixed order."""
@@ -113,28 +116,28 @@ class Adapters(nn.Module):
         weights are copied once, so `layers` are the same each time.
         """
         strength, self.strength = self.strength, 0.0
-        groups = self._groups(layers)
-        if not self._own:
-            self._own = [torch.stack([layer.weight for _, layer in group]) for group in groups]
+        self._groups = self._groups or self._grouped(layers)
         try:
-            for own_NOI, group in zip(self._own, groups, strict=True):
-                self._fold(own_NOI, group, self.scale * strength)
+            for group, own_NOI in self._groups:
+                self._fold(group, own_NOI, self.scale * strength)
             yield
         finally:
             self.strength = strength
             for name in self.names:
                 layers[name].__dict__.pop("weight", None)
 
-    def _groups(self, layers: Mapping[str, nn.Linear]) -> list[list[tuple[Adapter, nn.Linear]]]:
-        """Adapters with their layers, those of one shape together."""
-        groups: dict[tuple[int, ...], list[tuple[Adapter, nn.Linear]]] = {}
+    def _grouped(self, layers: Mapping[str, nn.Linear]) -> list[tuple[Group, Tensor]]:
+        """Adapters with their layers, those of one shape together, and these layers' own weights."""
+        groups: dict[tuple[int, ...], Group] = {}
         for name, adapter in self.items():
             shape = (*adapter.up_OR.shape, adapter.down_RI.shape[1])
             groups.setdefault(shape, []).append((adapter, layers[name]))
-        return list(groups.values())
+        return [
+            (group, torch.stack([layer.weight for _, layer in group])) for group in groups.values()
+        ]
 
     @staticmethod
-    def _fold(own_NOI: Tensor, group: list[tuple[Adapter, nn.Linear]], scale: float) -> None:
+    def _fold(group: Group, own_NOI: Tensor, scale: float) -> None:
         """Folded weights as attributes, which hide the layers' parameters and leave them alone."""
         up_NOR = torch.stack([adapter.up_OR for adapter, _ in group])
         down_NRI = torch.stack([adapter.down_RI for adapter, _ in group])
@@ -142,13 +145,17 @@ class Adapters(nn.Module):
         for (_, layer), weight_OI in zip(group, folded_NOI.unbind(), strict=True):
             layer.__dict__["weight"] = weight_OI
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Keys and values as in a concept file."""
+    def matrices(self) -> dict[str, nn.Parameter]:
+        """What the adapters learn, by key of a concept file."""
         found = {}
         for name, adapter in self.items():
-            found[f"{name}.lora_A.weight"] = adapter.down_RI.detach()
-            found[f"{name}.lora_B.weight"] = adapter.up_OR.detach()
+            found[f"{name}.lora_A.weight"] = adapter.down_RI
+            found[f"{name}.lora_B.weight"] = adapter.up_OR
         return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Keys and values as in a concept file."""
+        return {key: value.detach() for key, value in self.matrices().items()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], scale: float) -> "Adapters":

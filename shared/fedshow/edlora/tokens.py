@@ -4,6 +4,8 @@ The space is P+ (arXiv 2303.09522); two words per concept are Mix-of-Show's (sec
 Shapes: B prompts, S slots, T tokens, D embedding width.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -52,6 +54,7 @@ class ConceptTokens:
         self._rows_of: dict[int, tuple[int, int]] = {}
         """Token id to the number of its first row and of its last."""
 
+        self._rows_known = lru_cache(maxsize=64)(self._rows)
         self._table = text_encoder.get_input_embeddings()
         self.embedding = LayeredEmbedding(self._table)
         text_encoder.set_input_embeddings(self.embedding)
@@ -67,6 +70,7 @@ class ConceptTokens:
         """
         parameters = [self._add_word(word, row) for word, row in rows.items()]
         self.concepts[name] = tuple(rows)
+        self._rows_known.cache_clear()
         return parameters
 
     def _add_word(self, word: str, row_SD: Tensor) -> nn.Parameter:
@@ -88,7 +92,7 @@ class ConceptTokens:
             )
         return cast(Tensor, self._table.weight[ids[0]].detach().float())
 
-    def token_ids(self, prompts: list[str]) -> Tensor:
+    def token_ids(self, prompts: Sequence[str]) -> Tensor:
         """Prompts with `<name>` mentions as ids `[B, T]`, padded; raises InvalidInput when too long."""
         texts = [expand_prompt(prompt, self.concepts) for prompt in prompts]
         limit = self.tokenizer.model_max_length
@@ -107,13 +111,15 @@ class ConceptTokens:
             ids_BST = torch.where(ids_BT[:, None] == token, rows, ids_BST)
         return ids_BST
 
-    def encode(self, prompts: list[str]) -> Tensor:
+    def encode(self, prompts: Sequence[str]) -> Tensor:
         """Text features `[B, S, T, D]`; equal prompts, and slots of prompts without a concept, run once."""
-        return self.encode_ids(self.token_ids(prompts))
+        ids, back = self._rows_known(tuple(prompts))
+        features = self.text_encoder(ids)[0]
+        found = features if back is None else features[back]
+        return cast(Tensor, found.unflatten(0, (len(prompts), self.slots)))
 
-    def encode_ids(self, ids_BT: Tensor) -> Tensor:
-        """As `encode`, from `token_ids`."""
-        ids_BST = self.spread(ids_BT)
-        distinct, back = torch.unique(ids_BST.flatten(0, 1), dim=0, return_inverse=True)
-        features = self.text_encoder(distinct)[0][back]
-        return cast(Tensor, features.unflatten(0, ids_BST.shape[:2]))
+    def _rows(self, prompts: tuple[str, ...]) -> tuple[Tensor, Tensor | None]:
+        """Distinct rows of ids, and which of them each prompt's slots read: None is one after the other."""
+        rows = self.spread(self.token_ids(prompts)).flatten(0, 1)
+        distinct, back = torch.unique(rows, dim=0, return_inverse=True)
+        return (rows, None) if len(distinct) == len(rows) else (distinct, back)
