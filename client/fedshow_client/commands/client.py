@@ -12,6 +12,7 @@ from fedshow_client.commands.queue import SERVER_OPTION
 
 if TYPE_CHECKING:
     from fedshow.transfer.servers import KnownServer
+    from fedshow_client.tuning.data.folder import ImageFolder
 
 group = typer.Typer(no_args_is_help=True, help="Tune at home, share adapters only.")
 
@@ -88,9 +89,7 @@ def add(
     source = target.base_source
     new = NewJob(target.name, name, class_word, images.absolute(), source, priority, options)
     found, base_is_here = check(new)
-    for candidate in found.candidates:
-        if not candidate.accepted:
-            say(f"left out: {candidate.path.name}: {candidate.reason}")
+    _say_left_out(found)
     if not base_is_here:
         say(NOT_HERE.format(source))
     with Queue(home.database) as queue:
@@ -102,6 +101,12 @@ def add(
     if home.daemon_pid() is None:
         say("no daemon runs: start it with fedshow client run")
     return None
+
+
+def _say_left_out(found: "ImageFolder") -> None:
+    for candidate in found.candidates:
+        if not candidate.accepted:
+            say(f"left out: {candidate.path.name}: {candidate.reason}")
 
 
 @group.command()

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from fedshow.commands.destination import output_file
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
 if TYPE_CHECKING:
+    from fedshow.concepts import ConceptFile
     from fedshow_client.tuning.checkpoint import Progress
     from fedshow_client.tuning.trainer import Report
     from fedshow_client.tuning.tune import TuneRequest
@@ -95,7 +96,7 @@ def tune(
     from fedshow_client.tuning.watching.settings import WatchSettings
 
     named = {"seed": seed, "rank": rank, "steps": steps, "flip": flip}
-    recipe: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    recipe = {key: value for key, value in named.items() if value is not None}
     request = TuneRequest(
         images=images,
         name=name,
@@ -114,23 +115,24 @@ def tune(
     )
     with _own_card(request, wait, progress), _reporter(progress) as report:
         concept = run(request, report, lambda found: say(str(found)))
-    facts = {
-        "file": str(out),
-        "sha256": concept.sha256,
-        "report": str(request.report),
-        **concept.header.metrics,
-    }
+    _show(concept, request, as_json)
+
+
+def _show(concept: "ConceptFile", request: "TuneRequest", as_json: bool) -> None:
+    metrics = concept.header.metrics
+    files = {"file": request.out, "sha256": concept.sha256, "report": request.report}
     if as_json:
-        return print_json(facts)
-    print(f"{out}: <{name}>, {len(concept.blob) / 1024:.0f} KiB, {_in_words(facts)}")
+        return print_json({**files, **metrics})
+    size = f"{len(concept.blob) / 1024:.0f} KiB"
+    print(f"{request.out}: <{request.name}>, {size}, {_in_words(metrics)}")
     return print(f"{request.report}: how it went")
 
 
-def _in_words(facts: dict[str, Any]) -> str:
+def _in_words(metrics: Mapping[str, float]) -> str:
     """Loss, and the scores where there are any."""
-    shown = [f"{key} {facts[key]}" for key in ("loss", "identity", "text") if key in facts]
-    if facts["kept_step"] != facts["steps"]:
-        shown.append(f"step {facts['kept_step']} of {facts['steps']} was best")
+    shown = [f"{key} {metrics[key]}" for key in ("loss", "identity", "text") if key in metrics]
+    if metrics["kept_step"] != metrics["steps"]:
+        shown.append(f"step {metrics['kept_step']} of {metrics['steps']} was best")
     return ", ".join(shown)
 
 

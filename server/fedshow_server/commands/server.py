@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import typer
 from fedshow.commands.output import JSON_OPTION, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from fedshow_server.folder import DataFolder
+    from fedshow_server.folder import DataFolder, Facts
     from fedshow_server.store import Concept, Node
 
 group = typer.Typer(
@@ -55,11 +56,8 @@ def run(
     Example: fedshow server run --data /srv/fedshow --listen 0.0.0.0:8443 --public-name fuse.example
     """
     import asyncio
-    import logging
 
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say less than our errors
-
-    from fedshow_server.folder import Facts
+    _log()
     from fedshow_server.running import serve
     from fedshow_server.settings import load_settings
 
@@ -74,18 +72,25 @@ def run(
         quiet_seconds=quiet_seconds,
         max_concept_bytes=max_concept_bytes,
     )
+    asyncio.run(serve(settings, partial(_say_ready, settings.data, as_json)))
+
+
+def _log() -> None:
+    """Our own lines go to stderr, and what is wrong elsewhere; before anything imports gRPC."""
+    import logging
+
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say less than our errors
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per call is too much
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for name in ("httpx", "uvicorn"):  # a line per call is too much
+        logging.getLogger(name).setLevel(logging.WARNING)
 
-    def ready(facts: Facts) -> None:
-        if as_json:
-            print_json({"address": facts.address, "grpc": facts.grpc, "data": str(settings.data)})
-        else:
-            print(f"ready at https://{facts.address} (gRPC {facts.grpc})")
-        sys.stdout.flush()
 
-    asyncio.run(serve(settings, ready))
+def _say_ready(data: Path, as_json: bool, facts: "Facts") -> None:
+    if as_json:
+        print_json({"address": facts.address, "grpc": facts.grpc, "data": data})
+    else:
+        print(f"ready at https://{facts.address} (gRPC {facts.grpc})")
+    sys.stdout.flush()
 
 
 @group.command()

@@ -1,11 +1,15 @@
 """`fedshow sample`: pictures from a release, a concept file or a base."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from fedshow.commands.destination import output_file
 from fedshow.commands.output import JSON_OPTION, print_json, step_progress
+
+if TYPE_CHECKING:
+    from fedshow.sampling.model import Drawing
 
 
 def register(app: typer.Typer) -> None:
@@ -63,9 +67,16 @@ def sample(
             height=height,
             on_step=on_step,
         )
-    paths = [out] + [out.with_name(f"{out.stem}-{k}{out.suffix}") for k in range(2, n + 1)]
-    for path, image in zip(paths, drawing.images, strict=True):
-        image.save(path, "PNG")
+    paths = _save(drawing, out)
     if as_json:
         return print_json({"files": [str(path) for path in paths], "seeds": drawing.seeds})
     return print("\n".join(str(path) for path in paths))
+
+
+def _save(drawing: "Drawing", out: Path) -> list[Path]:
+    """The files of the pictures: the one asked for, then NAME-2.png and so on."""
+    count = len(drawing.images)
+    paths = [out] + [out.with_name(f"{out.stem}-{k}{out.suffix}") for k in range(2, count + 1)]
+    for path, image in zip(paths, drawing.images, strict=True):
+        image.save(path, "PNG")
+    return paths
