@@ -17,6 +17,7 @@ from fedshow.concepts import words_of
 from fedshow.edlora.methods import Method
 from fedshow.errors import FedshowError
 from fedshow.sampling.model import Model
+from fedshow_client.tuning.allocator import keep_freed_memory
 from fedshow_client.tuning.attention import attending, attention_loss
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.batches import Batch, Schedule
@@ -50,8 +51,11 @@ class Trainer:
         self.model, self.subject, self.method, self.recipe = model, subject, method, recipe
         self.base = base = model.base
         self.precision = base.pipeline.unet.dtype
-        if base.device.type == "cpu":  # where convolutions of small pictures gain up to a half
-            base.pipeline.unet.to(memory_format=torch.channels_last)
+        if base.device.type == "cpu":
+            keep_freed_memory()
+            base.pipeline.unet.to(
+                memory_format=torch.channels_last
+            )  # convolutions gain up to a half
         generator = torch.Generator().manual_seed(recipe.seed)
         self.words = words_of(subject.name, len(method.words))
         self.rows = self._add_words(model.tokens.class_row(subject.class_word), generator)
