@@ -1,21 +1,23 @@
-"""Fusing checked concepts into one update of a base: record, solve layer by layer, report."""
+"""Fusing checked concepts into one update of a base: record what is new, solve layer by layer, report."""
 
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from fedshow.concepts import ConceptFile
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
-from fedshow.sampling.model import Model
-from fedshow_server.fusion import prompts
-from fedshow_server.fusion.layer import Inputs, Part, Update
-from fedshow_server.fusion.recording import Moments, Plan, record
+from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
+from fedshow_server.fusion.recording import Plan, record_concept, record_generic
 from fedshow_server.fusion.report import layer_report
 from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS
-from fedshow_server.unfusable import UnfusableConcept
+from fedshow_server.fusion.sums import Layer, Part, layer_of, no_adapter
+from fedshow_server.fusion.update import Update, smallest
+from fedshow_server.fusion.wiring import Wiring
 
 Say = Callable[[str], None]
 
@@ -28,18 +30,6 @@ class Fused:
     report: dict[str, object]
 
 
-@dataclass(frozen=True)
-class Recording:
-    """Moments for the fit and for choosing the regularisation."""
-
-    fit: Moments
-    heldout: Moments
-
-    def is_finite(self) -> bool:
-        """Whether the model drew anything that can be used."""
-        return self.fit.are_finite() and self.heldout.are_finite()
-
-
 def fuse(
     base: Base,
     concepts: Sequence[ConceptFile],
@@ -47,103 +37,88 @@ def fuse(
     weights: Mapping[str, float] | None = None,
     say: Say = lambda _: None,
     plan: Plan = Plan(),  # noqa: B008  # frozen
+    ledger: Path | None = None,
+    judge: bool = False,
 ) -> Fused:
     """Fuses concepts that were checked against `base`; order does not matter.
 
-    Raises InvalidInput for an empty set, two concepts of one name, an unknown method or weight,
-    and UnfusableConcept for one that makes the base read anything but numbers.
+    Concepts are recorded once per `ledger` folder, and once per call without one. Rules that need no
+    recordings are judged, too, where `judge` asks for it. Raises InvalidInput for an empty set, two
+    concepts of one name, an unknown method or weight, and UnfusableConcept for one that makes the base
+    read anything but numbers.
     """
     concepts = sorted(concepts, key=lambda concept: concept.header.name)
     _check(concepts, method, weights or {})
-    recordings = record_all(base, concepts, plan, say) if method in NEEDS_INPUTS else None
-    parts = layer_parts(concepts, weights or {})
-    updates, layers = {}, {}
-    for layer, own in parts.items():
-        inputs = recordings and layer_inputs(base.family.input_of(layer), recordings)
-        updates[layer] = FUSIONS[method](own, inputs or None)
-        if inputs:
-            layers[layer] = layer_report(own, inputs, updates[layer])
-    say(f"solved {len(updates)} layers")
-    names = [concept.header.name for concept in concepts]
-    return Fused(updates, {"method": method, "concepts": names, "layers": layers})
+    chosen = {c.header.name: (weights or {}).get(c.header.name, 1.0) for c in concepts}
+    if method not in NEEDS_INPUTS and not judge:
+        return _solve(unrecorded_layers(base, concepts, chosen), method, [], say)
+    with ledger_of(base, plan, ledger) as opened:
+        bring_in(opened, base, concepts, plan, say)
+        return _solve(opened.layers(chosen), method, list(chosen), say)
 
 
-def record_all(
-    base: Base, concepts: Sequence[ConceptFile], plan: Plan, say: Say
-) -> list[Recording]:
-    """One recording per concept under its own single-concept model, then one of the bare base."""
-    found = []
+@contextmanager
+def ledger_of(base: Base, plan: Plan, folder: Path | None = None) -> Iterator[Ledger]:
+    """The ledger in `folder`, or one that is gone afterwards."""
+    wiring = Wiring.of(base.card, base.family)
+    with (
+        tempfile.TemporaryDirectory(prefix="fedshow-ledger-") as temporary,
+        open_ledger(folder or Path(temporary), wiring, plan.settings) as ledger,
+    ):
+        yield ledger
+
+
+def bring_in(
+    ledger: Ledger, base: Base, concepts: Sequence[ConceptFile], plan: Plan, say: Say
+) -> None:
+    """Records those that the ledger does not have; one of an earlier file of that name gives way."""
     for concept in concepts:
-        name = concept.header.name
-        say(f"recording <{name}>")
-        fit, heldout = (prompts.for_concept(t, name) for t in (prompts.FIT, prompts.HELDOUT))
-        found.append(_record_both(base, [concept], plan, fit, heldout))
-        if not found[-1].is_finite():
-            raise UnfusableConcept(name, "drawing with it gives NaN or infinity")
-    say("recording generic prompts")
-    classes = sorted({concept.header.class_word for concept in concepts})
-    fit = prompts.generic(prompts.GENERIC_FIT, classes)
-    heldout = prompts.generic(prompts.GENERIC_HELDOUT, classes)
-    return [*found, _record_both(base, [], plan, fit, heldout)]
+        header = concept.header
+        if (known := ledger.digest_of(header.name)) == concept.sha256:
+            continue
+        for word in ("", header.class_word):
+            if not ledger.has_generic(word):
+                say(f"recording the base on {word or 'generic prompts'}")
+                ledger.add_generic(word, record_generic(base, word, plan))
+        say(f"recording <{header.name}>")
+        statistics = record_concept(base, concept, plan)
+        ledger.check(statistics)
+        if known is not None:
+            ledger.forget(header.name)
+        ledger.add(statistics)
 
 
-def _record_both(
-    base: Base, concepts: Sequence[ConceptFile], plan: Plan, fit: list[str], heldout: list[str]
-) -> Recording:
-    """What the base with these concepts reads; the base is left as it was."""
-    model = Model(base)
-    try:
-        for concept in concepts:
-            model.add_concept(concept)
-        return Recording(
-            record(model, fit, plan.fit_seeds, plan.steps),
-            record(model, heldout, plan.heldout_seeds, plan.steps),
-        )
-    finally:
-        model.restore()
+def _solve(layers: Iterator[Layer], method: str, judged: list[str], say: Say) -> Fused:
+    updates, reports = {}, {}
+    for layer in layers:
+        solution = FUSIONS[method](layer)
+        update = smallest(solution.delta_OI, layer.parts(moments=False), solution.settings)
+        updates[layer.name] = update
+        if judged:
+            reports[layer.name] = layer_report(layer, update)
+    say(f"solved {len(updates)} layers")
+    return Fused(updates, {"method": method, "concepts": judged, "layers": reports})
 
 
-def layer_inputs(name: str, recordings: Sequence[Recording]) -> Inputs:
-    """The moments of one input; the last recording is the base's own."""
-    *own, generic = recordings
-    return Inputs(
-        fit=[recording.fit.mean(name) for recording in own],
-        heldout=[recording.heldout.mean(name) for recording in own],
-        generic=generic.fit.mean(name),
-        generic_heldout=generic.heldout.mean(name),
-    )
-
-
-def layer_parts(
-    concepts: Sequence[ConceptFile], weights: Mapping[str, float]
-) -> dict[str, list[Part]]:
-    """Per layer the adapters of all concepts, in float64; a concept without one there has rank 0."""
+def unrecorded_layers(
+    base: Base, concepts: Sequence[ConceptFile], weights: Mapping[str, float]
+) -> Iterator[Layer]:
+    """Every adapted layer with the adapters alone."""
     tensors = [concept.tensors() for concept in concepts]
-    layers = sorted(
-        {key.removesuffix(".lora_A.weight") for t in tensors for key in t if "lora_A" in key}
-    )
-    return {
-        layer: [
-            _part(layer, own, concept.header.scale, weights.get(concept.header.name, 1.0), tensors)
-            for own, concept in zip(tensors, concepts, strict=True)
-        ]
-        for layer in layers
-    }
-
-
-def _part(
-    layer: str,
-    own: Mapping[str, Tensor],
-    scale: float,
-    weight: float,
-    everyone: list[dict[str, Tensor]],
-) -> Part:
-    down, up = f"{layer}.lora_A.weight", f"{layer}.lora_B.weight"
-    if down in own:
-        return Part(own[down].double(), own[up].double() * scale, weight)
-    like = next(tensors for tensors in everyone if down in tensors)
-    nothing = torch.zeros(0, like[down].shape[1], dtype=torch.float64)
-    return Part(nothing, torch.zeros(like[up].shape[0], 0, dtype=torch.float64), weight)
+    for layer, (width_in, width_out) in sorted(base.card.layers.items()):
+        down, up = f"{layer}.lora_A.weight", f"{layer}.lora_B.weight"
+        if not any(down in own for own in tensors):
+            continue
+        parts = []
+        for concept, own in zip(concepts, tensors, strict=True):
+            weight = weights[concept.header.name]
+            if down in own:
+                scaled_OR = own[up].double() * concept.header.scale
+                parts.append(Part(own[down].double(), scaled_OR, weight))
+            else:
+                parts.append(Part(*no_adapter(width_in, width_out), weight))
+        nothing_II = torch.zeros(width_in, width_in, dtype=torch.float64)
+        yield layer_of(layer, parts, nothing_II, nothing_II)
 
 
 def _check(concepts: Sequence[ConceptFile], method: str, weights: Mapping[str, float]) -> None:
@@ -158,5 +133,4 @@ def _check(concepts: Sequence[ConceptFile], method: str, weights: Mapping[str, f
     for name, weight in weights.items():
         if name not in names:
             raise InvalidInput(f"weight for {name!r}, which is not among {', '.join(names)}")
-        if not 0 < weight < 1000:
-            raise InvalidInput(f"weight {weight} for {name!r}: must be between 0 and 1000")
+        check_weight(name, weight)

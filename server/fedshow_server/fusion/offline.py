@@ -4,19 +4,17 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fedshow.concepts import ConceptFile, read_concept
-from fedshow.edlora.adapters import Adapter, Adapters
 from fedshow.errors import InvalidInput
 from fedshow.families import open_base
 from fedshow.releases.manifest import Manifest, Member
 from fedshow.releases.writing import ReleaseContent, write_release
 from fedshow_server.fusion.fuse import Fused, fuse
-from fedshow_server.fusion.layer import Update
+from fedshow_server.fusion.update import Update
 
-SETTINGS_VERSION = 1
+SETTINGS_VERSION = 2
 """Raised whenever the same concepts would give another fusion, so that release ids differ."""
 
 
@@ -29,8 +27,13 @@ def fuse_to_folder(
     weights: Mapping[str, float] | None = None,
     device: str = "cpu",
     say: Callable[[str], None] = lambda _: None,
+    ledger: Path | None = None,
+    judge: bool = False,
 ) -> Manifest:
     """Writes the release of these concept files to `out`, load-tested, whole or not at all.
+
+    What the `ledger` folder holds is not recorded again; `judge` asks for a report of rules, too, that
+    need no recordings.
 
     Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
     """
@@ -39,7 +42,7 @@ def fuse_to_folder(
         raise InvalidInput(f"{out} is not an empty folder")
     opened = open_base(base, device)
     files = [read_concept(path, opened.card) for path in concepts]
-    fused = fuse(opened, files, method, weights, say)
+    fused = fuse(opened, files, method, weights, say, ledger=ledger, judge=judge)
     building = out.with_name(f".{out.name}.fusing")
     shutil.rmtree(building, ignore_errors=True)
     manifest = write_release(building, opened, content_of(files, fused, method, weights or {}))
@@ -65,18 +68,15 @@ def content_of(
         headers=[concept.header for concept in concepts],
         members=members,
         fusion={"method": method, "version": SETTINGS_VERSION},
-        adapters=as_adapters(fused.updates),
+        update=release_tensors(fused.updates),
         tokens=tokens,
         report=fused.report,
     )
 
 
-def as_adapters(updates: Mapping[str, Update]) -> Adapters:
-    """The fused updates as adapters, both factors of each equally large so that halves keep precision."""
-    return Adapters({layer: _balanced(update) for layer, update in updates.items()}, scale=1.0)
-
-
-def _balanced(update: Update) -> Adapter:
-    up, down = update.up_ON.norm(dim=0), update.down_NI.norm(dim=1)
-    ratio = torch.where((up > 0) & (down > 0), (up / down).sqrt(), torch.ones_like(up))
-    return Adapter((update.down_NI * ratio[:, None]).float(), (update.up_ON / ratio).float())
+def release_tensors(updates: Mapping[str, Update]) -> dict[str, Tensor]:
+    """The fused updates as a release keeps them."""
+    found: dict[str, Tensor] = {}
+    for layer, update in updates.items():
+        found |= update.tensors(layer)
+    return found

@@ -37,7 +37,7 @@ def for_concept(templates: tuple[str, ...], name: str) -> list[str]:
     return [template.format(name) for template in templates]
 
 
-def generic(templates: tuple[str, ...], classes: list[str]) -> list[str]:
-    """The templates with each class word; those without a place for one only once."""
-    prompts = [template.format(word) for word in classes for template in templates]
-    return list(dict.fromkeys(prompts))
+def generic(templates: tuple[str, ...], class_word: str) -> list[str]:
+    """The templates with this class word; for '' those that have no place for one."""
+    chosen = [template for template in templates if ("{0}" in template) == bool(class_word)]
+    return [template.format(class_word) for template in chosen]

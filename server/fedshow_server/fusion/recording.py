@@ -6,13 +6,17 @@ Shapes: I layer input width; moments are `[I, I]` float64.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fedshow.concepts import ConceptFile
 from fedshow.families import Base
 from fedshow.sampling.model import Model
+from fedshow_server.fusion import prompts
+from fedshow_server.fusion.statistics import Seen, Statistics
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,14 @@ class Plan:
     fit_seeds: tuple[int, ...] = (0, 1)
     heldout_seeds: tuple[int, ...] = (1000,)
     steps: int = 20
+
+    @property
+    def settings(self) -> str:
+        """All that decides what is recorded, in words; what was recorded otherwise does not add up."""
+        drawn = (prompts.FIT, prompts.HELDOUT, prompts.GENERIC_FIT, prompts.GENERIC_HELDOUT)
+        digest = sha256(repr(drawn).encode()).hexdigest()[:12]
+        fit, heldout = (",".join(map(str, s)) for s in (self.fit_seeds, self.heldout_seeds))
+        return f"prompts {digest}, seeds {fit} and {heldout}, {self.steps} steps"
 
 
 @dataclass
@@ -43,9 +55,53 @@ class Moments:
         """E[x xᵀ], `[I, I]` float64 on the CPU."""
         return (self.sums[name] / self.counts[name]).cpu()
 
-    def are_finite(self) -> bool:
-        """Whether everything recorded is a number."""
-        return all(bool(moment_II.isfinite().all()) for moment_II in self.sums.values())
+    def means(self) -> dict[str, Tensor]:
+        """E[x xᵀ] of every input."""
+        return {name: self.mean(name) for name in self.sums}
+
+
+def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
+    """What a fusion needs of a concept: the base draws it, with this concept alone."""
+    header, tensors = concept.header, concept.tensors()
+    layers = [
+        key.removesuffix(".lora_A.weight") for key in tensors if key.endswith("lora_A.weight")
+    ]
+    fit, heldout = (prompts.for_concept(t, header.name) for t in (prompts.FIT, prompts.HELDOUT))
+    return Statistics(
+        name=header.name,
+        class_word=header.class_word,
+        sha256=concept.sha256,
+        base_sha256=header.base.sha256,
+        scale=header.scale,
+        adapters={
+            layer: (tensors[f"{layer}.lora_A.weight"], tensors[f"{layer}.lora_B.weight"])
+            for layer in layers
+        },
+        seen=_record_both(base, [concept], plan, fit, heldout),
+    )
+
+
+def record_generic(base: Base, class_word: str, plan: Plan) -> Seen:
+    """What the bare base reads on prompts with a class word, or on those without any ('')."""
+    templates = (prompts.GENERIC_FIT, prompts.GENERIC_HELDOUT)
+    fit, heldout = (prompts.generic(each, class_word) for each in templates)
+    return _record_both(base, [], plan, fit, heldout)
+
+
+def _record_both(
+    base: Base, concepts: Sequence[ConceptFile], plan: Plan, fit: list[str], heldout: list[str]
+) -> Seen:
+    """What the base with these concepts reads; the base is left as it was."""
+    model = Model(base)
+    try:
+        for concept in concepts:
+            model.add_concept(concept)
+        return Seen(
+            record(model, fit, plan.fit_seeds, plan.steps).means(),
+            record(model, heldout, plan.heldout_seeds, plan.steps).means(),
+        )
+    finally:
+        model.restore()
 
 
 class Recorder:
@@ -86,15 +142,15 @@ class Recorder:
         return listen
 
 
-def record(model: Model, prompts: Sequence[str], seeds: Sequence[int], steps: int) -> Moments:
-    """Moments of everything the model's layers read while it draws every prompt from every seed."""
+def record(model: Model, texts: Sequence[str], seeds: Sequence[int], steps: int) -> Moments:
+    """Moments of everything the model's layers read while it draws every text from every seed."""
     recorder = Recorder(model.base)
     try:
         with recorder.listening("text_encoder."), torch.no_grad():
-            model.tokens.encode(list(prompts))
+            model.tokens.encode(list(texts))
         for seed in seeds:
             with recorder.listening("unet.", halves=True):
-                model.sample_latents(list(prompts), seed=seed, steps=steps)
+                model.sample_latents(list(texts), seed=seed, steps=steps)
     finally:
         recorder.close()
     return recorder.moments

@@ -51,9 +51,9 @@ def check(statistics: Statistics, wiring: Wiring) -> None:
             f"this is {wiring.base_name} ({wiring.base_sha256[:12]})"
         )
     try:
+        check_seen(statistics.seen, wiring)
         for layer, (down_RI, up_OR) in statistics.adapters.items():
             _check_adapter(layer, down_RI, up_OR, statistics.scale, wiring)
-        check_seen(statistics.seen, wiring)
     except RefusedConcept as error:
         raise UnfusableConcept(statistics.name, str(error)) from None
 

@@ -6,7 +6,7 @@ concept i's second moments E[x xᵀ] for the fit and held out, w_i its weight, s
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ class LayerSums:
     wanted_OI: Tensor
     """Σ w_i delta_i G_i"""
     mean_OI: Tensor
-    """Σ w_i delta_i"""
+    """Σ w_i delta_i: the mean, but for the sum of weights"""
     heldout_wanted_OI: Tensor
     """Σ delta_i H_i / s_i"""
     heldout_II: Tensor
@@ -91,14 +91,22 @@ class InputSums:
     weight: float
     """Σ w_i"""
     concepts: int
-    spectra: dict[float, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _spectra: dict[float, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
 
     def spectrum(self, guard: float) -> tuple[Tensor, Tensor]:
         """Eigenvalues and eigenvectors of Σ w_i G_i + guard G_0, found once for all layers."""
-        if guard not in self.spectra:
+        if guard not in self._spectra:
             values_I, vectors_II = torch.linalg.eigh(self.fit_II + guard * self.generic_II)
-            self.spectra[guard] = values_I.clamp(min=0), vectors_II
-        return self.spectra[guard]
+            self._spectra[guard] = values_I.clamp(min=0), vectors_II
+        return self._spectra[guard]
+
+
+class Parts(Protocol):
+    """The concepts of one layer, one after another."""
+
+    def __call__(self, moments: bool = True) -> Iterator[Part]:
+        """In order of name; without `moments` adapters alone, which is far less to read."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -108,8 +116,14 @@ class Layer:
     name: str
     reads: InputSums
     sums: LayerSums
-    parts: Callable[[], Iterator[Part]]
-    """The concepts one after another, for rules that cannot work with sums."""
+    parts: Parts
+    """For rules that cannot work with sums, and for reports."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(O, I)"""
+        width_out, width_in = self.sums.mean_OI.shape
+        return width_out, width_in
 
     @property
     def typical(self) -> float:
@@ -141,6 +155,18 @@ class Layer:
         return energy(delta_OI, self.reads.generic_heldout_II)
 
 
+@dataclass(frozen=True)
+class Solution:
+    """What a fusion rule makes of one layer, and how it chose."""
+
+    delta_OI: Tensor
+    settings: dict[str, float | str] = field(default_factory=dict)
+
+
+Fusion = Callable[[Layer], Solution]
+"""A rule: pure, float64 in and out."""
+
+
 def layer_of(
     name: str, parts: Sequence[Part], generic_II: Tensor, generic_heldout_II: Tensor
 ) -> Layer:
@@ -152,7 +178,7 @@ def layer_of(
             fit_II = fit_II + part.weight * part.fit_II
     weight = sum(part.weight for part in parts)
     reads = InputSums(fit_II, generic_II, generic_heldout_II, weight, len(parts))
-    return Layer(name, reads, sums, lambda: iter(parts))
+    return Layer(name, reads, sums, lambda moments=True: iter(parts))  # noqa: ARG005
 
 
 def sum_of(parts: Iterable[Part]) -> LayerSums:
@@ -163,6 +189,12 @@ def sum_of(parts: Iterable[Part]) -> LayerSums:
     for part in (first, *rest):
         sums = sums.plus(part, part.weight, 1)
     return sums
+
+
+def no_adapter(width_in: int, width_out: int) -> tuple[Tensor, Tensor]:
+    """`down_RI` and `up_OR` of a concept that leaves the layer alone."""
+    down_RI = torch.zeros(0, width_in, dtype=torch.float64)
+    return down_RI, torch.zeros(width_out, 0, dtype=torch.float64)
 
 
 def energy(delta_OI: Tensor, moment_II: Tensor) -> float:

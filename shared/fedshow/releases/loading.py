@@ -8,10 +8,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from fedshow.edlora.adapters import Adapters
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.families.opening import FAMILIES, Base, describe_pipeline, load_pipeline
 from fedshow.releases.manifest import Manifest
+from fedshow.releases.updates import as_adapters
 from fedshow.releases.verify import check_size
 from fedshow.sampling.model import Model
 
@@ -38,7 +38,7 @@ def load_release(folder: Path, device: str = "cpu") -> Model:
     for name, tokens in concepts.items():
         model.tokens.add_concept(name, tokens)
     model.merged_strength = 1.0
-    model.add_adapters(Adapters.from_tensors(tensors, scale=1.0)).strength = 0.0
+    model.add_adapters(as_adapters(tensors)).strength = 0.0
     return model
 
 

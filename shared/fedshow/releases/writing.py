@@ -13,7 +13,6 @@ from torch import Tensor
 
 from fedshow import __version__
 from fedshow.concepts import ConceptHeader
-from fedshow.edlora.adapters import Adapters
 from fedshow.families import Base
 from fedshow.families.opening import load_pipeline
 from fedshow.files import digest, write_atomically
@@ -21,6 +20,7 @@ from fedshow.releases.card import model_card
 from fedshow.releases.contents import PIPELINE
 from fedshow.releases.loading import FUSED, load_release
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest, Member, release_id
+from fedshow.releases.updates import deltas
 
 CONCEPTS = "concepts.json"
 
@@ -32,7 +32,9 @@ class ReleaseContent:
     headers: Sequence[ConceptHeader]
     members: tuple[Member, ...]
     fusion: dict[str, str | int | float | bool]
-    adapters: Adapters
+    update: Mapping[str, Tensor]
+    """Key to tensor as `fedshow.releases.updates` says."""
+
     tokens: Mapping[str, Tensor]
     """Word to its `[slots, dim]` rows."""
 
@@ -74,9 +76,8 @@ def _save_pipeline(folder: Path, base: Base, content: ReleaseContent) -> None:
     layers = base.family.adapted_layers(
         {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
     )
-    for name, adapter in content.adapters.items():
-        down, up = (x.detach().half().double().cpu() for x in (adapter.down_RI, adapter.up_OR))
-        layers[name].weight.data += (up @ down).float()
+    for name, delta_OI in deltas(_halves(content.update)):
+        layers[name].weight.data += delta_OI.float()
     _add_words(pipeline, content.tokens)
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(folder, safe_serialization=True)
@@ -112,9 +113,8 @@ def _add_words(pipeline: Any, tokens: Mapping[str, Tensor]) -> None:
 def _save_fused(folder: Path, release: str, base: Base, content: ReleaseContent) -> None:
     from safetensors.torch import save
 
-    tensors = content.adapters.tensors()
-    tensors |= {f"tokens.{word}": row for word, row in content.tokens.items()}
-    halves = {key: tensors[key].cpu().half().contiguous() for key in sorted(tensors)}
+    tokens = {f"tokens.{word}": row for word, row in content.tokens.items()}
+    halves = _halves({**content.update, **tokens})
     about = {
         "format": 1,
         "release": release,
@@ -125,6 +125,11 @@ def _save_fused(folder: Path, release: str, base: Base, content: ReleaseContent)
         "fedshow": __version__,
     }
     write_atomically(folder / FUSED, save(halves, metadata={"fedshow": json.dumps(about)}))
+
+
+def _halves(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the file holds, and the weights with it: both forms of a release draw the same."""
+    return {key: tensors[key].detach().cpu().half().contiguous() for key in sorted(tensors)}
 
 
 def _save_texts(folder: Path, release: str, base: Base, content: ReleaseContent) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 
 from fedshow.errors import BaseMismatch, Damaged, InvalidInput
@@ -13,13 +14,17 @@ from fedshow.families import Base
 from fedshow.families.locating import locate
 from fedshow.releases import verify_release
 from fedshow.releases.loading import load_release
+from fedshow.releases.updates import as_adapters, deltas
 from fedshow.sampling.model import Model
-from fedshow_server.fusion.fuse import Fused, fuse, layer_inputs, layer_parts, record_all
-from fedshow_server.fusion.layer import residuals
-from fedshow_server.fusion.offline import as_adapters, fuse_to_folder
+from fedshow_server.fusion import fuse as fuse_module
+from fedshow_server.fusion import recording
+from fedshow_server.fusion.fuse import Fused, bring_in, fuse, ledger_of
+from fedshow_server.fusion.offline import fuse_to_folder, release_tensors
 from fedshow_server.fusion.recording import Plan, record
+from fedshow_server.fusion.report import residual
 from fedshow_server.fusion.rules import FUSIONS
-from fedshow_server.fusion.rules.gradient import gradient_fusion, solutions, unseen_error
+from fedshow_server.fusion.rules.gradient import Eigenbasis, gradient_fusion
+from fedshow_server.fusion.update import Update, smallest
 from fedshow_server.unfusable import UnfusableConcept
 from tests.conftest import BASE, MakeConcept
 
@@ -59,15 +64,17 @@ def test_one_concept_fused_alone_behaves_as_its_own_model(
 ) -> None:
     """Its recorded outputs are met to the solver's tolerance; as shipped, the guard takes a little."""
     concept = make_concept("potter", 1)
-    recordings = record_all(base, [concept], QUICK, lambda _: None)
     shipped = []
-    for layer, parts in layer_parts([concept], {}).items():
-        inputs = layer_inputs(base.family.input_of(layer), recordings)
-        (exact,) = solutions(parts, inputs, ridges=[1e-10], guards=[0.0], targets=[0.0])
-        errors, signals = residuals(parts, exact.down_NI, inputs.fit)
-        assert errors[0] < 1e-6 * signals[0], layer
-        errors, signals = residuals(parts, gradient_fusion(parts, inputs).down_NI, inputs.heldout)
-        shipped.append(errors[0] / signals[0])
+    with ledger_of(base, QUICK) as ledger:
+        bring_in(ledger, base, [concept], QUICK, lambda _: None)
+        for layer in ledger.layers():
+            (part,) = layer.parts()
+            assert part.fit_II is not None
+            assert part.heldout_II is not None
+            exact = smallest(Eigenbasis(layer, 0.0).optimum(1e-10, 0.0), [part])
+            assert residual(exact, part, part.fit_II) < 1e-6, layer.name
+            update = smallest(gradient_fusion(layer).delta_OI, [part])
+            shipped.append(residual(update, part, part.heldout_II))
     assert sum(shipped) / len(shipped) < 0.3
 
 
@@ -88,29 +95,65 @@ def test_order_of_files_does_not_matter(
 ) -> None:
     turned = fuse(base, [make_concept("mimi", 2), make_concept("potter", 1)], plan=QUICK)
     for layer, update in fused_pair.updates.items():
-        assert torch.equal(update.down_NI, turned.updates[layer].down_NI)
+        assert torch.equal(update.delta_OI, turned.updates[layer].delta_OI)
 
 
 def test_gradient_meets_both_concepts_better_than_averaging(
     base: Base, make_concept: MakeConcept
 ) -> None:
-    concepts = [make_concept("mimi", 2), make_concept("potter", 1)]
-    recordings = record_all(base, concepts, QUICK, lambda _: None)
     errors: dict[str, list[float]] = {"gradient": [], "average": []}
-    for layer, parts in layer_parts(concepts, {}).items():
-        inputs = layer_inputs(base.family.input_of(layer), recordings)
-        for method, found in errors.items():
-            found.append(unseen_error(parts, inputs, FUSIONS[method](parts, inputs).down_NI))
-        assert errors["gradient"][-1] <= errors["average"][-1] * 1.001, layer
+    with ledger_of(base, QUICK) as ledger:
+        concepts = [make_concept("mimi", 2), make_concept("potter", 1)]
+        bring_in(ledger, base, concepts, QUICK, lambda _: None)
+        for layer in ledger.layers():
+            for method, found in errors.items():
+                found.append(layer.unseen_error(FUSIONS[method](layer).delta_OI))
+            assert errors["gradient"][-1] <= errors["average"][-1] * 1.001, layer.name
     assert sum(errors["gradient"]) < 0.95 * sum(errors["average"])
 
 
+def test_what_a_ledger_holds_is_not_recorded_again(
+    base: Base,
+    make_concept: MakeConcept,
+    fused_pair: Fused,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second concept alone is drawn; the fusion is that of both at once."""
+    drawn: list[list[str]] = []
+
+    def spy(model: Model, texts: list[str], *rest: object) -> recording.Moments:
+        drawn.append(texts)
+        return record(model, texts, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recording, "record", spy)
+    potter, mimi = make_concept("potter", 1), make_concept("mimi", 2)
+    fuse(base, [potter], plan=QUICK, ledger=tmp_path)
+    drawn.clear()
+    grown = fuse(base, [potter, mimi], plan=QUICK, ledger=tmp_path)
+    assert len(drawn) == 2
+    assert all("<mimi>" in text for texts in drawn for text in texts)
+    for layer, update in fused_pair.updates.items():
+        torch.testing.assert_close(grown.updates[layer].delta_OI, update.delta_OI)
+    drawn.clear()
+    newer = fuse(base, [make_concept("potter", 3), mimi], plan=QUICK, ledger=tmp_path)
+    assert all("<potter>" in text for texts in drawn for text in texts), "a new file of that name"
+    assert any(
+        not torch.allclose(newer.updates[layer].delta_OI, update.delta_OI)
+        for layer, update in fused_pair.updates.items()
+    )
+
+
 def test_lora_form_equals_the_update(fused_pair: Fused) -> None:
-    for layer, adapter in as_adapters(fused_pair.updates).items():
-        update = fused_pair.updates[layer]
-        exact = update.up_ON @ update.down_NI
-        found = (adapter.up_OR.half().double() @ adapter.down_RI.half().double()).detach()
-        torch.testing.assert_close(found, exact, rtol=5e-3, atol=1e-3 * float(exact.abs().max()))
+    """In halves, as a release keeps it."""
+    halves = {key: x.half() for key, x in release_tensors(fused_pair.updates).items()}
+    found = dict(deltas(halves))
+    assert found.keys() == fused_pair.updates.keys()
+    for layer, update in fused_pair.updates.items():
+        exact = update.delta_OI
+        torch.testing.assert_close(
+            found[layer], exact, rtol=5e-3, atol=1e-3 * float(exact.abs().max())
+        )
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +202,53 @@ def test_merged_release_draws_what_base_and_adapter_draw(
         tensors = concept.tensors()
         rows = {word: tensors[f"tokens.{word}"] for word in concept.header.words}
         model.tokens.add_concept(concept.header.name, rows)
-    model.add_adapters(as_adapters(updates))
+    model.add_adapters(as_adapters(release_tensors(updates)))
     prompts = ["a <potter> on the beach", "a <mimi>"]
     expected = torch.cat([model.sample_latents(prompts, seed=5, steps=4)])
     model.restore()
     found = load_release(release).sample_latents(prompts, seed=5, steps=4)
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
+
+
+@pytest.fixture(scope="module")
+def dense_release(release: Path, make_concept: MakeConcept) -> Path:
+    """The same concepts, every layer as one matrix."""
+    folder = release.parent / "dense"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fuse_module, "smallest", lambda delta_OI, _, s: Update(delta_OI, None, s))
+        files = sorted(release.parent.glob("*.safetensors"))
+        fuse_to_folder(BASE, files, folder, method="average")
+    return folder
+
+
+def test_a_dense_release_is_the_same_model(release: Path, dense_release: Path) -> None:
+    """Merged weights, hooks at another strength, and the folder's own pipeline."""
+    from diffusers import DiffusionPipeline
+
+    with safe_open(dense_release / "fused.safetensors", "pt") as file:
+        keys = set(file.keys())
+    assert {key.removesuffix(".delta") for key in keys if "tokens." not in key} == set(
+        dict(load_release(release).base.layers)
+    )
+    low_rank, dense = load_release(release), load_release(dense_release)
+    for layer, module in low_rank.base.layers.items():
+        torch.testing.assert_close(
+            dense.base.layers[layer].weight, module.weight, atol=1e-3, rtol=1e-3
+        )
+    for scale in (0.0, 1.0, 2.0):
+        found, expected = (
+            model(["a <potter> on the beach"], steps=3, scale=scale).images[0].tobytes()
+            for model in (dense, low_rank)
+        )
+        off = [abs(a - b) for a, b in zip(found, expected, strict=True)]
+        assert sum(off) / len(off) < 1.5, f"scale {scale}"
+    own = [
+        DiffusionPipeline.from_pretrained(
+            str(folder), custom_pipeline=str(folder), trust_remote_code=True
+        ).encode_prompt("a <potter> on the beach", "cpu", 1, False)[0]
+        for folder in (release, dense_release)
+    ]
+    torch.testing.assert_close(*own, atol=1e-2, rtol=1e-2)
 
 
 def test_stock_diffusers_loads_the_release(release: Path) -> None:

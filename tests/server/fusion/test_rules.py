@@ -1,21 +1,26 @@
 """Fusion rules as mathematics: exact, optimal, independent of order."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
 
-from fedshow_server.fusion.layer import Inputs, Part, Update, energy, residuals, stack
+from fedshow_server.fusion.report import crosstalk, residual
 from fedshow_server.fusion.rules import FUSIONS
-from fedshow_server.fusion.rules.gradient import gradient_fusion, solutions, unseen_error
+from fedshow_server.fusion.rules.gradient import (
+    GUARDS,
+    RIDGES,
+    TARGETS,
+    Choice,
+    Eigenbasis,
+    best_choice,
+    gradient_fusion,
+)
+from fedshow_server.fusion.sums import Layer, Part, energy, layer_of
+from fedshow_server.fusion.update import Update, smallest
 
 OUT, IN, RANK = 6, 10, 2
-
-
-def make_part(seed: int, weight: float = 1.0) -> Part:
-    generator = torch.Generator().manual_seed(seed)
-    down = torch.randn(RANK, IN, generator=generator, dtype=torch.float64)
-    up = torch.randn(OUT, RANK, generator=generator, dtype=torch.float64)
-    return Part(down, up, weight)
 
 
 def make_moment(seed: int, count: int = 40) -> Tensor:
@@ -23,60 +28,89 @@ def make_moment(seed: int, count: int = 40) -> Tensor:
     return x.T @ x / count
 
 
-def make_inputs(concepts: int, count: int = 40) -> Inputs:
-    return Inputs(
-        fit=[make_moment(10 + i, count) for i in range(concepts)],
-        heldout=[make_moment(20 + i, count) for i in range(concepts)],
-        generic=make_moment(30, count) * 0.1,
-        generic_heldout=make_moment(31, count) * 0.1,
-    )
+def make_part(seed: int, weight: float = 1.0, count: int = 40) -> Part:
+    generator = torch.Generator().manual_seed(seed)
+    down = torch.randn(RANK, IN, generator=generator, dtype=torch.float64)
+    up = torch.randn(OUT, RANK, generator=generator, dtype=torch.float64)
+    return Part(down, up, weight, make_moment(10 + seed, count), make_moment(20 + seed, count))
 
 
-def dense(update: Update) -> Tensor:
-    return update.up_ON @ update.down_NI
+def make_layer(parts: Sequence[Part], count: int = 40) -> Layer:
+    return layer_of("layer", parts, make_moment(30, count) * 0.1, make_moment(31, count) * 0.1)
 
 
-def exact(parts: list[Part], inputs: Inputs, ridge: float, guard: float) -> Tensor:
-    (choice,) = solutions(parts, inputs, [ridge], [guard], [0.0])
-    return stack(parts)[1] @ choice.down_NI
+def exact(parts: Sequence[Part], ridge: float, guard: float, toward_mean: float = 0.0) -> Tensor:
+    return Eigenbasis(make_layer(parts), guard).optimum(ridge, toward_mean)
 
 
-def test_low_rank_form_equals_the_dense_formula() -> None:
-    """delta = (Σ w_i delta_i G_i) S⁻¹ with S = Σ w_i G_i + μ G_0 + λ m I, straight from the paper."""
-    parts, inputs = [make_part(1, 1.0), make_part(2, 2.5), make_part(3, 0.5)], make_inputs(3)
-    moment = (
-        sum(p.weight * g for p, g in zip(parts, inputs.fit, strict=True)) + 0.3 * inputs.generic
-    )
-    level = torch.diagonal(moment).mean()
-    wanted = sum(p.weight * p.up_OR @ p.down_RI @ g for p, g in zip(parts, inputs.fit, strict=True))
-    eye = torch.eye(IN, dtype=torch.float64)
-    expected = wanted @ torch.linalg.inv(moment + 0.01 * level * eye)
-    torch.testing.assert_close(exact(parts, inputs, 0.01, 0.3), expected)
+def straight_formula(layer: Layer, choice: Choice) -> Tensor:
+    """From the parts, one by one, with an inverse."""
+    parts = list(layer.parts())
+    total = sum(part.weight for part in parts)
+    moment = choice.guard * total * layer.reads.generic_II
+    wanted = torch.zeros(OUT, IN, dtype=torch.float64)
+    for part in parts:
+        assert part.fit_II is not None
+        moment = moment + part.weight * part.fit_II
+        wanted = wanted + part.weight * part.delta_OI @ part.fit_II
+    pull = choice.ridge * moment.diagonal().mean()
+    for part in parts:
+        wanted = wanted + pull * choice.toward_mean * part.weight / total * part.delta_OI
+    return wanted @ torch.linalg.inv(moment + pull * torch.eye(IN, dtype=torch.float64))
+
+
+def straight_error(layer: Layer, delta_OI: Tensor) -> float:
+    """Mean relative error on unseen inputs, concept by concept; generic prompts count as one more."""
+    errors, signals = [], []
+    for part in layer.parts():
+        assert part.heldout_II is not None
+        signals.append(energy(part.delta_OI, part.heldout_II))
+        errors.append(energy(delta_OI - part.delta_OI, part.heldout_II) / signals[-1])
+    drift = energy(delta_OI, layer.reads.generic_heldout_II)
+    return (sum(errors) + drift / (sum(signals) / len(signals))) / (len(errors) + 1)
+
+
+def test_it_equals_the_straight_formula() -> None:
+    """delta = (Σ w_i delta_i G_i + λ m τ mean) S⁻¹ with S = Σ w_i G_i + μ G_0 + λ m I."""
+    layer = make_layer([make_part(1, 1.0), make_part(2, 2.5), make_part(3, 0.5)])
+    for choice in (Choice(0.3, 0.01, 0.0), Choice(1.0, 0.1, 1.0)):
+        found = Eigenbasis(layer, choice.guard).optimum(choice.ridge, choice.toward_mean)
+        torch.testing.assert_close(found, straight_formula(layer, choice))
+
+
+@pytest.mark.parametrize("count", [4, 8, 40])
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 1.0), (0.5, 2.0, 1.0), (1.0,) * 9])
+def test_sums_choose_what_looking_at_every_concept_chooses(
+    weights: tuple[float, ...], count: int
+) -> None:
+    """All candidates one by one on every concept's own moments: same choice, error and update."""
+    layer = make_layer([make_part(k, w, count) for k, w in enumerate(weights)], count)
+    candidates = {}
+    for guard in GUARDS:
+        for ridge in RIDGES:
+            for target in TARGETS:
+                choice = Choice(guard, ridge, target)
+                candidates[choice] = straight_error(layer, straight_formula(layer, choice))
+    expected = min(candidates, key=lambda choice: candidates[choice])
+    assert best_choice(layer) == expected
+    found = gradient_fusion(layer).delta_OI
+    torch.testing.assert_close(found, straight_formula(layer, expected), rtol=1e-8, atol=1e-10)
+    assert layer.unseen_error(found) == pytest.approx(candidates[expected], rel=1e-8)
 
 
 def test_it_is_the_minimum_of_the_papers_objective() -> None:
-    """No gradient is left, and L-BFGS as in the paper's code ends no lower."""
-    parts, inputs = [make_part(1), make_part(2)], make_inputs(2)
-    best = exact(parts, inputs, 1e-12, 0.0)
+    """No gradient is left."""
+    parts = [make_part(1), make_part(2)]
+    best = exact(parts, 1e-12, 0.0)
 
-    def objective(delta: Tensor) -> Tensor:
+    def objective(delta_OI: Tensor) -> Tensor:
         terms = [
-            ((delta - p.up_OR @ p.down_RI) @ g @ (delta - p.up_OR @ p.down_RI).T).trace()
-            for p, g in zip(parts, inputs.fit, strict=True)
+            ((delta_OI - p.delta_OI) @ p.fit_II @ (delta_OI - p.delta_OI).T).trace()
+            for p in parts
+            if p.fit_II is not None
         ]
         return torch.stack(terms).sum()
 
-    free = torch.zeros(OUT, IN, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([free], max_iter=500, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = objective(free)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    assert objective(best) <= objective(free.detach()) * (1 + 1e-9)
     probe = best.clone().requires_grad_()
     objective(probe).backward()  # type: ignore[no-untyped-call]
     assert probe.grad is not None
@@ -84,74 +118,144 @@ def test_it_is_the_minimum_of_the_papers_objective() -> None:
 
 
 def test_one_concept_alone_is_met_exactly_without_regularisation() -> None:
-    parts, inputs = [make_part(1)], make_inputs(1)
-    delta = exact(parts, inputs, 1e-12, 0.0)
-    torch.testing.assert_close(delta, parts[0].up_OR @ parts[0].down_RI, rtol=1e-6, atol=1e-8)
+    part = make_part(1)
+    torch.testing.assert_close(exact([part], 1e-12, 0.0), part.delta_OI, rtol=1e-6, atol=1e-8)
 
 
 def test_directions_that_no_input_uses_are_shrunk() -> None:
     """Fewer inputs than dimensions: met on the inputs, nothing anywhere else."""
-    parts, inputs = [make_part(1)], make_inputs(1, count=4)
-    delta = exact(parts, inputs, 1e-9, 0.0)
-    values, vectors = torch.linalg.eigh(inputs.fit[0])
+    part = make_part(1, count=4)
+    assert part.fit_II is not None
+    delta_OI = exact([part], 1e-9, 0.0)
+    values, vectors = torch.linalg.eigh(part.fit_II)
     unused = vectors[:, values < 1e-10 * values.max()]
     assert unused.shape[1] == IN - 4
-    assert (delta @ unused).abs().max() < 1e-5
-    errors, signals = residuals(
-        parts, torch.linalg.lstsq(parts[0].up_OR, delta).solution, inputs.fit
+    assert (delta_OI @ unused).abs().max() < 1e-5
+    assert energy(delta_OI - part.delta_OI, part.fit_II) < 1e-10 * energy(
+        part.delta_OI, part.fit_II
     )
-    assert errors[0] < 1e-10 * signals[0]
 
 
 @pytest.mark.parametrize("method", FUSIONS)
 def test_order_does_not_matter(method: str) -> None:
-    parts, inputs = [make_part(1, 0.7), make_part(2, 1.3), make_part(3)], make_inputs(3)
-    turned = Inputs(inputs.fit[::-1], inputs.heldout[::-1], inputs.generic, inputs.generic_heldout)
-    forward, backward = FUSIONS[method](parts, inputs), FUSIONS[method](parts[::-1], turned)
-    torch.testing.assert_close(dense(forward), dense(backward), rtol=1e-9, atol=1e-10)
+    parts = [make_part(1, 0.7), make_part(2, 1.3), make_part(3)]
+    forward, backward = (FUSIONS[method](make_layer(each)) for each in (parts, parts[::-1]))
+    torch.testing.assert_close(forward.delta_OI, backward.delta_OI, rtol=1e-9, atol=1e-10)
 
 
 def test_average_and_sum_are_what_they_say() -> None:
     parts = [make_part(1, 1.0), make_part(2, 3.0)]
-    deltas = [p.up_OR @ p.down_RI for p in parts]
-    torch.testing.assert_close(dense(FUSIONS["sum"](parts, None)), deltas[0] + 3 * deltas[1])
-    torch.testing.assert_close(
-        dense(FUSIONS["average"](parts, None)), 0.25 * deltas[0] + 0.75 * deltas[1]
-    )
+    first, second = (part.delta_OI for part in parts)
+    layer = make_layer(parts)
+    torch.testing.assert_close(FUSIONS["sum"](layer).delta_OI, first + 3 * second)
+    torch.testing.assert_close(FUSIONS["average"](layer).delta_OI, 0.25 * first + 0.75 * second)
 
 
 def test_chosen_regularisation_serves_unseen_inputs_better_than_any_fixed_one() -> None:
-    parts, inputs = [make_part(1), make_part(2)], make_inputs(2, count=8)
-    chosen = unseen_error(parts, inputs, gradient_fusion(parts, inputs).down_NI)
-    for ridge, guard in ((1e-4, 0.1), (1e-2, 0.3), (1e-1, 1.0)):
-        (fixed,) = solutions(parts, inputs, [ridge], [guard], [0.0])
-        assert chosen <= unseen_error(parts, inputs, fixed.down_NI)
-    assert chosen <= unseen_error(parts, inputs, FUSIONS["average"](parts, None).down_NI)
+    layer = make_layer([make_part(1, count=8), make_part(2, count=8)], count=8)
+    chosen = layer.unseen_error(gradient_fusion(layer).delta_OI)
+    for ridge, guard in ((1e-4, GUARDS[0]), (1e-2, GUARDS[1]), (1e-1, GUARDS[-1])):
+        fixed = Eigenbasis(layer, guard).optimum(ridge, 0.0)
+        assert chosen <= layer.unseen_error(fixed)
+    assert chosen <= layer.unseen_error(FUSIONS["average"](layer).delta_OI) * (1 + 1e-9)
 
 
 def test_guard_keeps_the_base_where_its_own_prompts_are() -> None:
-    parts, inputs = [make_part(1), make_part(2)], make_inputs(2)
-    _, up = stack(parts)
-    drifts = [
-        energy(up, next(solutions(parts, inputs, [1e-3], [guard], [0.0])).down_NI, inputs.generic)
-        for guard in (0.0, 1.0, 10.0)
-    ]
+    parts = [make_part(1), make_part(2)]
+    generic_II = make_layer(parts).reads.generic_II
+    drifts = [energy(exact(parts, 1e-3, guard), generic_II) for guard in (0.0, 1.0, 10.0)]
     assert drifts[0] > drifts[1] > drifts[2]
 
 
 def test_heavier_concept_is_met_more_closely() -> None:
-    inputs = make_inputs(2)
     errors = []
     for weight in (1.0, 10.0):
         parts = [make_part(1, weight), make_part(2)]
-        (choice,) = solutions(parts, inputs, [1e-4], [0.1], [0.0])
-        errors.append(residuals(parts, choice.down_NI, inputs.fit)[0][0])
+        assert parts[0].fit_II is not None
+        missed = exact(parts, 1e-4, 0.1) - parts[0].delta_OI
+        errors.append(energy(missed, parts[0].fit_II))
     assert errors[1] < errors[0]
 
 
-def test_energy_is_the_mean_square_of_outputs() -> None:
+def test_a_layer_that_no_concept_changes_stays() -> None:
     part = make_part(1)
+    idle = Part(part.down_RI, part.up_OR * 0, 1.0, part.fit_II, part.heldout_II)
+    layer = make_layer([idle, idle])
+    solution = gradient_fusion(layer)
+    assert not solution.delta_OI.any()
+    assert residual(smallest(solution.delta_OI, layer.parts()), idle, make_moment(1)) == 0
+
+
+def test_shares_add_up_to_the_optimum() -> None:
+    layer = make_layer([make_part(1, 2.0), make_part(2)])
+    basis = Eigenbasis(layer, 0.3)
+    shares = [basis.share(part, 0.05, 1.0).delta_OI for part in layer.parts()]
+    torch.testing.assert_close(shares[0] + shares[1], basis.optimum(0.05, 1.0))
+    table = crosstalk(layer, Choice(0.3, 0.05, 1.0))
+    heldout_II = make_part(1).heldout_II
+    assert heldout_II is not None
+    expected = energy(shares[1], heldout_II) / energy(make_part(1).delta_OI, heldout_II)
+    assert table[0][1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_energy_is_the_mean_square_of_outputs() -> None:
+    delta_OI = make_part(1).delta_OI
     x = torch.randn(50, IN, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    outputs = x @ (part.up_OR @ part.down_RI).T
-    expected = outputs.square().sum(1).mean().item()
-    assert energy(part.up_OR, part.down_RI, x.T @ x / 50) == pytest.approx(expected)
+    expected = (x @ delta_OI.T).square().sum(1).mean().item()
+    assert energy(delta_OI, x.T @ x / 50) == pytest.approx(expected)
+
+
+def wide_part(seed: int, width: int = 40) -> Part:
+    generator = torch.Generator().manual_seed(seed)
+    down = torch.randn(3, width, generator=generator, dtype=torch.float64)
+    return Part(down, torch.randn(width, 3, generator=generator, dtype=torch.float64))
+
+
+def mixed(parts: Sequence[Part]) -> Tensor:
+    """Something that mixes the outputs of all adapters."""
+    mixing = torch.randn(3, 40, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    return sum((part.up_OR @ (part.down_RI + mixing) for part in parts), torch.zeros(40, 40))
+
+
+@pytest.mark.parametrize("concepts", [1, 2, 6])
+def test_lora_form_is_exact_while_it_is_smaller(concepts: int) -> None:
+    parts = [wide_part(seed) for seed in range(concepts)]
+    update = smallest(mixed(parts), parts)
+    assert update.down_NI is not None
+    assert update.rank == 3 * concepts
+    assert sum(x.numel() for x in update.tensors("layer").values()) < 40 * 40
+    torch.testing.assert_close(update.delta_OI, mixed(parts))
+    up, down = update.up_ON.norm(dim=0), update.down_NI.norm(dim=1)
+    torch.testing.assert_close(up, down)
+
+
+def test_a_matrix_is_kept_where_it_is_smaller_and_no_more_adapters_are_read() -> None:
+    parts = [wide_part(seed) for seed in range(50)]
+    delta_OI, read = mixed(parts), 0
+
+    def counted() -> object:
+        nonlocal read
+        for part in parts:
+            read += 1
+            yield part
+
+    update = smallest(delta_OI, counted())  # type: ignore[arg-type]
+    assert update.down_NI is None
+    assert list(update.tensors("layer")) == ["layer.delta"]
+    assert torch.equal(update.delta_OI, delta_OI)
+    assert read == 7, "7 adapters of rank 3 are as large as the matrix"
+
+
+def test_an_update_outside_of_the_adapters_span_loses_nothing() -> None:
+    parts = [wide_part(1)]
+    delta_OI = wide_part(2).delta_OI
+    update = smallest(delta_OI, parts)
+    assert torch.equal(update.delta_OI, delta_OI)
+
+
+def test_a_concept_of_twins_needs_no_second_copy() -> None:
+    parts = [wide_part(1), wide_part(1)]
+    update = smallest(parts[0].delta_OI, parts)
+    assert (update.rank, type(update)) == (3, Update)
+    torch.testing.assert_close(update.delta_OI, parts[0].delta_OI)
+    assert smallest(torch.zeros(40, 40, dtype=torch.float64), parts).rank == 1

@@ -116,7 +116,7 @@ class Ledger:
         if name in self._index.concepts:
             raise InvalidInput(f"two concepts are named {name!r}: remove the other one first")
         check_weight(name, weight)
-        check(statistics, self._wiring)
+        self.check(statistics)
         missing = {NO_CLASS, statistics.class_word} - set(self._index.generic)
         assert not missing, f"record the base with class words {missing} first"
         entry = Entry(
@@ -127,6 +127,10 @@ class Ledger:
             record=write_record(self._record_path(statistics.sha256), statistics),
         )
         self._commit(concepts={**self._index.concepts, name: entry})
+
+    def check(self, statistics: Statistics) -> None:
+        """Raises BaseMismatch or UnfusableConcept, as `add` would."""
+        check(statistics, self._wiring)
 
     def reweight(self, weights: Weights) -> None:
         """Changes how much some concepts count. Raises InvalidInput."""
@@ -157,11 +161,16 @@ class Ledger:
             remaining_sha256=self._index.set_hash(left),
             largest_difference=difference,
         )
-        self._commit(
-            concepts={other: self._index.concepts[other] for other in left},
-            sums={h: e for h, e in self._index.sums.items() if name not in e.weights},
-        )
+        self.forget(name)
         return receipt
+
+    def forget(self, name: str) -> None:
+        """Takes a concept out without a proof; sums with it are gone. Raises InvalidInput."""
+        self._check_known({name: 1.0})
+        self._commit(
+            concepts={other: e for other, e in self._index.concepts.items() if other != name},
+            sums={key: e for key, e in self._index.sums.items() if name not in e.weights},
+        )
 
     def layers(self, weights: Weights | None = None) -> Iterator[Layer]:
         """Every layer of the fusion of these concepts (all, with their own weights), one at a time.

@@ -57,7 +57,9 @@ class Record:
         """`fit` or `heldout` moment of one input."""
         return unpacked(self._tensors[f"{input_name}.{kind}"])
 
-    def part(self, layer: str, weight: float, fit_II: Tensor, heldout_II: Tensor) -> Part | None:
+    def part(
+        self, layer: str, weight: float, fit_II: Tensor | None, heldout_II: Tensor | None
+    ) -> Part | None:
         """The concept's part in one layer; None when it has no adapter there."""
         if not self.adapts(layer):
             return None

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import torch
-
 from fedshow_server.fusion.ledger.index import Weights
 from fedshow_server.fusion.ledger.records import Record
 from fedshow_server.fusion.ledger.tensors import TensorReader, unpacked
 from fedshow_server.fusion.ledger.totals import GENERIC, Totals
-from fedshow_server.fusion.sums import InputSums, Layer, Part
+from fedshow_server.fusion.sums import InputSums, Layer, Part, no_adapter
 from fedshow_server.fusion.wiring import Wiring
 
 
@@ -53,17 +51,13 @@ def _parts(
     layer: str,
     weights: Weights,
     record_of: Callable[[str], Record],
+    moments: bool = True,
 ) -> Iterator[Part]:
     """The concepts in order of name; one without an adapter here has rank 0."""
-    width_in, width_out = wiring.layers[layer]
     for name, weight in weights.items():
         record = record_of(name)
-        fit_II, heldout_II = (record.moment(input_name, kind) for kind in ("fit", "heldout"))
-        part = record.part(layer, weight, fit_II, heldout_II)
-        yield part or Part(
-            torch.zeros(0, width_in, dtype=torch.float64),
-            torch.zeros(width_out, 0, dtype=torch.float64),
-            weight,
-            fit_II,
-            heldout_II,
+        fit_II, heldout_II = (
+            record.moment(input_name, kind) if moments else None for kind in ("fit", "heldout")
         )
+        part = record.part(layer, weight, fit_II, heldout_II)
+        yield part or Part(*no_adapter(*wiring.layers[layer]), weight, fit_II, heldout_II)

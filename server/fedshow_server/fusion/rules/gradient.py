@@ -1,91 +1,127 @@
 """Gradient fusion solved exactly (objective: Mix-of-Show, arXiv 2305.18292, section 3.3).
 
 Minimises Σ w_i E|(delta - delta_i) x_i|² + μ E|delta x_0|² + λ m |delta - τ mean|², where x_i are
-concept i's inputs, x_0 those of generic prompts, m the mean diagonal of the summed moments and τ
-is 0 (shrink to the base) or 1 (to the weighted mean of the adapters; IterIS, CVPR 2025).
-Every term starts with some up_i, so the optimum is a LoRA of rank Σ r_i:
+concept i's inputs, x_0 those of generic prompts, m the mean diagonal of the summed moments, mean
+the weighted mean of the adapters and τ is 0 (shrink to the base) or 1 (to the mean; IterIS, CVPR
+2025). With M = Σ w_i delta_i G_i the optimum is
 
-    down'_i = (w_i down_i G_i + λ m τ w_i/Σw down_i) S⁻¹ ,   S = Σ w_i G_i + μ G_0 + λ m I
+    delta = (M + λ m τ mean) S⁻¹ ,   S = Σ w_i G_i + μ G_0 + λ m I
 
 λ, μ and τ are chosen per layer by inputs that the fit has not seen: the optimum on the recorded
-ones overfits until the pictures break.
+ones overfits until the pictures break. Everything is sums over concepts: the cost is the same for
+any number of them. One eigendecomposition of S per μ serves every λ and τ, and every layer of one
+input; in its basis the error of a candidate costs a few products of vectors.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fedshow_server.fusion.layer import Inputs, Part, Update, energy, residuals, stack
+from fedshow_server.fusion.sums import Layer, Part, Solution
 
-RIDGES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 1e4)
+RIDGES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 1e8)
 """The last one leaves the base, or the weighted mean: never worse than averaging on unseen inputs."""
 
-GUARDS = (0.1, 0.3, 1.0)
+GUARDS = (0.01, 0.1, 0.3, 1.0, 3.0)
 TARGETS = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One setting of the regularisation and the optimum under it."""
+    """One setting of the regularisation: μ, λ and τ."""
 
-    ridge: float
     guard: float
+    """μ / Σ w_i: generic prompts count this many times as much as all concepts together."""
+    ridge: float
     toward_mean: float
-    down_NI: Tensor
-    condition: float
 
 
-def gradient_fusion(parts: Sequence[Part], inputs: Inputs | None) -> Update:
+def gradient_fusion(layer: Layer) -> Solution:
     """The optimum under the regularisation that serves unseen inputs best."""
-    assert inputs is not None, "gradient fusion needs recorded inputs"
-    choices = list(solutions(parts, inputs, RIDGES, GUARDS, TARGETS))
-    best = min(choices, key=lambda choice: unseen_error(parts, inputs, choice.down_NI))
-    settings: dict[str, float | str] = {
-        "ridge": best.ridge,
-        "guard": best.guard,
-        "toward_mean": best.toward_mean,
-        "condition": best.condition,
-    }
-    return Update(best.down_NI, stack(parts)[1], settings)
-
-
-def unseen_error(parts: Sequence[Part], inputs: Inputs, down_NI: Tensor) -> float:
-    """Mean relative error on held-out inputs; the base's prompts count as one more concept."""
-    errors, signals = residuals(parts, down_NI, inputs.heldout)
-    typical = sum(signals) / len(signals)
-    if typical == 0:
-        return 0.0
-    drift = energy(stack(parts)[1], down_NI, inputs.generic_heldout) / typical
-    relative = [e / s if s else 0.0 for e, s in zip(errors, signals, strict=True)]
-    return (sum(relative) + drift) / (len(parts) + 1)
-
-
-def solutions(
-    parts: Sequence[Part],
-    inputs: Inputs,
-    ridges: Sequence[float],
-    guards: Sequence[float],
-    targets: Sequence[float],
-) -> Iterator[Choice]:
-    """The exact optimum for every combination; one eigendecomposition serves all ridges."""
-    weights = [part.weight for part in parts]
-    moment = sum(w * g for w, g in zip(weights, inputs.fit, strict=True))
-    wanted_IN = torch.cat(
-        [w * g @ p.down_RI.T for w, g, p in zip(weights, inputs.fit, parts, strict=True)], dim=1
+    if layer.is_idle:
+        return Solution(torch.zeros(layer.shape, dtype=torch.float64))
+    best = best_choice(layer)
+    basis = Eigenbasis(layer, best.guard)
+    return Solution(
+        basis.optimum(best.ridge, best.toward_mean),
+        {
+            "ridge": best.ridge,
+            "guard": best.guard,
+            "toward_mean": best.toward_mean,
+            "condition": basis.condition(best.ridge),
+        },
     )
-    mean_IN = torch.cat(
-        [p.down_RI.T * (w / sum(weights)) for w, p in zip(weights, parts, strict=True)], 1
-    )
-    for guard in guards:
-        values, vectors = torch.linalg.eigh(moment + guard * inputs.generic)
-        values = values.clamp(min=0)
-        level = float(values.mean())
-        for ridge in ridges:
-            shifted = values + ridge * level if level else torch.ones_like(values)
-            for target in targets:
-                right = wanted_IN + ridge * level * target * mean_IN
-                down = (vectors @ ((vectors.T @ right) / shifted[:, None])).T
-                condition = float(shifted.max() / shifted.min())
-                yield Choice(ridge, guard, target, down, condition)
+
+
+def best_choice(layer: Layer) -> Choice:
+    """The regularisation that serves unseen inputs best."""
+    errors: dict[Choice, float] = {}
+    for guard in GUARDS:
+        errors |= Eigenbasis(layer, guard).unseen_errors(RIDGES, TARGETS)
+    return min(errors, key=lambda choice: errors[choice])
+
+
+class Eigenbasis:
+    """One layer in the eigenvectors of its summed moments."""
+
+    def __init__(self, layer: Layer, guard: float) -> None:
+        self.layer, self.guard = layer, guard
+        self.values_I, self.vectors_II = layer.reads.spectrum(guard * layer.reads.weight)
+        self.level = float(self.values_I.mean()) or 1.0
+        self.wanted_OI = layer.sums.wanted_OI @ self.vectors_II
+        self.mean_OI = layer.sums.mean_OI @ self.vectors_II / layer.reads.weight
+
+    def optimum(self, ridge: float, toward_mean: float) -> Tensor:
+        """The update `[O, I]`."""
+        pull = ridge * self.level
+        right_OI = self.wanted_OI + pull * toward_mean * self.mean_OI
+        return right_OI / (self.values_I + pull) @ self.vectors_II.T
+
+    def share(self, part: Part, ridge: float, toward_mean: float) -> Part:
+        """One concept's share of the optimum; all shares together are the optimum."""
+        assert part.fit_II is not None
+        pull = ridge * self.level * toward_mean / self.layer.reads.weight
+        right_RI = part.weight * (part.down_RI @ part.fit_II + pull * part.down_RI)
+        shifted_I = self.values_I + ridge * self.level
+        down_RI = right_RI @ self.vectors_II / shifted_I @ self.vectors_II.T
+        return Part(down_RI, part.up_OR, part.weight)
+
+    def condition(self, ridge: float) -> float:
+        """How unevenly the inputs determine the update."""
+        shifted_I = self.values_I + ridge * self.level
+        return float(shifted_I.max() / shifted_I.min())
+
+    def unseen_errors(
+        self, ridges: Sequence[float], targets: Sequence[float]
+    ) -> dict[Choice, float]:
+        """Mean relative error on held-out inputs, the base's prompts among them, of every choice."""
+        layer, vectors_II = self.layer, self.vectors_II
+        heard_II = layer.sums.heldout_II + layer.reads.generic_heldout_II / layer.typical
+        judged_II = vectors_II.T @ heard_II @ vectors_II
+        goal_OI = layer.sums.heldout_wanted_OI @ vectors_II
+        ways = (self.wanted_OI, self.mean_OI)
+        squares = [[(a.T @ b) * judged_II for b in ways] for a in ways]
+        lines = [(a * goal_OI).sum(0) for a in ways]
+        return {
+            Choice(self.guard, ridge, target): self._error(ridge, target, squares, lines)
+            for ridge in ridges
+            for target in targets
+        }
+
+    def _error(
+        self, ridge: float, target: float, squares: list[list[Tensor]], lines: list[Tensor]
+    ) -> float:
+        """|update|² - 2 update·goal + 1, averaged; the update is a mixture of the two ways."""
+        pull = ridge * self.level
+        small_I = 1 / (self.values_I + pull)
+        shares = (1.0, pull * target)
+        square = sum(
+            a * b * float(small_I @ squares[i][j] @ small_I)
+            for i, a in enumerate(shares)
+            for j, b in enumerate(shares)
+        )
+        line = sum(a * float(small_I @ lines[i]) for i, a in enumerate(shares))
+        heard, concepts = float(self.layer.sums.heard), self.layer.reads.concepts
+        return (square - 2 * line + heard) / (concepts + 1)

@@ -1,0 +1,76 @@
+"""A layer's fused update in the form that is smaller: an exact LoRA, or one matrix.
+
+Shapes: O out, I in, R rank of one adapter, N rank of the fused update.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fedshow_server.fusion.sums import Part
+
+EXACT = 1e-9
+"""Largest part of an update that may lie outside of what its LoRA can say."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """delta = up @ down, or, where that would be larger, `down_NI` is None and delta = `up_ON`."""
+
+    up_ON: Tensor
+    down_NI: Tensor | None
+    settings: dict[str, float | str] = field(default_factory=dict)
+
+    @property
+    def delta_OI(self) -> Tensor:
+        """The update as one matrix."""
+        return self.up_ON if self.down_NI is None else self.up_ON @ self.down_NI
+
+    @property
+    def rank(self) -> int:
+        """Rank as a LoRA; of a matrix, the smaller of its edges."""
+        return min(self.up_ON.shape)
+
+    def tensors(self, layer: str) -> dict[str, Tensor]:
+        """Keys and values as in a release's fused.safetensors."""
+        if self.down_NI is None:
+            return {f"{layer}.delta": self.up_ON}
+        return {f"{layer}.lora_A.weight": self.down_NI, f"{layer}.lora_B.weight": self.up_ON}
+
+
+def smallest(
+    delta_OI: Tensor, parts: Iterable[Part], settings: dict[str, float | str] | None = None
+) -> Update:
+    """The update in its smaller form.
+
+    Most rules only mix the adapters' outputs, so that the update is an exact LoRA of rank Σ R: what
+    lies in the span of all ups loses nothing. Both factors come equally large, for halves.
+    """
+    settings = settings or {}
+    up_ON = _ups(delta_OI.shape, parts)
+    if up_ON is None:
+        return Update(delta_OI, None, settings)
+    span_ON = torch.linalg.qr(up_ON).Q
+    core_NI = span_ON.T @ delta_OI
+    if (span_ON @ core_NI - delta_OI).norm() > EXACT * delta_OI.norm():
+        return Update(delta_OI, None, settings)
+    left_NN, values_N, right_NI = torch.linalg.svd(core_NI, full_matrices=False)
+    rank = max(1, int((values_N > 1e-12 * values_N.max()).sum()))
+    root_N = values_N[:rank].sqrt()
+    up_ON = span_ON @ left_NN[:, :rank] * root_N
+    return Update(up_ON, root_N[:, None] * right_NI[:rank], settings)
+
+
+def _ups(shape: torch.Size, parts: Iterable[Part]) -> Tensor | None:
+    """All ups side by side; None as soon as they say that a matrix is smaller."""
+    width_out, width_in = shape
+    ups = [torch.zeros(width_out, 0, dtype=torch.float64)]
+    rank = 0
+    for part in parts:
+        ups.append(part.up_OR)
+        rank += part.up_OR.shape[1]
+        if rank * (width_out + width_in) >= width_out * width_in:
+            return None
+    return torch.cat(ups, dim=1) if rank else torch.zeros(width_out, 1, dtype=torch.float64)
