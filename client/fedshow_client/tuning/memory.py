@@ -99,9 +99,8 @@ def kept_bytes(base: Base) -> Iterator[dict[int, int]]:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             sizes[storage.data_ptr()] = storage.nbytes()
-        return (
-            tensor.detach()
-        )  # an output kept as it is would keep its own node, and so itself, for ever
+        # an output kept as it is would keep its own node, and so itself, for ever
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         yield sizes
