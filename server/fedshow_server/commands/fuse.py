@@ -8,6 +8,9 @@ from fedshow.commands.destination import output_folder
 from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json, say
 from fedshow.errors import InvalidInput
 
+METHODS = ("gradient", "lbfgs", "average", "sum", "ties", "dare", "subspace", "custom-diffusion")
+"""As in `fedshow_server.fusion.rules`, which loads torch."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -20,7 +23,7 @@ def fuse(
         ..., "--output", "-o", help="Folder for the release; must be empty or new."
     ),
     base: str = typer.Option("toyworld", help="toyworld, a diffusers folder or a hub id."),
-    method: str = typer.Option("gradient", help="gradient, average or sum."),
+    method: str = typer.Option("gradient", help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."),
     weight: list[str] = typer.Option([], help="NAME=1.0, how much a concept counts; repeatable."),
     report: bool = typer.Option(False, help="Print residuals and drift per concept."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),

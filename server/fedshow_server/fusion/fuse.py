@@ -14,7 +14,7 @@ from fedshow.families import Base
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
 from fedshow_server.fusion.recording import Plan, record_concept, record_generic
 from fedshow_server.fusion.report import layer_report
-from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS
+from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS, OWN_METHOD_ONLY
 from fedshow_server.fusion.sums import Layer, Part, layer_of, no_adapter
 from fedshow_server.fusion.update import Update, smallest
 from fedshow_server.fusion.wiring import Wiring
@@ -118,7 +118,7 @@ def unrecorded_layers(
             else:
                 parts.append(Part(*no_adapter(width_in, width_out), weight))
         nothing_II = torch.zeros(width_in, width_in, dtype=torch.float64)
-        yield layer_of(layer, parts, nothing_II, nothing_II)
+        yield layer_of(layer, base.family.input_of(layer), parts, nothing_II, nothing_II)
 
 
 def _check(concepts: Sequence[ConceptFile], method: str, weights: Mapping[str, float]) -> None:
@@ -126,6 +126,12 @@ def _check(concepts: Sequence[ConceptFile], method: str, weights: Mapping[str, f
         raise InvalidInput(f"method {method!r}: use one of {', '.join(FUSIONS)}")
     if not concepts:
         raise InvalidInput("nothing to fuse: give at least one concept file")
+    for concept in concepts if method in OWN_METHOD_ONLY else []:
+        if concept.header.method != method:
+            raise InvalidInput(
+                f"method {method!r} fuses concepts of that method only; "
+                f"{concept.header.name!r} was tuned as {concept.header.method!r}"
+            )
     names = [concept.header.name for concept in concepts]
     for first, second in zip(names, names[1:], strict=False):
         if first == second:

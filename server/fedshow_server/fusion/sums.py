@@ -114,6 +114,7 @@ class Layer:
     """One layer as a fusion rule sees it."""
 
     name: str
+    input_name: str
     reads: InputSums
     sums: LayerSums
     parts: Parts
@@ -168,7 +169,11 @@ Fusion = Callable[[Layer], Solution]
 
 
 def layer_of(
-    name: str, parts: Sequence[Part], generic_II: Tensor, generic_heldout_II: Tensor
+    name: str,
+    input_name: str,
+    parts: Sequence[Part],
+    generic_II: Tensor,
+    generic_heldout_II: Tensor,
 ) -> Layer:
     """The layer of these concepts, all in memory."""
     sums = sum_of(parts)
@@ -178,7 +183,7 @@ def layer_of(
             fit_II = fit_II + part.weight * part.fit_II
     weight = sum(part.weight for part in parts)
     reads = InputSums(fit_II, generic_II, generic_heldout_II, weight, len(parts))
-    return Layer(name, reads, sums, lambda moments=True: iter(parts))  # noqa: ARG005
+    return Layer(name, input_name, reads, sums, lambda moments=True: iter(parts))  # noqa: ARG005
 
 
 def sum_of(parts: Iterable[Part]) -> LayerSums:

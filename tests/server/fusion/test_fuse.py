@@ -293,6 +293,8 @@ def test_bad_input_is_refused_before_anything_is_computed(
         fuse(base, [concept, make_concept("potter", 2)])
     with pytest.raises(InvalidInput, match="'magic'"):
         fuse(base, [concept], method="magic")
+    with pytest.raises(InvalidInput, match="'potter' was tuned as 'ed-lora'"):
+        fuse(base, [concept], method="custom-diffusion")
     with pytest.raises(InvalidInput, match="weight for 'mimi'"):
         fuse(base, [concept], weights={"mimi": 2.0})
     with pytest.raises(InvalidInput, match=r"weight -1\.0"):

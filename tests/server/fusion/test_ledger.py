@@ -85,7 +85,9 @@ def test_sums_are_those_of_the_concepts_in_memory(ledger: Ledger) -> None:
     torch.testing.assert_close(parts[1].delta_OI, 0.5 * up.double() @ down.double())
     torch.testing.assert_close(parts[1].fit_II, fit_II)
     assert [part.weight for part in parts] == [1.0, 2.5]
-    again = layer_of(QUERY, parts, layer.reads.generic_II, layer.reads.generic_heldout_II)
+    again = layer_of(
+        QUERY, layer.input_name, parts, layer.reads.generic_II, layer.reads.generic_heldout_II
+    )
     for field in dataclasses.fields(layer.sums):
         ours, theirs = (getattr(sums, field.name) for sums in (layer.sums, again.sums))
         torch.testing.assert_close(ours, theirs)

@@ -36,7 +36,13 @@ def make_part(seed: int, weight: float = 1.0, count: int = 40) -> Part:
 
 
 def make_layer(parts: Sequence[Part], count: int = 40) -> Layer:
-    return layer_of("layer", parts, make_moment(30, count) * 0.1, make_moment(31, count) * 0.1)
+    return layer_of(
+        "unet.layer",
+        "unet.input",
+        parts,
+        make_moment(30, count) * 0.1,
+        make_moment(31, count) * 0.1,
+    )
 
 
 def exact(parts: Sequence[Part], ridge: float, guard: float, toward_mean: float = 0.0) -> Tensor:
@@ -140,7 +146,8 @@ def test_directions_that_no_input_uses_are_shrunk() -> None:
 def test_order_does_not_matter(method: str) -> None:
     parts = [make_part(1, 0.7), make_part(2, 1.3), make_part(3)]
     forward, backward = (FUSIONS[method](make_layer(each)) for each in (parts, parts[::-1]))
-    torch.testing.assert_close(forward.delta_OI, backward.delta_OI, rtol=1e-9, atol=1e-10)
+    limit = 1e-5 if method == "lbfgs" else 1e-9  # rounding grows from step to step
+    torch.testing.assert_close(forward.delta_OI, backward.delta_OI, rtol=limit, atol=limit)
 
 
 def test_average_and_sum_are_what_they_say() -> None:

@@ -25,7 +25,7 @@ def layers_of(
         for layer in readers:
             if totals.has(layer):
                 parts = partial(_parts, wiring, name, layer, weights, record_of)
-                yield Layer(layer, reads, totals.layer(layer), parts)
+                yield Layer(layer, name, reads, totals.layer(layer), parts)
 
 
 def _input_sums(

@@ -1,0 +1,21 @@
+"""TIES: trim, elect signs, merge (Yadav et al., NeurIPS 2023, arXiv 2306.01708), as in peft."""
+
+import torch
+from peft.utils.merge_utils import ties
+
+from fedshow_server.fusion.sums import Layer, Solution
+
+DENSITY = 0.2
+"""Of each adapter's numbers the largest fifth stays: the paper's choice."""
+
+
+def ties_merge(layer: Layer) -> Solution:
+    """Of each number the mean over the adapters that agree with the majority about its sign.
+
+    Weights count relative to their mean. All adapters of the layer are in memory at once.
+    """
+    parts = list(layer.parts(moments=False))
+    mean_weight = layer.reads.weight / layer.reads.concepts
+    weights = torch.tensor([part.weight / mean_weight for part in parts], dtype=torch.float64)
+    merged = ties([part.delta_OI for part in parts], weights, DENSITY)
+    return Solution(merged, {"density": DENSITY})
