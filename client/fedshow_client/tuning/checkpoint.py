@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fedshow.errors import Damaged, FedshowError, InvalidInput
 from fedshow.files import write_atomically
+from fedshow_client.tuning.optimizing import JoinedAdamW
 
 FILE_NAME = "checkpoint.safetensors"
 
@@ -29,30 +29,20 @@ class State:
     """All tensors of a run that the next step depends on."""
 
     parameters: Mapping[str, Tensor]
-    optimizer: torch.optim.Optimizer
+    optimizer: JoinedAdamW
     averages: Mapping[str, Tensor]
 
     def tensors(self) -> dict[str, Tensor]:
         """By kind and concept-file key: parameters, AdamW's moments and step counts, averages."""
         found = {f"parameter.{key}": value.detach() for key, value in self.parameters.items()}
         found |= {f"average.{key}": value for key, value in self.averages.items()}
-        for key, value in self.parameters.items():
-            moments = self.optimizer.state.get(value, {})
-            found |= {f"{name}.{key}": moment for name, moment in moments.items()}
-        return found
+        return found | self.optimizer.tensors()
 
-    @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Puts saved tensors back."""
-        for name_key, saved in tensors.items():
-            kind, _, key = name_key.partition(".")
-            if kind == "parameter":
-                self.parameters[key].copy_(saved)
-            elif kind == "average":
-                self.averages[key].copy_(saved)
-            else:
-                parameter = self.parameters[key]
-                self.optimizer.state[parameter][kind] = saved.to(parameter.device)
+        own = self.tensors()
+        for key, saved in tensors.items():
+            own[key].copy_(saved)
 
 
 def save_checkpoint(folder: Path, run: str, state: State, progress: Progress) -> None:

@@ -14,23 +14,71 @@ Parameters = Mapping[str, nn.Parameter]
 """By concept-file key."""
 
 
-def make_optimizer(parameters: Parameters, family: Family, recipe: Recipe) -> torch.optim.AdamW:
+class JoinedAdamW(torch.optim.AdamW):
+    """AdamW over one long vector per group, of which parameters and gradients become views.
+
+    A hundred small matrices then take as long as a large one. Gradients stay where they are: set them to
+    zero, not to None.
+    """
+
+    def __init__(
+        self, groups: Mapping[str, dict[str, Any]], members: Mapping[str, Parameters]
+    ) -> None:
+        self.members = [members[kind] for kind in groups]
+        super().__init__(
+            [{"params": [_join(members[kind])], **own} for kind, own in groups.items()], fused=True
+        )
+        for vector in self._vectors():
+            moments = {name: torch.zeros_like(vector) for name in ("exp_avg", "exp_avg_sq")}
+            self.state[vector] = {"step": torch.zeros((), device=vector.device), **moments}
+
+    def _vectors(self) -> list[nn.Parameter]:
+        return [group["params"][0] for group in self.param_groups]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Step counts and moments by what they are and concept-file key; writing to them changes them."""
+        found: dict[str, Tensor] = {}
+        for members, vector in zip(self.members, self._vectors(), strict=True):
+            for name, value in self.state[vector].items():
+                parts = _parts(value, members) if value.ndim else [value] * len(members)
+                found |= {f"{name}.{key}": part for key, part in zip(members, parts, strict=True)}
+        return found
+
+
+def _join(members: Parameters) -> nn.Parameter:
+    """All values in a row; the members, and their gradients, are parts of it from now on."""
+    vector = nn.Parameter(torch.cat([member.detach().flatten() for member in members.values()]))
+    vector.grad = torch.zeros_like(vector)
+    parts = zip(_parts(vector.data, members), _parts(vector.grad, members), strict=True)
+    for member, (value, gradient) in zip(members.values(), parts, strict=True):
+        member.data, member.grad = value, gradient
+    return vector
+
+
+def _parts(vector: Tensor, members: Parameters) -> list[Tensor]:
+    """The piece of each member, in its shape."""
+    pieces = torch.split(vector, [member.numel() for member in members.values()])
+    return [part.view_as(own) for part, own in zip(pieces, members.values(), strict=True)]
+
+
+def make_optimizer(parameters: Parameters, family: Family, recipe: Recipe) -> JoinedAdamW:
     """Groups: token rows, text encoder, the denoiser's cross-attention, its self-attention."""
-    groups: dict[str, dict[str, Any]] = {
-        "tokens": {"lr": recipe.lr_tokens, "weight_decay": 0.0},
-        "text": {"lr": recipe.lr_text},
-        "cross": {"lr": recipe.lr_unet},
-        "self": {"lr": recipe.lr_self_attention},
+    rates = {
+        "tokens": recipe.lr_tokens,
+        "text": recipe.lr_text,
+        "cross": recipe.lr_unet,
+        "self": recipe.lr_self_attention,
     }
-    members: dict[str, list[nn.Parameter]] = {kind: [] for kind in groups}
+    members: dict[str, dict[str, nn.Parameter]] = {}
     for key, parameter in parameters.items():
-        members[_kind(key, family)].append(parameter)
-    chosen = [
-        {"params": members[kind], "base_lr": settings["lr"], **settings}
-        for kind, settings in groups.items()
-        if members[kind]
-    ]
-    return torch.optim.AdamW(chosen, weight_decay=recipe.weight_decay, fused=True)
+        members.setdefault(_kind(key, family), {})[key] = parameter
+    decay = {kind: 0.0 if kind == "tokens" else recipe.weight_decay for kind in rates}
+    groups = {
+        kind: {"lr": rate, "base_lr": rate, "weight_decay": decay[kind]}
+        for kind, rate in rates.items()
+        if kind in members
+    }
+    return JoinedAdamW(groups, members)
 
 
 def _kind(key: str, family: Family) -> str:

@@ -133,7 +133,7 @@ class Trainer:
         set_rates(self.optimizer, 1 - index / self.recipe.steps)
         self.optimizer.step()
         self.limit.apply()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=False)
         self.average.step(index)
         return value
 

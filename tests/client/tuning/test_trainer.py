@@ -99,10 +99,12 @@ def test_folded_adapters_get_the_gradients_of_hooks(
         monkeypatch.setattr(trainer_module, "FEW_TOKENS", few)
         with trainer.loss(trainer.schedule.at(0), generator()) as loss:
             loss.backward()  # type: ignore[no-untyped-call]
-        gradients = {k: v.grad for k, v in trainer.parameters().items() if v.grad is not None}
-        assert gradients.keys() == trainer.parameters().keys()
-        found.append(gradients)
-        trainer.optimizer.zero_grad(set_to_none=True)
+        found.append(
+            {k: v.grad.clone() for k, v in trainer.parameters().items() if v.grad is not None}
+        )
+        assert all(gradient.any() for gradient in found[-1].values())
+        assert found[-1].keys() == trainer.parameters().keys()
+        trainer.optimizer.zero_grad(set_to_none=False)
     for key, hooked in found[0].items():
         torch.testing.assert_close(found[1][key], hooked, rtol=2e-3, atol=2e-6, msg=key)
 
