@@ -50,6 +50,7 @@ class DataFolder:
         self.logs = path / "logs"
         self.blobs = path / "blobs"
         self.work = path / "work"
+        self.ledgers = path / "ledgers"
         self._facts = path / "server.json"
         self._base = path / "base.json"
 

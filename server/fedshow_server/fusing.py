@@ -5,10 +5,11 @@ python -m fedshow_server.fusing --data DIR
 
 import argparse
 import logging
+import shutil
 import tempfile
 from pathlib import Path
 
-from fedshow.errors import BaseMismatch, NotFound, RefusedConcept
+from fedshow.errors import BaseMismatch, Damaged, NotFound, RefusedConcept
 from fedshow.families.card import BaseCard
 from fedshow_server.admitting import check_file
 from fedshow_server.children import die_with_parent
@@ -34,13 +35,15 @@ def main() -> None:
     store = folder.open_store()
     try:
         with tempfile.TemporaryDirectory(dir=folder.work, prefix="fusing-") as work:
-            fuse_admitted(store, described, Path(work))
+            fuse_admitted(store, described, Path(work), folder.ledgers)
     finally:
         store.close()
 
 
-def fuse_admitted(store: Store, described: DescribedBase, work: Path) -> None:
+def fuse_admitted(store: Store, described: DescribedBase, work: Path, ledgers: Path) -> None:
     """Fuses the admitted concepts inside `work` and publishes the release.
+
+    Concepts are recorded once, into a ledger below `ledgers` that holds the admitted ones only.
 
     A concept that cannot be fused is refused instead; then the others are due.
     """
@@ -51,7 +54,7 @@ def fuse_admitted(store: Store, described: DescribedBase, work: Path) -> None:
     log.info("fusing %s", ", ".join(concept.name for concept in concepts))
     try:
         files = [_file_of(concept, store, described.card, work) for concept in concepts]
-        _fuse(described.base, files, work / "release")
+        _fuse(described.base, files, work / "release", ledgers)
     except UnfusableConcept as error:
         log.error("%s; it is refused", error)
         (culprit,) = (concept for concept in concepts if concept.name == error.name)
@@ -75,11 +78,19 @@ def _file_of(concept: Concept, store: Store, card: BaseCard, work: Path) -> Path
     return path
 
 
-def _fuse(base: str, files: list[Path], out: Path) -> None:
+def _fuse(base: str, files: list[Path], out: Path, ledgers: Path) -> None:
+    """A ledger that is damaged is given up: whatever it held can be recorded again."""
     from fedshow.device import choose_device
-    from fedshow_server.fusion import fuse_to_folder  # torch: seconds to load
+    from fedshow_server.fusion import current_ledger, fuse_to_folder  # torch: seconds to load
 
-    fuse_to_folder(base, files, out, device=choose_device(), say=log.info)
+    ledger = current_ledger(ledgers)
+    try:
+        fuse_to_folder(
+            base, files, out, device=choose_device(), say=log.info, ledger=ledger, only=True
+        )
+    except Damaged:
+        shutil.rmtree(ledger)
+        raise
 
 
 if __name__ == "__main__":

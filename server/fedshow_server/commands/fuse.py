@@ -25,7 +25,12 @@ def fuse(
     base: str = typer.Option("toyworld", help="toyworld, a diffusers folder or a hub id."),
     method: str = typer.Option("gradient", help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."),
     weight: list[str] = typer.Option([], help="NAME=1.0, how much a concept counts; repeatable."),
-    report: bool = typer.Option(False, help="Print residuals and drift per concept."),
+    report: bool = typer.Option(
+        False, help="Judge any method, print residuals and drift per concept."
+    ),
+    ledger: Path = typer.Option(
+        None, help="Folder that keeps what was recorded: no concept is drawn twice."
+    ),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -41,7 +46,15 @@ def fuse(
     weights = dict(map(parse_weight, weight))
     with elapsed_progress("fusing"):
         manifest = fuse_to_folder(
-            base, files, out, method=method, weights=weights, device=choose_device(device), say=say
+            base,
+            files,
+            out,
+            method=method,
+            weights=weights,
+            device=choose_device(device),
+            say=say,
+            ledger=ledger,
+            judge=report,
         )
     summary = summarise(out / "report.json")
     if as_json:

@@ -6,14 +6,14 @@ Importing this costs nothing; fusing loads torch and diffusers.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedshow_server.fusion.offline import fuse_to_folder
+    from fedshow_server.fusion.offline import current_ledger, fuse_to_folder
 
-__all__ = ["fuse_to_folder"]
+__all__ = ["current_ledger", "fuse_to_folder"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "fuse_to_folder":
-        from fedshow_server.fusion.offline import fuse_to_folder
+    if name in __all__:
+        from fedshow_server.fusion import offline
 
-        return fuse_to_folder
+        return getattr(offline, name)
     raise AttributeError(name)

@@ -1,7 +1,7 @@
 """Fusing checked concepts into one update of a base: record what is new, solve layer by layer, report."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
 from fedshow_server.fusion.recording import Plan, record_concept, record_generic
 from fedshow_server.fusion.report import layer_report
 from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS, OWN_METHOD_ONLY
+from fedshow_server.fusion.rules.gradient import gradient_fusion
 from fedshow_server.fusion.sums import Layer, Part, layer_of, no_adapter
 from fedshow_server.fusion.update import Update, smallest
 from fedshow_server.fusion.wiring import Wiring
@@ -39,21 +40,25 @@ def fuse(
     plan: Plan = Plan(),  # noqa: B008  # frozen
     ledger: Path | None = None,
     judge: bool = False,
+    only: bool = False,
 ) -> Fused:
     """Fuses concepts that were checked against `base`; order does not matter.
 
     Concepts are recorded once per `ledger` folder, and once per call without one. Rules that need no
-    recordings are judged, too, where `judge` asks for it. Raises InvalidInput for an empty set, two
+    recordings are judged, too, where `judge` asks for it. `only`: what else the ledger holds is taken out
+    of it, exactly. Raises InvalidInput for an empty set, two
     concepts of one name, an unknown method or weight, and UnfusableConcept for one that makes the base
     read anything but numbers.
     """
     concepts = sorted(concepts, key=lambda concept: concept.header.name)
     _check(concepts, method, weights or {})
     chosen = {c.header.name: (weights or {}).get(c.header.name, 1.0) for c in concepts}
-    if method not in NEEDS_INPUTS and not judge:
+    if method not in NEEDS_INPUTS and not judge and not only:
         return _solve(unrecorded_layers(base, concepts, chosen), method, [], say)
     with ledger_of(base, plan, ledger) as opened:
         bring_in(opened, base, concepts, plan, say)
+        if only:
+            take_out_others(opened, set(chosen), say)
         return _solve(opened.layers(chosen), method, list(chosen), say)
 
 
@@ -86,6 +91,16 @@ def bring_in(
         if known is not None:
             ledger.forget(header.name)
         ledger.add(statistics)
+
+
+def take_out_others(ledger: Ledger, kept: Collection[str], say: Say) -> None:
+    """Removes every concept that is not among `kept`; the ledger keeps the receipts."""
+    for name in set(ledger.weights) - set(kept):
+        receipt = ledger.remove(name, lambda layer: gradient_fusion(layer).delta_OI)
+        say(
+            f"removed <{name}>: the fusion of the others differs by {receipt.largest_difference:.1e} "
+            "from one that never saw it"
+        )
 
 
 def _solve(layers: Iterator[Layer], method: str, judged: list[str], say: Say) -> Fused:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from torch import Tensor
@@ -12,6 +13,8 @@ from fedshow.families import open_base
 from fedshow.releases.manifest import Manifest, Member
 from fedshow.releases.writing import ReleaseContent, write_release
 from fedshow_server.fusion.fuse import Fused, fuse
+from fedshow_server.fusion.ledger.index import VERSION
+from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.update import Update
 
 SETTINGS_VERSION = 2
@@ -29,11 +32,12 @@ def fuse_to_folder(
     say: Callable[[str], None] = lambda _: None,
     ledger: Path | None = None,
     judge: bool = False,
+    only: bool = False,
 ) -> Manifest:
     """Writes the release of these concept files to `out`, load-tested, whole or not at all.
 
-    What the `ledger` folder holds is not recorded again; `judge` asks for a report of rules, too, that
-    need no recordings.
+    What the `ledger` folder holds is not recorded again; with `only` it then holds nothing else.
+    `judge` asks for a report of rules, too, that need no recordings.
 
     Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
     """
@@ -42,7 +46,7 @@ def fuse_to_folder(
         raise InvalidInput(f"{out} is not an empty folder")
     opened = open_base(base, device)
     files = [read_concept(path, opened.card) for path in concepts]
-    fused = fuse(opened, files, method, weights, say, ledger=ledger, judge=judge)
+    fused = fuse(opened, files, method, weights, say, ledger=ledger, judge=judge, only=only)
     building = out.with_name(f".{out.name}.fusing")
     shutil.rmtree(building, ignore_errors=True)
     manifest = write_release(building, opened, content_of(files, fused, method, weights or {}))
@@ -50,6 +54,19 @@ def fuse_to_folder(
         out.rmdir()
     building.rename(out)
     return manifest
+
+
+def current_ledger(ledgers: Path) -> Path:
+    """The folder below `ledgers` for what this fedshow records; those of other versions are deleted.
+
+    Statistics of other versions add up to nothing, and what was withdrawn shall not live on in them.
+    """
+    settings = f"{VERSION} {Plan().settings}"
+    current = ledgers / sha256(settings.encode()).hexdigest()[:16]
+    for folder in ledgers.glob("*"):
+        if folder != current:
+            shutil.rmtree(folder)
+    return current
 
 
 def content_of(

@@ -136,6 +136,17 @@ def test_what_a_ledger_holds_is_not_recorded_again(
     for layer, update in fused_pair.updates.items():
         torch.testing.assert_close(grown.updates[layer].delta_OI, update.delta_OI)
     drawn.clear()
+    lone = fuse(base, [mimi], plan=QUICK, ledger=tmp_path, only=True)
+    assert not drawn
+    with ledger_of(base, QUICK, tmp_path) as ledger:
+        assert list(ledger.weights) == ["mimi"]
+        (receipt,) = ledger.receipts
+    assert (receipt.name, receipt.sha256) == ("potter", potter.sha256)
+    assert receipt.largest_difference <= 1e-6
+    fresh = fuse(base, [mimi], plan=QUICK)
+    for layer, update in fresh.updates.items():
+        torch.testing.assert_close(lone.updates[layer].delta_OI, update.delta_OI)
+    drawn.clear()
     newer = fuse(base, [make_concept("potter", 3), mimi], plan=QUICK, ledger=tmp_path)
     assert all("<potter>" in text for texts in drawn for text in texts), "a new file of that name"
     assert any(

@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 
 
+def current_ledger(ledgers):
+    """Where statistics would be kept."""
+    return ledgers / "standin"
+
+
 def fuse_to_folder(base, concepts, out, **_):
     """Writes a release folder whose weights are the concept files one after another."""
     from datetime import UTC, datetime

@@ -13,6 +13,7 @@ from fedshow.concepts.header import BaseRef, Sha256
 from fedshow.errors import BaseMismatch, Damaged, InvalidInput
 from fedshow.files import write_atomically
 from fedshow.releases import FileEntry
+from fedshow_server.fusion.ledger.receipt import Receipt
 
 FILE_NAME = "ledger.json"
 VERSION = 1
@@ -59,6 +60,9 @@ class Index(BaseModel):
 
     sums: dict[Sha256, SumsEntry] = Field(default_factory=dict)
     """Hash of a set to its sums, the oldest first; all of them can be made again."""
+
+    receipts: tuple[Receipt, ...] = ()
+    """Of every removal, the oldest first."""
 
     @property
     def weights(self) -> dict[str, float]:

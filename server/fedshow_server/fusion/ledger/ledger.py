@@ -91,6 +91,11 @@ class Ledger:
         """All concepts in the ledger with their weights, by name."""
         return self._index.weights
 
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of every removal, the oldest first."""
+        return self._index.receipts
+
     def digest_of(self, name: str) -> str | None:
         """sha256 of the concept file that is known under this name."""
         entry = self._index.concepts.get(name)
@@ -161,15 +166,19 @@ class Ledger:
             remaining_sha256=self._index.set_hash(left),
             largest_difference=difference,
         )
-        self.forget(name)
+        self._drop(name, receipts=(*self._index.receipts, receipt))
         return receipt
 
     def forget(self, name: str) -> None:
         """Takes a concept out without a proof; sums with it are gone. Raises InvalidInput."""
         self._check_known({name: 1.0})
+        self._drop(name)
+
+    def _drop(self, name: str, **changes: object) -> None:
         self._commit(
             concepts={other: e for other, e in self._index.concepts.items() if other != name},
             sums={key: e for key, e in self._index.sums.items() if name not in e.weights},
+            **changes,
         )
 
     def layers(self, weights: Weights | None = None) -> Iterator[Layer]:
@@ -272,11 +281,11 @@ class Ledger:
             check_bytes(path, entry)
             self._good.add(entry)
 
-    def _commit(self, **changes: Mapping[str, object]) -> None:
+    def _commit(self, **changes: object) -> None:
         """Makes the changed index the state, then deletes what it does not name."""
         for name in FOLDERS:
             sync_folder(self._folder / name)
-        index = self._index.model_copy(update={key: dict(value) for key, value in changes.items()})
+        index = self._index.model_copy(update=changes)
         index.write(self._folder)
         self._index = index
         self._sweep()

@@ -1,24 +1,26 @@
 """Proof of a removal."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from fedshow.concepts.header import Sha256
 from fedshow_server.fusion.sums import Layer
 
 Solve = Callable[[Layer], Tensor]
 """A fusion rule's update `[O, I]` of one layer."""
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(BaseModel):
     """What was taken out, what is left, and how far that is from never having had it."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     name: str
-    sha256: str
+    sha256: Sha256
     remaining: tuple[str, ...]
-    remaining_sha256: str
+    remaining_sha256: Sha256
     """Of base, recording, and the names, files and weights of the concepts that are left."""
     largest_difference: float
     """Over layers: norm of the difference to a fusion that never saw it, over that fusion's norm."""

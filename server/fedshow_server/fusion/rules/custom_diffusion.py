@@ -39,7 +39,8 @@ def main_directions(part: Part, most: int) -> Tensor:
     assert part.fit_II is not None
     values_I, vectors_II = torch.linalg.eigh(part.fit_II)
     count = min(most, int((values_I > MAIN * values_I[-1]).sum()))
-    return vectors_II[:, len(values_I) - count :]
+    strongest_IK: Tensor = vectors_II[:, len(values_I) - count :]
+    return strongest_IK
 
 
 def _definite(moment_II: Tensor) -> Tensor:
