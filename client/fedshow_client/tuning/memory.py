@@ -87,7 +87,7 @@ def step_bytes(trainer: Trainer) -> int:
 
 @contextmanager
 def kept_bytes(base: Base) -> Iterator[dict[int, int]]:
-    """Address and size of everything that autograd keeps within the block, the weights excepted."""
+    """Address and size of all that autograd keeps within the block, weights and parameters excepted."""
     weights = {
         value.untyped_storage().data_ptr()
         for part in base.components.values()
@@ -96,10 +96,10 @@ def kept_bytes(base: Base) -> Iterator[dict[int, int]]:
     sizes: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
+        storage, learnt = tensor.untyped_storage(), tensor.is_leaf and tensor.requires_grad
+        if storage.data_ptr() not in weights and not learnt:
             sizes[storage.data_ptr()] = storage.nbytes()
-        # an output kept as it is would keep its own node, and so itself, for ever
+        # An output kept as it is would keep its own node, and so itself, for ever.
         return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
