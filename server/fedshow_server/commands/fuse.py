@@ -26,7 +26,7 @@ def fuse(
     method: str = typer.Option("gradient", help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."),
     weight: list[str] = typer.Option([], help="NAME=1.0, how much a concept counts; repeatable."),
     report: bool = typer.Option(
-        False, help="Judge any method, print residuals and drift per concept."
+        False, help="Judge any method by its statistics, and say what conflicts."
     ),
     ledger: Path = typer.Option(
         None, help="Folder that keeps what was recorded: no concept is drawn twice."
@@ -41,7 +41,7 @@ def fuse(
     output_folder(out)
     from fedshow.device import choose_device
     from fedshow_server.fusion import fuse_to_folder
-    from fedshow_server.fusion.summary import summarise
+    from fedshow_server.fusion.summary import sentences, summarise
 
     weights = dict(map(parse_weight, weight))
     with elapsed_progress("fusing"):
@@ -61,8 +61,8 @@ def fuse(
         return print_json({"release": manifest.release, "folder": str(out), **summary})
     print(f"{out}: release {manifest.release} of {', '.join(m.name for m in manifest.concepts)}")
     if report:
-        for key, value in summary.items():
-            print(f"{key}: {value}")
+        print("\n".join(sentences(summary)))
+        print(f"{out}/report.json has it per layer, {out}/residuals.png and crosstalk.png show it")
     return None
 
 

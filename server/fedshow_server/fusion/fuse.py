@@ -12,10 +12,12 @@ from fedshow.concepts import ConceptFile
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
+from fedshow_server.fusion.pictures import report_pictures
 from fedshow_server.fusion.recording import Plan, record_concept, record_generic
 from fedshow_server.fusion.report import layer_report
 from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS, OWN_METHOD_ONLY
 from fedshow_server.fusion.rules.gradient import gradient_fusion
+from fedshow_server.fusion.summary import summary_of
 from fedshow_server.fusion.sums import Layer, Part, layer_of, no_adapter
 from fedshow_server.fusion.update import Update, smallest
 from fedshow_server.fusion.wiring import Wiring
@@ -29,6 +31,8 @@ class Fused:
 
     updates: dict[str, Update]
     report: dict[str, object]
+    pictures: dict[str, bytes]
+    """The report as PNGs, by file name."""
 
 
 def fuse(
@@ -112,7 +116,14 @@ def _solve(layers: Iterator[Layer], method: str, judged: list[str], say: Say) ->
         if judged:
             reports[layer.name] = layer_report(layer, update)
     say(f"solved {len(updates)} layers")
-    return Fused(updates, {"method": method, "concepts": judged, "layers": reports})
+    summary = summary_of(judged, reports)
+    report: dict[str, object] = {
+        "method": method,
+        "concepts": judged,
+        "summary": summary,
+        "layers": reports,
+    }
+    return Fused(updates, report, report_pictures(judged, reports, summary))
 
 
 def unrecorded_layers(

@@ -88,6 +88,7 @@ def content_of(
         update=release_tensors(fused.updates),
         tokens=tokens,
         report=fused.report,
+        pictures=fused.pictures,
     )
 
 

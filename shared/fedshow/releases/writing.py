@@ -39,6 +39,8 @@ class ReleaseContent:
     """Word to its `[slots, dim]` rows."""
 
     report: Mapping[str, Any]
+    pictures: Mapping[str, bytes]
+    """PNGs that show the report, by file name."""
 
 
 def write_release(folder: Path, base: Base, content: ReleaseContent) -> Manifest:
@@ -147,6 +149,8 @@ def _save_texts(folder: Path, release: str, base: Base, content: ReleaseContent)
     ]
     (folder / CONCEPTS).write_text(json.dumps(concepts, indent=2) + "\n")
     (folder / "report.json").write_text(json.dumps(content.report, indent=1) + "\n")
+    for name, content_png in content.pictures.items():
+        (folder / name).write_bytes(content_png)
     (folder / "README.md").write_text(model_card(release, base.card, concepts, content.fusion))
 
 

@@ -155,6 +155,15 @@ def test_what_a_ledger_holds_is_not_recorded_again(
     )
 
 
+def test_the_report_says_how_good_it_is(fused_pair: Fused) -> None:
+    """From statistics alone: nothing was drawn with the fused model."""
+    assert set(fused_pair.pictures) == {"residuals.png", "crosstalk.png"}
+    summary = fused_pair.report["summary"]
+    assert isinstance(summary, dict)
+    assert set(summary["residual_heldout"]) == {"mimi", "potter"}
+    assert all(0 < value < 1 for value in summary["residual_heldout"].values())
+
+
 def test_lora_form_equals_the_update(fused_pair: Fused) -> None:
     """In halves, as a release keeps it."""
     halves = {key: x.half() for key, x in release_tensors(fused_pair.updates).items()}

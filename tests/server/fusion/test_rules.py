@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedshow_server.fusion.report import crosstalk, residual
+from fedshow_server.fusion.report import residual
 from fedshow_server.fusion.rules import FUSIONS
 from fedshow_server.fusion.rules.gradient import (
     GUARDS,
@@ -191,18 +191,6 @@ def test_a_layer_that_no_concept_changes_stays() -> None:
     solution = gradient_fusion(layer)
     assert not solution.delta_OI.any()
     assert residual(smallest(solution.delta_OI, layer.parts()), idle, make_moment(1)) == 0
-
-
-def test_shares_add_up_to_the_optimum() -> None:
-    layer = make_layer([make_part(1, 2.0), make_part(2)])
-    basis = Eigenbasis(layer, 0.3)
-    shares = [basis.share(part, 0.05, 1.0).delta_OI for part in layer.parts()]
-    torch.testing.assert_close(shares[0] + shares[1], basis.optimum(0.05, 1.0))
-    table = crosstalk(layer, Choice(0.3, 0.05, 1.0))
-    heldout_II = make_part(1).heldout_II
-    assert heldout_II is not None
-    expected = energy(shares[1], heldout_II) / energy(make_part(1).delta_OI, heldout_II)
-    assert table[0][1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_energy_is_the_mean_square_of_outputs() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedshow_server.fusion.sums import Layer, Part, Solution
+from fedshow_server.fusion.sums import Layer, Solution
 
 RIDGES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 1e8)
 """The last one leaves the base, or the weighted mean: never worse than averaging on unseen inputs."""
@@ -79,14 +79,10 @@ class Eigenbasis:
         right_OI = self.wanted_OI + pull * toward_mean * self.mean_OI
         return right_OI / (self.values_I + pull) @ self.vectors_II.T
 
-    def share(self, part: Part, ridge: float, toward_mean: float) -> Part:
-        """One concept's share of the optimum; all shares together are the optimum."""
-        assert part.fit_II is not None
-        pull = ridge * self.level * toward_mean / self.layer.reads.weight
-        right_RI = part.weight * (part.down_RI @ part.fit_II + pull * part.down_RI)
+    def divide(self, rows_RI: Tensor, ridge: float) -> Tensor:
+        """rows S⁻¹"""
         shifted_I = self.values_I + ridge * self.level
-        down_RI = right_RI @ self.vectors_II / shifted_I @ self.vectors_II.T
-        return Part(down_RI, part.up_OR, part.weight)
+        return rows_RI @ self.vectors_II / shifted_I @ self.vectors_II.T
 
     def condition(self, ridge: float) -> float:
         """How unevenly the inputs determine the update."""

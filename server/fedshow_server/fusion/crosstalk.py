@@ -1,0 +1,73 @@
+"""Which concept spoils which: the error of the exact optimum, taken apart.
+
+With S = Σ w_j G_j + μ G_0 + λ m I the optimum of gradient fusion misses concept i by
+
+    delta - delta_i = Σ_j w_j (delta_j - delta_i) (G_j + λ m τ / Σw I) S⁻¹
+                      - delta_i (μ G_0 + λ m (1 - τ) I) S⁻¹
+
+exactly: one term for every other concept that wants something else of the same inputs, nothing for one
+that wants the same, and one for the regularisation. Shapes: O out, I in, R rank of one adapter.
+"""
+
+import torch
+from torch import Tensor
+
+from fedshow_server.fusion.rules.gradient import Choice, Eigenbasis
+from fedshow_server.fusion.sums import Layer, Part
+
+Term = tuple[Tensor, Tensor]
+"""`up_OR` and `down_RI` of one term of the error."""
+
+
+def crosstalk(layer: Layer, choice: Choice) -> list[list[float]]:
+    """Row i, column j: energy of j's term on concept i's unseen inputs, over that of what i wants there.
+
+    On the diagonal what regularisation costs. It belongs to the concepts, not to the rule that fuses them.
+    """
+    if layer.is_idle:
+        return [[0.0] * layer.reads.concepts for _ in range(layer.reads.concepts)]
+    terms = error_terms(layer, choice)
+    return [[_relative(*term, part) for term in terms[i]] for i, part in enumerate(layer.parts())]
+
+
+def error_terms(layer: Layer, choice: Choice) -> list[list[Term]]:
+    """Row i: the terms whose sum is how the optimum misses concept i."""
+    basis = Eigenbasis(layer, choice.guard)
+    pull = choice.ridge * basis.level
+    adapters = list(layer.parts(moments=False))
+    terms: list[list[Term]] = [[] for _ in adapters]
+    for j, part in enumerate(layer.parts()):
+        assert part.fit_II is not None
+        seen_II = part.weight * (
+            part.fit_II + _identity(layer, pull * choice.toward_mean / layer.reads.weight)
+        )
+        guard = choice.guard * layer.reads.weight
+        kept_II = guard * layer.reads.generic_II + _identity(layer, pull * (1 - choice.toward_mean))
+        for i, own in enumerate(adapters):
+            if i == j:
+                terms[i].append((own.up_OR, -basis.divide(own.down_RI @ kept_II, choice.ridge)))
+            else:
+                up_OR = torch.cat([part.up_OR, -own.up_OR], dim=1)
+                both_RI = torch.cat([part.down_RI, own.down_RI])
+                terms[i].append((up_OR, basis.divide(both_RI @ seen_II, choice.ridge)))
+    return terms
+
+
+def _identity(layer: Layer, size: float) -> Tensor:
+    return size * torch.eye(layer.shape[1], dtype=torch.float64)
+
+
+def _relative(up_OR: Tensor, down_RI: Tensor, part: Part) -> float:
+    assert part.heldout_II is not None
+    wanted = low_rank_energy(part.up_OR, part.down_RI, part.heldout_II)
+    return ratio(low_rank_energy(up_OR, down_RI, part.heldout_II), wanted)
+
+
+def low_rank_energy(up_OR: Tensor, down_RI: Tensor, moment_II: Tensor) -> float:
+    """Mean of |up @ down @ x|² over inputs with this moment."""
+    return float(((up_OR.T @ up_OR) * (down_RI @ moment_II @ down_RI.T)).sum())
+
+
+def ratio(value: float, reference: float) -> float:
+    """As it stands in reports."""
+    return round(value / reference, 5) if reference else 0.0
