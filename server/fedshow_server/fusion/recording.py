@@ -16,6 +16,7 @@ from fedshow.concepts import ConceptFile
 from fedshow.families import Base
 from fedshow.sampling.model import Model
 from fedshow_server.fusion import prompts
+from fedshow_server.fusion.grams import Precision, default_precision, gram
 from fedshow_server.fusion.statistics import Seen, Statistics
 
 
@@ -26,6 +27,8 @@ class Plan:
     fit_seeds: tuple[int, ...] = (0, 1)
     heldout_seeds: tuple[int, ...] = (1000,)
     steps: int = 20
+    precision: Precision | None = None
+    """Of the products that are added up; None: what suits the device. All estimate the same moments."""
 
     @property
     def settings(self) -> str:
@@ -40,16 +43,17 @@ class Plan:
 class Moments:
     """Sums of x xᵀ per input name, and how many x went in."""
 
+    precision: Precision | None = None
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, inputs: Tensor) -> None:
         """Adds inputs `[..., I]`."""
-        x = inputs.reshape(-1, inputs.shape[-1]).double()
-        found = self.sums.get(name)
-        gram = x.T @ x
-        self.sums[name] = gram if found is None else found + gram
-        self.counts[name] = self.counts.get(name, 0) + len(x)
+        x_TI = inputs.reshape(-1, inputs.shape[-1])
+        added_II = gram(x_TI, self.precision or default_precision(x_TI.device))
+        found_II = self.sums.get(name)
+        self.sums[name] = added_II if found_II is None else found_II.add_(added_II)
+        self.counts[name] = self.counts.get(name, 0) + len(x_TI)
 
     def mean(self, name: str) -> Tensor:
         """E[x xᵀ], `[I, I]` float64 on the CPU."""
@@ -97,8 +101,8 @@ def _record_both(
         for concept in concepts:
             model.add_concept(concept)
         return Seen(
-            record(model, fit, plan.fit_seeds, plan.steps).means(),
-            record(model, heldout, plan.heldout_seeds, plan.steps).means(),
+            record(model, fit, plan.fit_seeds, plan).means(),
+            record(model, heldout, plan.heldout_seeds, plan).means(),
         )
     finally:
         model.restore()
@@ -107,8 +111,8 @@ def _record_both(
 class Recorder:
     """Listens at one layer of every distinct input."""
 
-    def __init__(self, base: Base) -> None:
-        self.moments = Moments()
+    def __init__(self, base: Base, precision: Precision | None = None) -> None:
+        self.moments = Moments(precision)
         self._listening: str | None = None
         self._halves = False
         seen: set[str] = set()
@@ -142,15 +146,15 @@ class Recorder:
         return listen
 
 
-def record(model: Model, texts: Sequence[str], seeds: Sequence[int], steps: int) -> Moments:
+def record(model: Model, texts: Sequence[str], seeds: Sequence[int], plan: Plan) -> Moments:
     """Moments of everything the model's layers read while it draws every text from every seed."""
-    recorder = Recorder(model.base)
+    recorder = Recorder(model.base, plan.precision)
     try:
         with recorder.listening("text_encoder."), torch.no_grad():
             model.tokens.encode(list(texts))
         for seed in seeds:
             with recorder.listening("unet.", halves=True):
-                model.sample_latents(list(texts), seed=seed, steps=steps)
+                model.sample_latents(list(texts), seed=seed, steps=plan.steps)
     finally:
         recorder.close()
     return recorder.moments

@@ -42,7 +42,7 @@ def test_moments_are_those_of_the_layers_inputs(base: Base) -> None:
     caught: list[torch.Tensor] = []
     layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0"
     spy = base.layers[layer].register_forward_pre_hook(lambda _, args: caught.append(args[0]))
-    moments = record(model, ["a robot", "a bunny"], seeds=[3], steps=2)
+    moments = record(model, ["a robot", "a bunny"], [3], Plan(steps=2))
     spy.remove()
     model.restore()
     prompted = torch.cat([x[len(x) // 2 :].flatten(0, 1) for x in caught]).double()
