@@ -1,9 +1,11 @@
 """Results of long studies, one JSON line each: what is there is never done again."""
 
 import json
+import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +59,24 @@ def work_off(
     missing = [task for task in tasks if ledger.get(task[0]) is None]
     if not missing:
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), start) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start, (start,)) as pool:
         running = {pool.submit(task[1], *task[2]): task[0] for task in missing}
         for done, future in enumerate(as_completed(running), start=1):
             ledger.add(running[future], future.result())
             print(f"{done}/{len(missing)} {_short(running[future])}", flush=True)
+
+
+def _start(start: Callable[[], None]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot stop its workers, whose tasks take minutes."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _short(key: Key) -> str:

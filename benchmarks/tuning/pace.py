@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.tuning import loops
 from benchmarks.tuning.loops import Step
 
-WARMUP, PAIRS, BLOCK = 6, 10, 10
+WARMUP, PAIRS, BLOCK = 6, 30, 4
 NAMES = ("ours", "plain")
 
 

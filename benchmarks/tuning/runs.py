@@ -28,7 +28,7 @@ from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Trainer
 
-DRAWING_SEEDS = range(4)
+DRAWING_SEEDS = range(2)
 _PLACE_OF = dict(zip(measuring.PLACES, PLACES, strict=True))
 
 

@@ -8,7 +8,10 @@ from fedshow.commands.destination import output_folder
 from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json, say
 from fedshow.errors import InvalidInput
 
-METHODS = ("gradient", "lbfgs", "average", "sum", "ties", "dare", "subspace", "custom-diffusion")
+METHODS = (
+    *("gradient", "lbfgs", "exact", "average", "sum", "ties", "dare", "subspace"),
+    "custom-diffusion",
+)
 """As in `fedshow_server.fusion.rules`, which loads torch."""
 
 

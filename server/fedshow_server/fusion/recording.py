@@ -27,13 +27,21 @@ class Plan:
     fit_seeds: tuple[int, ...] = (0, 1)
     heldout_seeds: tuple[int, ...] = (1000,)
     steps: int = 20
+    fit_prompts: int = len(prompts.FIT)
+    """How many of the prompts for the fit are drawn, the first ones."""
+
     precision: Precision | None = None
     """Of the products that are added up; None: what suits the device. All estimate the same moments."""
 
     @property
+    def fit(self) -> tuple[str, ...]:
+        """The prompts for the fit."""
+        return prompts.FIT[: self.fit_prompts]
+
+    @property
     def settings(self) -> str:
         """All that decides what is recorded, in words; what was recorded otherwise does not add up."""
-        drawn = (prompts.FIT, prompts.HELDOUT, prompts.GENERIC_FIT, prompts.GENERIC_HELDOUT)
+        drawn = (self.fit, prompts.HELDOUT, prompts.GENERIC_FIT, prompts.GENERIC_HELDOUT)
         digest = sha256(repr(drawn).encode()).hexdigest()[:12]
         fit, heldout = (",".join(map(str, s)) for s in (self.fit_seeds, self.heldout_seeds))
         return f"prompts {digest}, seeds {fit} and {heldout}, {self.steps} steps"
@@ -70,7 +78,7 @@ def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
     layers = [
         key.removesuffix(".lora_A.weight") for key in tensors if key.endswith("lora_A.weight")
     ]
-    fit, heldout = (prompts.for_concept(t, header.name) for t in (prompts.FIT, prompts.HELDOUT))
+    fit, heldout = (prompts.for_concept(t, header.name) for t in (plan.fit, prompts.HELDOUT))
     return Statistics(
         name=header.name,
         class_word=header.class_word,

@@ -8,30 +8,32 @@ from fedshow_client.tuning.optimizing import JoinedAdamW
 RATES = {"fast": {"lr": 0.1, "weight_decay": 0.0}, "slow": {"lr": 0.01, "weight_decay": 0.1}}
 
 
-def members() -> dict[str, dict[str, nn.Parameter]]:
+SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
+    "fast": {"a": (3, 5)},
+    "slow": {"b": (4,), "c": (2, 1, 3)},
+}
+Members = dict[str, dict[str, nn.Parameter]]
+
+
+def members() -> Members:
     generator = torch.Generator().manual_seed(0)
-    shapes = {"fast": {"a": (3, 5)}, "slow": {"b": (4,), "c": (2, 1, 3)}}
     return {
-        kind: {
-            key: nn.Parameter(torch.randn(shape, generator=generator)) for key, shape in s.items()
-        }
-        for kind, s in shapes.items()
+        kind: {key: nn.Parameter(torch.randn(s, generator=generator)) for key, s in shapes.items()}
+        for kind, shapes in SHAPES.items()
     }
 
 
-def step(
-    found: dict[str, dict[str, nn.Parameter]], optimizer: torch.optim.Optimizer, number: int
-) -> None:
+def step(found: Members, optimizer: torch.optim.Optimizer, number: int) -> None:
     optimizer.zero_grad(set_to_none=False)
     parameters = [parameter for group in found.values() for parameter in group.values()]
     generator = torch.Generator().manual_seed(number)
     wanted = [torch.randn(parameter.shape, generator=generator) for parameter in parameters]
     losses = [(p - w).square().sum() for p, w in zip(parameters, wanted, strict=True)]
-    torch.stack(losses).sum().backward()
+    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
 
 
-def values(found: dict[str, dict[str, nn.Parameter]]) -> list[Tensor]:
+def values(found: Members) -> list[Tensor]:
     return [parameter.detach().clone() for group in found.values() for parameter in group.values()]
 
 

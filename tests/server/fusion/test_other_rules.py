@@ -34,7 +34,9 @@ def test_the_command_names_every_rule() -> None:
     assert tuple(FUSIONS) == METHODS
 
 
-@pytest.mark.parametrize("method", ["lbfgs", "average", "sum", "subspace", "custom-diffusion"])
+@pytest.mark.parametrize(
+    "method", ["lbfgs", "exact", "average", "sum", "subspace", "custom-diffusion"]
+)
 def test_one_concept_alone_keeps_what_it_does_to_its_own_inputs(method: str) -> None:
     part = make_part(1)
     assert part.fit_II is not None
@@ -60,6 +62,29 @@ def test_lbfgs_approaches_the_exact_optimum_from_above() -> None:
     found = fit_error(parts, fuse("lbfgs", layer))
     start = fit_error(parts, torch.zeros(OUT, IN, dtype=torch.float64))
     assert best * (1 - 1e-9) <= found <= best + 1e-3 * start
+
+
+def test_the_exact_optimum_leaves_the_objective_no_slope() -> None:
+    parts = [make_part(1), make_part(2, 2.0)]
+    layer = make_layer(parts)
+    delta_OI = fuse("exact", layer)
+    slope_OI = sum(
+        (part.weight * (delta_OI - part.delta_OI) @ part.fit_II for part in parts),  # type: ignore[operator]
+        start=torch.zeros(OUT, IN, dtype=torch.float64),
+    )
+    assert slope_OI.norm() < 1e-6 * layer.sums.wanted_OI.norm()
+
+
+def test_the_exact_optimum_of_few_inputs_is_the_smallest() -> None:
+    """Fewer inputs than dimensions: no positive definite sum, and nothing to do in the rest."""
+    inputs = torch.randn(IN // 2, IN, generator=torch.Generator().manual_seed(5)).double()
+    moment_II = inputs.T @ inputs
+    part = dataclasses.replace(make_part(1), fit_II=moment_II, heldout_II=moment_II)
+    delta_OI = fuse("exact", make_layer([part]))
+    onto_II = torch.linalg.pinv(inputs) @ inputs
+    torch.testing.assert_close(delta_OI, part.delta_OI @ onto_II, rtol=1e-3, atol=1e-4)
+    silent = dataclasses.replace(part, fit_II=torch.zeros_like(moment_II))
+    assert (fuse("exact", make_layer([silent])) == 0).all()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from fedshow_server.fusion.rules.average import weight_average
 from fedshow_server.fusion.rules.custom_diffusion import constrained_merge
 from fedshow_server.fusion.rules.dare import dare_merge
+from fedshow_server.fusion.rules.exact import exact_fusion
 from fedshow_server.fusion.rules.gradient import gradient_fusion
 from fedshow_server.fusion.rules.lbfgs import lbfgs_fusion
 from fedshow_server.fusion.rules.subspace import subspace_routing
@@ -13,6 +14,7 @@ from fedshow_server.fusion.sums import Fusion
 FUSIONS: dict[str, Fusion] = {
     "gradient": gradient_fusion,
     "lbfgs": lbfgs_fusion,
+    "exact": exact_fusion,
     "average": weight_average,
     "sum": weight_sum,
     "ties": ties_merge,
@@ -21,7 +23,7 @@ FUSIONS: dict[str, Fusion] = {
     "custom-diffusion": constrained_merge,
 }
 
-NEEDS_INPUTS = {"gradient", "lbfgs", "subspace", "custom-diffusion"}
+NEEDS_INPUTS = {"gradient", "lbfgs", "exact", "subspace", "custom-diffusion"}
 """Rules that cannot work without recorded inputs."""
 
 OWN_METHOD_ONLY = {"custom-diffusion"}

@@ -18,7 +18,7 @@ OTHER_ITERATIONS = 50
 
 def lbfgs_fusion(layer: Layer) -> Solution:
     """What is reached after the paper's number of iterations."""
-    iterations = TEXT_ITERATIONS if reads_text(layer) else OTHER_ITERATIONS
+    iterations = TEXT_ITERATIONS if reads_text(layer.input_name) else OTHER_ITERATIONS
     moment_II, wanted_OI = layer.reads.fit_II, layer.sums.wanted_OI
     delta_OI = torch.zeros_like(wanted_OI).requires_grad_()
     optimizer = torch.optim.LBFGS(
@@ -39,6 +39,6 @@ def lbfgs_fusion(layer: Layer) -> Solution:
     return Solution(delta_OI.detach(), {"iterations": iterations})
 
 
-def reads_text(layer: Layer) -> bool:
-    """Whether the layer belongs to the text encoder or reads its features."""
-    return layer.input_name.startswith("text_encoder.") or layer.input_name.endswith(".context")
+def reads_text(input_name: str) -> bool:
+    """Whether this is an input of the text encoder's layers, or its features."""
+    return input_name.startswith("text_encoder.") or input_name.endswith(".context")

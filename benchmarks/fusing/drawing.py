@@ -1,0 +1,126 @@
+"""What a set of concepts looks like after a fusion: identity, distance to single pictures, drift."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file
+
+from benchmarks.fusing.concepts import concept_path
+from benchmarks.tuning.private_folder import person
+from fedshow.concepts import ConceptFile, read_concept
+from fedshow.demo.measuring import PLACES, prompts_for, reference
+from fedshow.families import Base, open_base
+from fedshow.releases.updates import as_adapters
+from fedshow.sampling.model import Model
+from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
+
+SEED = 7000
+KINDS = ("kitten", "monster", "robot", "bunny", "chick")
+GENERIC = tuple(
+    f"{start} {kind}{place}"
+    for start in ("a", "photo of a", "a photo of a")
+    for kind in KINDS
+    for place in ("", *(f" {place}" for place in PLACES))
+)[:100]
+"""A hundred prompts without a concept."""
+
+GENERIC_STEPS = 10
+Pixels = NDArray[np.float32]
+"""Pictures `[B, H, W, 3]`, 0..1."""
+
+
+@cache
+def _base() -> Base:
+    return open_base("toyworld")
+
+
+@cache
+def _encoder() -> ToyworldEncoder:
+    return load_encoder()
+
+
+def concept_of(character: str, work: Path) -> ConceptFile:
+    """The tuned concept."""
+    return read_concept(concept_path(character, work), _base().card)
+
+
+def draw_single(character: str, work: Path) -> dict[str, Any]:
+    """The concept by itself: identity; its pictures are kept for comparisons."""
+    model = Model(_base())
+    try:
+        model.add_concept(concept_of(character, work))
+        images = model(prompts_for(character), seed=SEED).images
+    finally:
+        model.restore()
+    single = _single_path(character, work)
+    single.parent.mkdir(parents=True, exist_ok=True)
+    np.save(single, _pixels(images), allow_pickle=False)
+    return {"identity": _identity(character, images, work)}
+
+
+def draw_generic(work: Path) -> dict[str, Any]:
+    """The bare base on the hundred prompts; its pictures are kept."""
+    model = Model(_base())
+    try:
+        np.save(_generic_path(work), _generic(model), allow_pickle=False)
+    finally:
+        model.restore()
+    return {"pictures": len(GENERIC)}
+
+
+def draw_fused(characters: Sequence[str], fused: Path, work: Path, drift: bool) -> dict[str, Any]:
+    """Every concept out of the fused model, and what the model makes of prompts without one."""
+    model = Model(_base())
+    try:
+        for character in characters:
+            concept = concept_of(character, work)
+            tensors = concept.tensors()
+            rows = {word: tensors[f"tokens.{word}"] for word in concept.header.words}
+            model.tokens.add_concept(character, rows)
+        model.add_adapters(as_adapters(load_file(fused)))
+        found = {character: _draw_one(model, character, work) for character in characters}
+        moved = _difference(_generic(model), _generic_path(work)) if drift else None
+    finally:
+        model.restore()
+    return {"concepts": found, "drift": moved}
+
+
+def _draw_one(model: Model, character: str, work: Path) -> dict[str, float]:
+    images = model(prompts_for(character), seed=SEED).images
+    return {
+        "identity": _identity(character, images, work),
+        "to_single": _difference(_pixels(images), _single_path(character, work)),
+    }
+
+
+def _generic(model: Model) -> Pixels:
+    return _pixels(model(list(GENERIC), seed=SEED, steps=GENERIC_STEPS).images)
+
+
+def _identity(character: str, images: Sequence[Image.Image], work: Path) -> float:
+    encoder = _encoder()
+    known = reference(character, person(character, work / "people").images, encoder)
+    return fmean(known.similarity(encoder.identity(images)).tolist())
+
+
+def _pixels(images: Sequence[Image.Image]) -> Pixels:
+    return np.stack([np.asarray(image, dtype=np.float32) / 255 for image in images])
+
+
+def _difference(pixels: Pixels, expected: Path) -> float:
+    """Mean squared difference of all channels of all pictures."""
+    return float(np.square(pixels - np.load(expected, allow_pickle=False)).mean())
+
+
+def _single_path(character: str, work: Path) -> Path:
+    return work / "pictures" / f"{character}.npy"
+
+
+def _generic_path(work: Path) -> Path:
+    return work / "pictures" / "generic.npy"
