@@ -1,6 +1,6 @@
 """The fusion worker, a process of its own: fuses what is admitted now and publishes it.
 
-python -m fedshow_server.fusing --data DIR
+python -m fedshow_server.fusing --data DIR [--ray ADDRESS]
 """
 
 import argparse
@@ -27,7 +27,9 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
-    folder = DataFolder(parser.parse_args().data)
+    parser.add_argument("--ray")
+    arguments = parser.parse_args()
+    folder = DataFolder(arguments.data)
     die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     described = folder.base()
@@ -35,12 +37,14 @@ def main() -> None:
     store = folder.open_store()
     try:
         with tempfile.TemporaryDirectory(dir=folder.work, prefix="fusing-") as work:
-            fuse_admitted(store, described, Path(work), folder.ledgers)
+            fuse_admitted(store, described, Path(work), folder.ledgers, arguments.ray)
     finally:
         store.close()
 
 
-def fuse_admitted(store: Store, described: DescribedBase, work: Path, ledgers: Path) -> None:
+def fuse_admitted(
+    store: Store, described: DescribedBase, work: Path, ledgers: Path, ray: str | None = None
+) -> None:
     """Fuses the admitted concepts inside `work` and publishes the release.
 
     Concepts are recorded once, into a ledger below `ledgers` that holds the admitted ones only.
@@ -54,7 +58,7 @@ def fuse_admitted(store: Store, described: DescribedBase, work: Path, ledgers: P
     log.info("fusing %s", ", ".join(concept.name for concept in concepts))
     try:
         files = [_file_of(concept, store, described.card, work) for concept in concepts]
-        _fuse(described.base, files, work / "release", ledgers)
+        _fuse(described.base, files, work / "release", ledgers, ray)
     except UnfusableConcept as error:
         log.error("%s; it is refused", error)
         (culprit,) = (concept for concept in concepts if concept.name == error.name)
@@ -78,7 +82,7 @@ def _file_of(concept: Concept, store: Store, card: BaseCard, work: Path) -> Path
     return path
 
 
-def _fuse(base: str, files: list[Path], out: Path, ledgers: Path) -> None:
+def _fuse(base: str, files: list[Path], out: Path, ledgers: Path, ray: str | None = None) -> None:
     """A ledger that is damaged is given up: whatever it held can be recorded again."""
     from fedshow.device import choose_device
     from fedshow_server.fusion import current_ledger, fuse_to_folder  # torch: seconds to load
@@ -86,7 +90,14 @@ def _fuse(base: str, files: list[Path], out: Path, ledgers: Path) -> None:
     ledger = current_ledger(ledgers)
     try:
         fuse_to_folder(
-            base, files, out, device=choose_device(), say=log.info, ledger=ledger, only=True
+            base,
+            files,
+            out,
+            device=choose_device(),
+            say=log.info,
+            ledger=ledger,
+            only=True,
+            ray=ray,
         )
     except Damaged:
         shutil.rmtree(ledger)

@@ -27,10 +27,13 @@ Members = frozenset[tuple[str, str]]
 class FusionQueue:
     """One fusion at a time, in a child process; the database says what is due."""
 
-    def __init__(self, store: Store, folder: DataFolder, quiet_seconds: float) -> None:
+    def __init__(
+        self, store: Store, folder: DataFolder, quiet_seconds: float, ray: str | None = None
+    ) -> None:
         self._store = store
         self._folder = folder
         self._quiet_seconds = quiet_seconds
+        self._ray = ray
 
     async def fuse_forever(self) -> None:
         """Runs until cancelled."""
@@ -84,6 +87,7 @@ class FusionQueue:
         child = await Child.start(
             "fedshow_server.fusing",
             *("--data", str(self._folder.path)),
+            *(("--ray", self._ray) if self._ray else ()),
             log_path=self._folder.logs / "fusing.log",
         )
         try:

@@ -20,6 +20,7 @@ from fedshow_server.fusion_queue import FusionQueue
 from fedshow_server.https_port import HttpsServer, hold_port
 from fedshow_server.news import News
 from fedshow_server.presence import Presence
+from fedshow_server.ray_cluster import check_address
 from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.doors import Doors
 from fedshow_server.services.listening import Listener, add_services, listen
@@ -55,6 +56,8 @@ async def serve(settings: ServerSettings, on_ready: OnReady) -> None:
 
     Raises InvalidInput when an address, the base or the data folder cannot be used.
     """
+    if settings.ray is not None:
+        check_address(settings.ray)
     folder = DataFolder(settings.data)
     folder.make()
     stop = asyncio.Event()
@@ -106,19 +109,18 @@ def _facts(settings: ServerSettings, port: int, grpc_port: int) -> Facts:
 
 
 async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: OnReady) -> None:
-    store, listener = ground.store, ground.listener
+    store, listener, settings = ground.store, ground.listener, ground.settings
     superlink = SuperLink(ground.folder, ground.certificates)
     collector, news = Collector(store, superlink, ground.presence), News(store)
     enrolment = Enrolment(store.members, superlink, ground.facts, card)
-    limit = ground.settings.max_concept_bytes
     add_services(
         listener,
-        ConceptServicer(store.concepts, card, limit, collector.wake),
+        ConceptServicer(store.concepts, card, settings.max_concept_bytes, collector.wake),
         ReleaseServicer(store, news),
     )
     app = make_edge(superlink, enrolment, ground.certificates.ca_pem)
     edge = HttpsServer(app, ground.certificates)
-    fusion = FusionQueue(store, ground.folder, ground.settings.quiet_seconds)
+    fusion = FusionQueue(store, ground.folder, settings.quiet_seconds, settings.ray)
     async with AsyncExitStack() as stack:
         tasks = [
             asyncio.create_task(work, name=name)

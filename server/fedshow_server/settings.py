@@ -41,6 +41,8 @@ class ServerSettings(BaseSettings):
     quiet_seconds: float = Field(default=5.0, ge=0, le=86400)
     """A release is fused when this long no concept came or went."""
     max_concept_bytes: int = Field(default=256 << 20, ge=1, le=MAX_CONCEPT_BYTES)
+    ray: str | None = None
+    """Address of the Ray cluster that fuses; None: this machine does."""
 
     @field_validator("data")
     @classmethod

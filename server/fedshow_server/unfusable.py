@@ -1,5 +1,7 @@
 """The one error that takes a concept out of the way of all others."""
 
+from typing import Self
+
 from fedshow.errors import RefusedConcept
 
 
@@ -10,3 +12,7 @@ class UnfusableConcept(RefusedConcept):
         super().__init__(f"concept {name!r}: {reason}")
         self.name = name
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        """Other processes raise it, too."""
+        return type(self), (self.name, self.reason)

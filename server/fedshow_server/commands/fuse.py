@@ -35,6 +35,9 @@ def fuse(
         None, help="Folder that keeps what was recorded: no concept is drawn twice."
     ),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    ray: str = typer.Option(
+        None, help="Ray cluster that does the work: auto, HOST:PORT or ray://HOST:PORT."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Fuses concepts into one model that can draw them all.
@@ -42,6 +45,10 @@ def fuse(
     Example: fedshow fuse potter.safetensors hermione.safetensors -o fused
     """
     output_folder(out)
+    from fedshow_server.ray_cluster import check_address
+
+    if ray is not None:
+        check_address(ray)
     from fedshow.device import choose_device
     from fedshow_server.fusion import fuse_to_folder
     from fedshow_server.fusion.summary import sentences, summarise
@@ -58,6 +65,7 @@ def fuse(
             say=say,
             ledger=ledger,
             judge=report,
+            ray=ray,
         )
     summary = summarise(out / "report.json")
     if as_json:

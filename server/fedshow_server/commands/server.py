@@ -46,6 +46,9 @@ def run(
         None, help="Fuse when this long no concept came or went. [default: 5]"
     ),
     max_concept_bytes: int | None = typer.Option(None, help="Largest concept file taken."),
+    ray: str | None = typer.Option(
+        None, help="Ray cluster that fuses: auto, HOST:PORT or ray://HOST:PORT. [default: none]"
+    ),
     config: Path | None = typer.Option(
         None, help="TOML file with these settings. [default: server.toml in the folder]"
     ),
@@ -71,6 +74,7 @@ def run(
         database=database,
         quiet_seconds=quiet_seconds,
         max_concept_bytes=max_concept_bytes,
+        ray=ray,
     )
     asyncio.run(serve(settings, partial(_say_ready, settings.data, as_json)))
 

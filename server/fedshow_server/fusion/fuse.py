@@ -13,14 +13,16 @@ from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
 from fedshow_server.fusion.pictures import report_pictures
-from fedshow_server.fusion.recording import Plan, record_concept, record_generic
+from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.report import layer_report
 from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS, OWN_METHOD_ONLY
 from fedshow_server.fusion.rules.gradient import gradient_fusion
+from fedshow_server.fusion.statistics import Seen
 from fedshow_server.fusion.summary import summary_of
 from fedshow_server.fusion.sums import Layer, Part, layer_of, no_adapter
-from fedshow_server.fusion.update import Update, smallest
+from fedshow_server.fusion.update import Update
 from fedshow_server.fusion.wiring import Wiring
+from fedshow_server.fusion.workers import Here, Subject, Workers
 
 Say = Callable[[str], None]
 
@@ -45,25 +47,27 @@ def fuse(
     ledger: Path | None = None,
     judge: bool = False,
     only: bool = False,
+    workers: Workers | None = None,
 ) -> Fused:
     """Fuses concepts that were checked against `base`; order does not matter.
 
     Concepts are recorded once per `ledger` folder, and once per call without one. Rules that need no
     recordings are judged, too, where `judge` asks for it. `only`: what else the ledger holds is taken out
-    of it, exactly. Raises InvalidInput for an empty set, two
-    concepts of one name, an unknown method or weight, and UnfusableConcept for one that makes the base
-    read anything but numbers.
+    of it, exactly. `workers` record and solve; without them, this process does. Raises InvalidInput for
+    an empty set, two concepts of one name, an unknown method or weight, and UnfusableConcept for one that
+    makes the base read anything but numbers.
     """
     concepts = sorted(concepts, key=lambda concept: concept.header.name)
     _check(concepts, method, weights or {})
+    workers = workers or Here(base)
     chosen = {c.header.name: (weights or {}).get(c.header.name, 1.0) for c in concepts}
     if method not in NEEDS_INPUTS and not judge and not only:
-        return _solve(unrecorded_layers(base, concepts, chosen), method, [], say)
+        return _solve(workers, unrecorded_layers(base, concepts, chosen), method, [], say)
     with ledger_of(base, plan, ledger) as opened:
-        bring_in(opened, base, concepts, plan, say)
+        bring_in(opened, base, concepts, plan, say, workers)
         if only:
             take_out_others(opened, set(chosen), say)
-        return _solve(opened.layers(chosen), method, list(chosen), say)
+        return _solve(workers, opened.layers(chosen), method, list(chosen), say)
 
 
 @contextmanager
@@ -78,23 +82,40 @@ def ledger_of(base: Base, plan: Plan, folder: Path | None = None) -> Iterator[Le
 
 
 def bring_in(
-    ledger: Ledger, base: Base, concepts: Sequence[ConceptFile], plan: Plan, say: Say
+    ledger: Ledger,
+    base: Base,
+    concepts: Sequence[ConceptFile],
+    plan: Plan,
+    say: Say,
+    workers: Workers | None = None,
 ) -> None:
     """Records those that the ledger does not have; one of an earlier file of that name gives way."""
+    workers = workers or Here(base)
+    for subject, found in workers.record(_unrecorded(ledger, concepts, say), plan):
+        if isinstance(found, Seen):
+            assert isinstance(subject, str)
+            ledger.add_generic(subject, found)
+            continue
+        ledger.check(found)
+        if ledger.digest_of(found.name) is not None:
+            ledger.forget(found.name)
+        ledger.add(found)
+
+
+def _unrecorded(ledger: Ledger, concepts: Sequence[ConceptFile], say: Say) -> Iterator[Subject]:
+    """What to draw: before each new concept the base on its class word."""
+    asked: set[str] = set()
     for concept in concepts:
         header = concept.header
-        if (known := ledger.digest_of(header.name)) == concept.sha256:
+        if ledger.digest_of(header.name) == concept.sha256:
             continue
         for word in ("", header.class_word):
-            if not ledger.has_generic(word):
+            if word not in asked and not ledger.has_generic(word):
+                asked.add(word)
                 say(f"recording the base on {word or 'generic prompts'}")
-                ledger.add_generic(word, record_generic(base, word, plan))
+                yield word
         say(f"recording <{header.name}>")
-        statistics = record_concept(base, concept, plan)
-        ledger.check(statistics)
-        if known is not None:
-            ledger.forget(header.name)
-        ledger.add(statistics)
+        yield concept
 
 
 def take_out_others(ledger: Ledger, kept: Collection[str], say: Say) -> None:
@@ -107,11 +128,11 @@ def take_out_others(ledger: Ledger, kept: Collection[str], say: Say) -> None:
         )
 
 
-def _solve(layers: Iterator[Layer], method: str, judged: list[str], say: Say) -> Fused:
+def _solve(
+    workers: Workers, layers: Iterator[Layer], method: str, judged: list[str], say: Say
+) -> Fused:
     updates, reports = {}, {}
-    for layer in layers:
-        solution = FUSIONS[method](layer)
-        update = smallest(solution.delta_OI, layer.parts(moments=False), solution.settings)
+    for layer, update in workers.solve(method, layers):
         updates[layer.name] = update
         if judged:
             reports[layer.name] = layer_report(layer, update)

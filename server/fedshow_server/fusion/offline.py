@@ -16,6 +16,7 @@ from fedshow_server.fusion.fuse import Fused, fuse
 from fedshow_server.fusion.ledger.index import VERSION
 from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.update import Update
+from fedshow_server.fusion.workers import workers_at
 
 SETTINGS_VERSION = 2
 """Raised whenever the same concepts would give another fusion, so that release ids differ."""
@@ -33,11 +34,13 @@ def fuse_to_folder(
     ledger: Path | None = None,
     judge: bool = False,
     only: bool = False,
+    ray: str | None = None,
 ) -> Manifest:
     """Writes the release of these concept files to `out`, load-tested, whole or not at all.
 
     What the `ledger` folder holds is not recorded again; with `only` it then holds nothing else.
-    `judge` asks for a report of rules, too, that need no recordings.
+    `judge` asks for a report of rules, too, that need no recordings. `ray` is the address of a cluster
+    that records, on its cards if it has any, and solves; the rest happens here.
 
     Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
     """
@@ -46,7 +49,18 @@ def fuse_to_folder(
         raise InvalidInput(f"{out} is not an empty folder")
     opened = open_base(base, device)
     files = [read_concept(path, opened.card) for path in concepts]
-    fused = fuse(opened, files, method, weights, say, ledger=ledger, judge=judge, only=only)
+    with workers_at(ray, base, opened, say) as workers:
+        fused = fuse(
+            opened,
+            files,
+            method,
+            weights,
+            say,
+            ledger=ledger,
+            judge=judge,
+            only=only,
+            workers=workers,
+        )
     building = out.with_name(f".{out.name}.fusing")
     shutil.rmtree(building, ignore_errors=True)
     manifest = write_release(building, opened, content_of(files, fused, method, weights or {}))

@@ -16,8 +16,7 @@ from fedshow.releases import verify_release
 from fedshow.releases.loading import load_release
 from fedshow.releases.updates import as_adapters, deltas
 from fedshow.sampling.model import Model
-from fedshow_server.fusion import fuse as fuse_module
-from fedshow_server.fusion import recording
+from fedshow_server.fusion import recording, workers
 from fedshow_server.fusion.fuse import Fused, bring_in, fuse, ledger_of
 from fedshow_server.fusion.offline import fuse_to_folder, release_tensors
 from fedshow_server.fusion.recording import Plan, record
@@ -235,7 +234,7 @@ def dense_release(release: Path, make_concept: MakeConcept) -> Path:
     """The same concepts, every layer as one matrix."""
     folder = release.parent / "dense"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fuse_module, "smallest", lambda delta_OI, _, s: Update(delta_OI, None, s))
+        patch.setattr(workers, "smallest", lambda delta_OI, _, s: Update(delta_OI, None, s))
         files = sorted(release.parent.glob("*.safetensors"))
         fuse_to_folder(BASE, files, folder, method="average")
     return folder

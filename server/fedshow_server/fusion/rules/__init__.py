@@ -26,5 +26,8 @@ FUSIONS: dict[str, Fusion] = {
 NEEDS_INPUTS = {"gradient", "lbfgs", "exact", "subspace", "custom-diffusion"}
 """Rules that cannot work without recorded inputs."""
 
+NEEDS_OWN_INPUTS = {"custom-diffusion"}
+"""Rules that sums over concepts are not enough for: they look at what each concept reads."""
+
 OWN_METHOD_ONLY = {"custom-diffusion"}
 """Rules for concepts that were tuned by the method of the same name."""
