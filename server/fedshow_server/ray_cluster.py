@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from subprocess import DEVNULL, PIPE
 
 from fedshow.errors import InvalidInput, Unreachable
 
@@ -19,7 +20,7 @@ PATIENCE_SECONDS = 60.0
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing here phones home
-    "RAY_BACKEND_LOG_LEVEL": "error",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # the first one is raised, that is enough
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # or Ray warns of its own future
 }
 
@@ -55,16 +56,16 @@ def _init(address: str) -> None:
 
 
 def _try(address: str) -> None:
-    """Raises Unreachable. Ray itself tries for ten minutes, and then ends the process: one of its own."""
+    """Raises Unreachable. Ray itself tries for minutes and then ends the process: a child does"""
     command = [sys.executable, "-m", __name__, address]
     try:
         subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+            command, check=True, stdout=PIPE, stderr=DEVNULL, text=True, timeout=PATIENCE_SECONDS
         )
     except subprocess.TimeoutExpired:
         why = f"no answer within {PATIENCE_SECONDS:g} s"
     except subprocess.CalledProcessError as error:
-        why = " ".join(error.stderr.split()) or "it cannot be connected to"
+        why = " ".join(error.stdout.split()) or "it cannot be connected to"
     else:
         return
     raise Unreachable(f"Ray cluster {address!r}: {why}")
@@ -75,7 +76,8 @@ def main() -> None:
     try:
         _init(sys.argv[1])
     except Exception as error:
-        sys.exit(f"{error}")
+        print(error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

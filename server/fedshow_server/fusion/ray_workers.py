@@ -1,6 +1,6 @@
 """Recording and solving on a Ray cluster, whose machines have the same fedshow and can open the same base.
 
-Actors hold the base and record; tasks solve. Adapters and moments go over, nothing else.
+Actors hold the base and record; tasks solve. Concept files, adapters and moments go over, nothing else.
 """
 
 import os
@@ -18,7 +18,6 @@ from ray.exceptions import RayError, RayTaskError
 from torch import Tensor
 
 from fedshow import __version__
-from fedshow.concepts import read_concept
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
 from fedshow.families import Base, open_base
 from fedshow.families.locating import anywhere
@@ -52,17 +51,14 @@ class RayWorkers:
         slots = max(1, cards or int(resources.get("CPU", 1)))
         settings = {"num_cpus": 1, "num_gpus": 1 if cards else 0, "max_restarts": RETRIES}
         remote = ray.remote(Recorder).options(**settings, max_task_retries=RETRIES)
+        base = (self._base, self._base_sha256, "cuda" if cards else "cpu")
         recorders: list[Any] = []
 
         def begin() -> Iterator[tuple[Subject, Any]]:
             for number, subject in enumerate(subjects):
                 if number < slots:
-                    device = "cuda" if cards else "cpu"
-                    recorders.append(
-                        remote.remote(self._base, self._base_sha256, device, __version__)
-                    )
-                sent = subject if isinstance(subject, str) else subject.blob
-                yield subject, recorders[number % slots].record.remote(sent, plan)
+                    recorders.append(remote.remote(*base, __version__))
+                yield subject, recorders[number % slots].record.remote(ray.put(subject), plan)
 
         try:
             for subject, (where, found) in _in_order(begin(), 2 * slots):
@@ -79,7 +75,7 @@ class RayWorkers:
         task = ray.remote(solve_portable).options(num_cpus=1, max_retries=RETRIES)
         groups = (list(group) for _, group in groupby(layers, key=lambda each: each.input_name))
         begun = (
-            (group, task.remote(method, list(map(portable, group)), __version__))
+            (group, task.remote(method, ray.put(list(map(portable, group))), __version__))
             for group in groups
         )
         solved = _in_order(begun, MOST_INPUTS)
@@ -112,7 +108,8 @@ def _result(reference: Any) -> Any:
     except RayTaskError as error:
         if isinstance(error.cause, FedshowError):
             raise error.cause from None
-        raise
+        what = f"{type(error.cause).__name__}: {error.cause}"
+        raise FedshowError(f"a Ray worker failed: {what}") from error
     except RayError as error:
         raise FedshowError(f"Ray gave up after {RETRIES} retries: {_first_line(error)}") from error
 
@@ -128,11 +125,10 @@ class Recorder:
     def __init__(self, base: str, base_sha256: str, device: str, version: str) -> None:
         self._name, self._sha256, self._device, self._version = base, base_sha256, device, version
 
-    def record(self, subject: bytes | str, plan: Plan) -> tuple[str, Recorded]:
+    def record(self, subject: Subject, plan: Plan) -> tuple[str, Recorded]:
         """Where it was recorded, and what; of the moments their triangles, rounded as ledgers do."""
         _prepare(self._version)
-        drawn = subject if isinstance(subject, str) else read_concept(subject, self._opened.card)
-        return _here(), _mapped(_rounded, record_subject(self._opened, drawn, plan))
+        return _here(), _mapped(_rounded, record_subject(self._opened, subject, plan))
 
     @cached_property
     def _opened(self) -> Base:

@@ -64,6 +64,7 @@ def workers_at(
     with connected(ray):
         from fedshow_server.fusion.ray_workers import RayWorkers
 
+        say(f"connected to the Ray cluster {ray}")
         yield RayWorkers(base_name, base.card.sha256, say)
 
 

@@ -1,32 +1,43 @@
 """Fusion on a real Ray cluster of two workers: the same updates, the same errors."""
 
+import asyncio
 import dataclasses
 import os
+import pickle
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import psutil
 import pytest
 import torch
-from safetensors.torch import save
 
-from fedshow.errors import BaseMismatch, FedshowError, InvalidInput, Unreachable
+from fedshow import __version__
+from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
 from fedshow.families import Base
-from fedshow.sampling.model import Model
-from fedshow_server import ray_cluster
-from fedshow_server.fusion.fuse import Fused, fuse
-from fedshow_server.ray_cluster import connected
+from fedshow.families.sd1 import SD1
+from fedshow_server import fusing, ray_cluster
+from fedshow_server.children import Child
+from fedshow_server.folder import DataFolder
+from fedshow_server.fusion import ray_workers
+from fedshow_server.fusion.fuse import fuse
+from fedshow_server.fusion.ray_workers import RayWorkers, Recorder
 from fedshow_server.fusion.recording import Plan
-from fedshow_server.fusion.workers import Workers, workers_at
+from fedshow_server.fusion.statistics import Seen
+from fedshow_server.fusion.sums import Layer, Part, layer_of
+from fedshow_server.fusion.workers import Here, Workers, workers_at
+from fedshow_server.fusion_queue import FusionQueue
+from fedshow_server.settings import load_settings
 from fedshow_server.unfusable import UnfusableConcept
 from tests.conftest import BASE, Call, MakeConcept
+from tests.server.fusion.synthetic import seen, statistics
 
 HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 """Ray takes 127.0.0.1 for another address of this machine."""
@@ -36,88 +47,208 @@ QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2)
 
 @dataclasses.dataclass
 class Cluster:
-    """One machine with two cores, as Ray sees it."""
+    """Ray on this machine, told that it has two cores."""
 
     address: str
     process: psutil.Process
 
-    def recorders(self) -> list[psutil.Process]:
-        """Worker processes that record now."""
-        return [p for p in self.process.children(recursive=True) if "Recorder" in _title(p)]
+    def recorder(self) -> psutil.Process | None:
+        """A worker process that records, if there is one."""
+        children = self.process.children(recursive=True)
+        return next((p for p in children if "Recorder" in _title(p)), None)
+
+    def end(self) -> None:
+        """Ends everything that belongs to it, and nothing else."""
+        children = self.process.children(recursive=True)
+        self.process.send_signal(signal.SIGTERM)
+        for process in psutil.wait_procs([self.process, *children], timeout=30)[1]:
+            process.kill()
 
 
 def _title(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return ""
 
 
 @pytest.fixture(scope="module")
 def cluster(tools) -> Iterator[Cluster]:
     folder = tempfile.mkdtemp(prefix="ray")  # pytest's are too long for Ray's sockets
-    port = tools.free_port()
+    address = f"{HOST}:{tools.free_port()}"
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-        *("--node-ip-address", HOST, "--port", str(port), "--temp-dir", folder),
-        *("--num-cpus", "2", "--num-gpus", "0", "--object-store-memory", str(200 << 20)),
+        *("--node-ip-address", HOST, "--port", address.rpartition(":")[2]),
         *("--ray-client-server-port", str(tools.free_port()), "--include-dashboard", "false"),
+        *("--num-cpus", "2", "--num-gpus", "0", "--object-store-memory", str(200 << 20)),
+        *("--temp-dir", folder),
     ]
-    environment = os.environ | ray_cluster.QUIET
-    started = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        start_new_session=True,
-    )
+    with open(f"{folder}/log", "wb") as log:
+        started = subprocess.Popen(
+            command, stdout=log, stderr=log, env=os.environ | ray_cluster.QUIET
+        )
+    found = Cluster(address, psutil.Process(started.pid))
     try:
-        tools.eventually(lambda: list(Path(folder).glob("*/sockets/raylet")), 60)
-        yield Cluster(f"{HOST}:{port}", psutil.Process(started.pid))
+        tools.eventually(lambda: b"Ray runtime started" in Path(folder, "log").read_bytes())
+        yield found
     finally:
-        children = psutil.Process(started.pid).children(recursive=True)
-        started.send_signal(signal.SIGTERM)
-        psutil.wait_procs(children, timeout=30)
-        for process in children:
-            if process.is_running():
-                process.kill()
+        found.end()
         started.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def said() -> list[str]:
+    """What the workers say."""
     return []
 
 
-@pytest.fixture
-def workers(cluster: Cluster, base: Base, said: list[str]) -> Iterator[Workers]:
-    with workers_at(cluster.address, BASE, base, said.append) as found:
+@pytest.fixture(scope="module")
+def workers(cluster: Cluster, opened_base: Base, said: list[str]) -> Iterator[Workers]:
+    with workers_at(cluster.address, BASE, opened_base, said.append) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
-def expected(opened_base: Base, make_concept: MakeConcept) -> Fused:
-    """Fused in this process."""
-    return fuse(opened_base, [make_concept("potter", 1), make_concept("mimi", 2)], plan=QUICK)
-
-
 def test_two_workers_make_what_one_process_makes(
-    base: Base, make_concept: MakeConcept, expected: Fused, workers: Workers, said: list[str]
+    base: Base, make_concept: MakeConcept, workers: Workers, said: list[str]
 ) -> None:
+    """To 1e-6, in the same form, with the same report."""
     concepts = [make_concept("potter", 1), make_concept("mimi", 2)]
-    found = fuse(base, concepts, plan=QUICK, workers=workers, say=said.append)
-    same(found, expected)
-    assert found.report == expected.report
-    places = {line.rpartition(" ")[2] for line in said if line.startswith("recorded")}
-    assert len(places) == 2, said
-    assert f":{os.getpid()}" not in " ".join(places)
-
-
-def same(found: Fused, expected: Fused) -> None:
-    """To 1e-6, layer by layer, and in the same form."""
+    expected = fuse(base, concepts, plan=QUICK)
+    said.clear()
+    found = fuse(base, concepts, plan=QUICK, workers=workers)
     assert list(found.updates) == list(expected.updates)
     for layer, update in expected.updates.items():
         other = found.updates[layer]
         assert (other.delta_OI - update.delta_OI).norm() <= 1e-6 * update.delta_OI.norm(), layer
         assert (other.rank, other.down_NI is None) == (update.rank, update.down_NI is None)
+    assert found.report["summary"] == expected.report["summary"]
+    places = {line.rpartition(":")[2] for line in said}
+    assert len(places) == 2, said
+    assert str(os.getpid()) not in places
+
+
+def test_rules_with_and_without_sums(base: Base, workers: Workers) -> None:
+    """Of these only the first can be solved elsewhere: the other one looks at every concept's inputs."""
+    for method in ("average", "custom-diffusion"):
+        ours = list(Here(base).solve(method, iter(some_layers())))
+        found = list(workers.solve(method, iter(some_layers())))
+        assert [layer.name for layer, _ in found] == ["unet.a.attn1.to_q", "unet.a.attn2.to_k"]
+        for (_, own), (layer, other) in zip(ours, found, strict=True):
+            torch.testing.assert_close(other.delta_OI, own.delta_OI)
+            assert len(list(layer.parts())) == 3, "reports need the concepts' own inputs"
+
+
+def some_layers() -> list[Layer]:
+    """Two layers of three random concepts."""
+    return [synthetic_layer(name) for name in ("unet.a.attn1.to_q", "unet.a.attn2.to_k")]
+
+
+def synthetic_layer(name: str) -> Layer:
+    """One layer of three random concepts."""
+    source, parts = SD1().input_of(name), []
+    for seed in (1, 2, 4):
+        known = statistics(seed)
+        down_RI, up_OR = (x.double() for x in known.adapters[name])
+        moments = (known.seen.fit[source], known.seen.heldout[source])
+        parts.append(Part(down_RI, up_OR, 1.0, *moments))
+    generic = seen(9)
+    return layer_of(name, source, parts, generic.fit[source], generic.heldout[source])
+
+
+def test_an_error_in_a_worker_is_the_callers(workers: Workers) -> None:
+    """Over there the base of this name is another one than here."""
+    others = RayWorkers(BASE, "00" * 32, print)
+    with pytest.raises(BaseMismatch, match="where the fusion was started it is 0000"):
+        list(others.record([""], QUICK))
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_worker_that_dies(
+    cluster: Cluster, workers: Workers, monkeypatch: pytest.MonkeyPatch, retries: int, tools
+) -> None:
+    """It is replaced, and when that does not help, the error says so."""
+    monkeypatch.setattr(ray_workers, "RETRIES", retries)
+    recording = workers.record([""], QUICK)
+    with ThreadPoolExecutor() as threads:
+        result = threads.submit(next, recording)
+        tools.eventually(cluster.recorder).kill()
+        if retries:
+            assert isinstance(result.result(tools.patience_seconds)[1], Seen)
+        else:
+            with pytest.raises(FedshowError, match="died"):
+                result.result(tools.patience_seconds)
+    recording.close()
+
+
+def test_other_versions_are_refused(base: Base) -> None:
+    with pytest.raises(InvalidInput, match=f"must be {re.escape(__version__)}.other"):
+        Recorder(BASE, base.card.sha256, "cpu", f"{__version__}.other").record("", QUICK)
+
+
+def test_errors_travel() -> None:
+    """Those with more to them than a message, too."""
+    error = pickle.loads(pickle.dumps(UnfusableConcept("potter", "NaN")))  # noqa: S301  # our own
+    assert (error.name, error.reason, str(error)) == ("potter", "NaN", "concept 'potter': NaN")
+
+
+@pytest.fixture
+def potter(make_concept: MakeConcept, tmp_path: Path) -> Path:
+    path = tmp_path / "potter.safetensors"
+    make_concept("potter", 1).save(path)
+    return path
+
+
+def test_an_unreachable_cluster_is_named(
+    call: Call, potter: Path, tmp_path: Path, tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "PATIENCE_SECONDS", 2.0)
+    address = f"{HOST}:{tools.free_port()}"
+    words = ("--method", "average", "--ray", address)
+    code, _, said = call("fuse", potter, "-o", tmp_path / "out", *words)
+    assert code == 1
+    assert f"Ray cluster '{address}': no answer within 2 s" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://host:1", "host:port", ""])
+def test_what_is_no_address(call: Call, potter: Path, tmp_path: Path, address: str) -> None:
+    code, _, said = call("fuse", potter, "-o", tmp_path / "out", "--ray", address)
+    assert code == 2
+    assert f"Ray address {address!r}: use auto, HOST:PORT or ray://HOST:PORT" in said
+    code, _, said = call("server", "run", "--data", tmp_path / "data", "--ray", address)
+    assert code == 2
+    assert f"Ray address {address!r}" in said
+
+
+def test_without_ray_the_extra_is_named(
+    call: Call, potter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda _: None)
+    code, _, said = call("fuse", potter, "-o", tmp_path / "out", "--ray", "auto")
+    assert code == 2
+    assert "pip install 'fedshow[ray]'" in said
+
+
+def test_the_servers_fusion_gets_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its settings through the worker's command line to the fusion."""
+    monkeypatch.setenv("FEDSHOW_SERVER_RAY", "ray://cards:10001")
+    settings, given = load_settings(data=tmp_path), []
+
+    async def start(_: str, *arguments: str, **__: object) -> None:
+        monkeypatch.setattr(sys, "argv", ["fusing", *arguments])
+        raise ChildProcessError
+
+    monkeypatch.setattr(Child, "start", start)
+    queue = FusionQueue(None, DataFolder(tmp_path), 0.0, settings.ray)
+    with pytest.raises(ChildProcessError):
+        asyncio.run(queue._fuse(frozenset()))
+    monkeypatch.setattr(fusing, "die_with_parent", lambda: None)
+    monkeypatch.setattr(fusing, "fuse_admitted", lambda *all_of: given.append(all_of[-1]))
+    monkeypatch.setattr(DataFolder, "base", lambda _: "described")
+    monkeypatch.setattr(DataFolder, "open_store", lambda _: MagicMock())
+    (tmp_path / "work").mkdir()
+    fusing.main()
+    assert given == ["ray://cards:10001"]

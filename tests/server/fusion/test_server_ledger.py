@@ -36,7 +36,8 @@ def test_the_server_fuses_with_a_ledger_and_gives_up_a_damaged_one(
 
     monkeypatch.setattr(fedshow_server.fusion, "fuse_to_folder", fuse, raising=False)
     ledgers = tmp_path / "ledgers"
-    fusing._fuse("toyworld", [], tmp_path / "out", ledgers)
+    fusing._fuse("toyworld", [], tmp_path / "out", ledgers, "host:1")
+    assert given["ray"] == "host:1"
     assert given["ledger"] == current_ledger(ledgers)
     assert given["only"] is True, "withdrawn concepts leave the ledger"
     (current_ledger(ledgers) / "spoiled").touch()

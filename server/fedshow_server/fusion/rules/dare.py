@@ -6,7 +6,6 @@ What is left of the adapters is added up, as the paper does with task arithmetic
 from hashlib import sha256
 
 import torch
-from peft.utils.merge_utils import dare_linear
 from torch import Tensor
 
 from fedshow_server.fusion.sums import Layer, Solution
@@ -16,6 +15,8 @@ DENSITY = 0.5
 
 def dare_merge(layer: Layer) -> Solution:
     """delta = Σ w_i drop(delta_i); what is dropped depends on the adapter alone, so order does not matter."""
+    from peft.utils.merge_utils import dare_linear  # seconds to load, for this rule alone
+
     merged_OI = torch.zeros(layer.shape, dtype=torch.float64)
     for part in layer.parts(moments=False):
         delta_OI = part.delta_OI

@@ -1,7 +1,6 @@
 """TIES: trim, elect signs, merge (Yadav et al., NeurIPS 2023, arXiv 2306.01708), as in peft."""
 
 import torch
-from peft.utils.merge_utils import ties
 
 from fedshow_server.fusion.sums import Layer, Solution
 
@@ -14,6 +13,8 @@ def ties_merge(layer: Layer) -> Solution:
 
     Weights count relative to their mean. All adapters of the layer are in memory at once.
     """
+    from peft.utils.merge_utils import ties  # seconds to load, for this rule alone
+
     parts = list(layer.parts(moments=False))
     mean_weight = layer.reads.weight / layer.reads.concepts
     weights = torch.tensor([part.weight / mean_weight for part in parts], dtype=torch.float64)
