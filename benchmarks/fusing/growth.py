@@ -156,15 +156,16 @@ def thousand(width: int = 128, count: int = 1000) -> dict[str, Any]:
     """One layer, a concept more each time, by the solver alone: seconds for sums and solution."""
     seconds = []
     sums = LayerSums.zeros(width, width)
-    fit_II = torch.zeros(width, width, dtype=torch.float64)
+    fit_II = heldout_II = torch.zeros(width, width, dtype=torch.float64)
     generic_II = _random_moment(width, torch.Generator().manual_seed(0))
     for number in range(1, count + 1):
         part = _random_part(width, number)
         started = time.perf_counter()
         assert part.fit_II is not None
-        sums = sums.plus(part, 1.0, 1)
-        fit_II = fit_II + part.fit_II
-        reads = InputSums(fit_II, generic_II, generic_II, float(number), number)
+        assert part.heldout_II is not None
+        sums = sums.plus(part, 1.0)
+        fit_II, heldout_II = fit_II + part.fit_II, heldout_II + part.heldout_II
+        reads = InputSums(fit_II, heldout_II, generic_II, generic_II, float(number), number)
         gradient_fusion(Layer("unet.layer", "unet.input", reads, sums, _no_parts))
         seconds.append(time.perf_counter() - started)
     return {"seconds": seconds, "over_5": median(seconds[-3:]) / median(seconds[3:6])}

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from benchmarks.fusing.drawing import GENERIC, GENERIC_STEPS, concept_of
 from fedshow.concepts import ConceptFile
-from fedshow.demo.measuring import prompts_for
 from fedshow.families import Base
 from fedshow.sampling.model import Model
+from fedshow_server.fusion import prompts
 from fedshow_server.fusion.fuse import bring_in, ledger_of
 from fedshow_server.fusion.ledger import Ledger
-from fedshow_server.fusion.recording import Plan, record
+from fedshow_server.fusion.recording import Drawn, Plan, record
 from fedshow_server.fusion.rules import FUSIONS
 from fedshow_server.fusion.sums import Layer, energy
 from fedshow_server.fusion.update import smallest
@@ -25,6 +25,16 @@ TEST_SEED = 3000
 """Neither the fit's nor the choice's: those are below 2000."""
 
 TEST_STEPS = 10
+TEST = (
+    "photograph of the {0} near a river",
+    "{0} again",
+    "here comes a {0} in spring",
+    "look, a {0} between rocks",
+    "a tiny {0} far away on an island",
+    "two pictures of a {0} under a bridge",
+)
+"""Neither drawn nor read by a fusion."""
+
 Moments = dict[str, Tensor]
 
 
@@ -88,10 +98,10 @@ def fused_path(rule: str, characters: Sequence[str], work: Path) -> Path:
 
 
 def test_moments(base: Base, concept: ConceptFile, work: Path) -> Moments:
-    """What layers read on the twenty prompts of the measurement."""
-    texts = prompts_for(concept.header.name)
-    path = work / "tests" / f"{concept.header.name}.safetensors"
-    return _recorded(base, [concept], texts, path)
+    """What layers read on prompts of the test."""
+    name = concept.header.name
+    path = work / "tests" / f"{name}.safetensors"
+    return _recorded(base, [concept], prompts.for_concept(TEST, name), path)
 
 
 def generic_moments(base: Base, work: Path) -> Moments:
@@ -109,7 +119,8 @@ def _recorded(
             for concept in concepts:
                 model.add_concept(concept)
             plan = Plan(steps=TEST_STEPS if concepts else GENERIC_STEPS)
-            save_file(record(model, texts, [TEST_SEED], plan).means(), path)
+            drawn = Drawn(tuple(texts), tuple(texts), (TEST_SEED,))
+            save_file(record(model, drawn, plan).means(), path)
         finally:
             model.restore()
     found: Moments = load_file(path)

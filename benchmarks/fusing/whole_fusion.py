@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from benchmarks.fusing.solver import lbfgs_on_inputs
 from fedshow.concepts import ConceptFile
 from fedshow.families import Base, open_base
 from fedshow.sampling.model import Model
-from fedshow_server.fusion import prompts
 from fedshow_server.fusion.fuse import bring_in, ledger_of
 from fedshow_server.fusion.recording import Plan, record
 from fedshow_server.fusion.rules import FUSIONS
@@ -83,9 +83,9 @@ def _input_counts(base: Base, concept: ConceptFile, plan: Plan) -> dict[str, int
     model = Model(base)
     try:
         model.add_concept(concept)
-        texts = prompts.for_concept(prompts.FIT, concept.header.name)
+        drawn = plan.fit.naming(concept.header.name)
         steps = 2
-        few = record(model, texts, plan.fit_seeds[:1], Plan(steps=steps)).counts
+        few = record(model, replace(drawn, seeds=drawn.seeds[:1]), Plan(steps=steps)).counts
     finally:
         model.restore()
     times = len(plan.fit_seeds) * plan.steps // steps

@@ -1,4 +1,4 @@
-"""What the fusion benchmark says rests on these: the same inputs for both solvers, honest means, real ledgers."""
+"""The fusion benchmark rests on these: the same inputs for both solvers, honest means, real ledgers."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 from benchmarks.fusing import growth, plots, solver, tables
 from benchmarks.fusing.concepts import CHARACTERS, SIZES, sets
 from benchmarks.fusing.drawing import GENERIC
-from benchmarks.fusing.judging import TEST_SEED
+from benchmarks.fusing.judging import TEST, TEST_SEED
 from fedshow.demo.measuring import PROMPTS
 from fedshow_server.fusion import prompts
 from fedshow_server.fusion.recording import Plan
@@ -21,7 +21,9 @@ def test_sets_are_disjoint_and_nothing_is_judged_by_what_the_fit_or_the_choice_s
         assert len(names) == len(set(names))
         assert set(names) <= set(CHARACTERS)
     assert TEST_SEED not in (*Plan().fit_seeds, *Plan().heldout_seeds)
-    assert len(set(PROMPTS) - {*prompts.FIT, *prompts.HELDOUT}) >= 12
+    seen = {*prompts.FIT, *prompts.HELDOUT, *prompts.TEXT_FIT, *prompts.TEXT_HELDOUT}
+    assert not seen & set(TEST)
+    assert len({prompt.replace("<", "").replace(">", "") for prompt in PROMPTS} - seen) >= 10
     assert len(set(GENERIC)) == 100
 
 

@@ -12,21 +12,22 @@ that wants the same, and one for the regularisation. Shapes: O out, I in, R rank
 import torch
 from torch import Tensor
 
-from fedshow_server.fusion.rules.gradient import Choice, Eigenbasis
+from fedshow_server.fusion.rules.gradient import Choice, Eigenbasis, best_choice
 from fedshow_server.fusion.sums import Layer, Part
 
 Term = tuple[Tensor, Tensor]
 """`up_OR` and `down_RI` of one term of the error."""
 
 
-def crosstalk(layer: Layer, choice: Choice) -> list[list[float]]:
+def crosstalk(layer: Layer, choice: Choice | None) -> list[list[float]]:
     """Row i, column j: energy of j's term on concept i's unseen inputs, over that of what i wants there.
 
-    On the diagonal what regularisation costs. It belongs to the concepts, not to the rule that fuses them.
+    On the diagonal what regularisation costs. It belongs to the concepts, not to the rule that fuses them;
+    `choice` is the regularisation, None: the best.
     """
     if layer.is_idle:
         return [[0.0] * layer.reads.concepts for _ in range(layer.reads.concepts)]
-    terms = error_terms(layer, choice)
+    terms = error_terms(layer, choice or best_choice(layer))
     return [[_relative(*term, part) for term in terms[i]] for i, part in enumerate(layer.parts())]
 
 

@@ -18,7 +18,7 @@ from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.update import Update
 from fedshow_server.fusion.workers import workers_at
 
-SETTINGS_VERSION = 2
+SETTINGS_VERSION = 3
 """Raised whenever the same concepts would give another fusion, so that release ids differ."""
 
 

@@ -1,23 +1,38 @@
-"""Recording what layers read, as second moments: nothing recorded grows with prompts or steps.
+"""Recording what a fusion needs to know of a concept, and of the base: drawn here, from prompts alone."""
 
-Shapes: I layer input width; moments are `[I, I]` float64.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedshow.concepts import ConceptFile
 from fedshow.families import Base
 from fedshow.sampling.model import Model
 from fedshow_server.fusion import prompts
-from fedshow_server.fusion.grams import Precision, default_precision, gram
+from fedshow_server.fusion.grams import Precision
+from fedshow_server.fusion.listening import EMPHASIS, context_slots, listening, read
+from fedshow_server.fusion.moments import Moments
 from fedshow_server.fusion.statistics import Seen, Statistics
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Prompts to draw, from which seeds, and texts that are only encoded."""
+
+    prompts: tuple[str, ...]
+    texts: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def naming(self, name: str) -> "Drawn":
+        """The same about one concept."""
+        drawn, texts = (prompts.for_concept(each, name) for each in (self.prompts, self.texts))
+        return Drawn(drawn, texts, self.seeds)
+
+    def without_concept(self, templates: tuple[str, ...], class_word: str) -> "Drawn":
+        """The same texts and seeds, with these prompts, about a class ('': about anything)."""
+        texts = prompts.generic_texts(self.texts, class_word)
+        return Drawn(prompts.generic(templates, class_word), texts, self.seeds)
 
 
 @dataclass(frozen=True)
@@ -30,46 +45,30 @@ class Plan:
     fit_prompts: int = len(prompts.FIT)
     """How many of the prompts for the fit are drawn, the first ones."""
 
+    texts: int = len(prompts.TEXT_FIT)
+    """How many texts are read, the first ones."""
+
     precision: Precision | None = None
     """Of the products that are added up; None: what suits the device. All estimate the same moments."""
 
     @property
-    def fit(self) -> tuple[str, ...]:
-        """The prompts for the fit."""
-        return prompts.FIT[: self.fit_prompts]
+    def fit(self) -> Drawn:
+        """What is drawn and read for the fit."""
+        texts = prompts.TEXT_FIT[: self.texts]
+        return Drawn(prompts.FIT[: self.fit_prompts], texts, self.fit_seeds)
+
+    @property
+    def heldout(self) -> Drawn:
+        """The same for the choice of the regularisation."""
+        return Drawn(prompts.HELDOUT, prompts.TEXT_HELDOUT[: self.texts], self.heldout_seeds)
 
     @property
     def settings(self) -> str:
         """All that decides what is recorded, in words; what was recorded otherwise does not add up."""
-        drawn = (self.fit, prompts.HELDOUT, prompts.GENERIC_FIT, prompts.GENERIC_HELDOUT)
+        drawn = (self.fit, self.heldout, prompts.GENERIC_FIT, prompts.GENERIC_HELDOUT, EMPHASIS)
         digest = sha256(repr(drawn).encode()).hexdigest()[:12]
         fit, heldout = (",".join(map(str, s)) for s in (self.fit_seeds, self.heldout_seeds))
         return f"prompts {digest}, seeds {fit} and {heldout}, {self.steps} steps"
-
-
-@dataclass
-class Moments:
-    """Sums of x xᵀ per input name, and how many x went in."""
-
-    precision: Precision | None = None
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, name: str, inputs: Tensor) -> None:
-        """Adds inputs `[..., I]`."""
-        x_TI = inputs.reshape(-1, inputs.shape[-1])
-        added_II = gram(x_TI, self.precision or default_precision(x_TI.device))
-        found_II = self.sums.get(name)
-        self.sums[name] = added_II if found_II is None else found_II.add_(added_II)
-        self.counts[name] = self.counts.get(name, 0) + len(x_TI)
-
-    def mean(self, name: str) -> Tensor:
-        """E[x xᵀ], `[I, I]` float64 on the CPU."""
-        return (self.sums[name] / self.counts[name]).cpu()
-
-    def means(self) -> dict[str, Tensor]:
-        """E[x xᵀ] of every input."""
-        return {name: self.mean(name) for name in self.sums}
 
 
 def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
@@ -78,7 +77,7 @@ def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
     layers = [
         key.removesuffix(".lora_A.weight") for key in tensors if key.endswith("lora_A.weight")
     ]
-    fit, heldout = (prompts.for_concept(t, header.name) for t in (plan.fit, prompts.HELDOUT))
+    fit, heldout = (drawn.naming(header.name) for drawn in (plan.fit, plan.heldout))
     return Statistics(
         name=header.name,
         class_word=header.class_word,
@@ -95,74 +94,37 @@ def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
 
 def record_generic(base: Base, class_word: str, plan: Plan) -> Seen:
     """What the bare base reads on prompts with a class word, or on those without any ('')."""
-    templates = (prompts.GENERIC_FIT, prompts.GENERIC_HELDOUT)
-    fit, heldout = (prompts.generic(each, class_word) for each in templates)
+    fit = plan.fit.without_concept(prompts.GENERIC_FIT, class_word)
+    heldout = plan.heldout.without_concept(prompts.GENERIC_HELDOUT, class_word)
     return _record_both(base, [], plan, fit, heldout)
 
 
 def _record_both(
-    base: Base, concepts: Sequence[ConceptFile], plan: Plan, fit: list[str], heldout: list[str]
+    base: Base, concepts: Sequence[ConceptFile], plan: Plan, fit: Drawn, heldout: Drawn
 ) -> Seen:
     """What the base with these concepts reads; the base is left as it was."""
     model = Model(base)
     try:
         for concept in concepts:
             model.add_concept(concept)
-        return Seen(
-            record(model, fit, plan.fit_seeds, plan).means(),
-            record(model, heldout, plan.heldout_seeds, plan).means(),
-        )
+        return Seen(record(model, fit, plan).means(), record(model, heldout, plan).means())
     finally:
         model.restore()
 
 
-class Recorder:
-    """Listens at one layer of every distinct input."""
+def record(model: Model, drawn: Drawn, plan: Plan) -> Moments:
+    """Moments of everything the model's layers read: those that read text from the texts, all others
+    while every prompt is drawn from every seed.
+    """
+    moments = Moments(plan.precision)
+    read(model, drawn.texts, moments)
+    contexts = context_slots(model.base)
 
-    def __init__(self, base: Base, precision: Precision | None = None) -> None:
-        self.moments = Moments(precision)
-        self._listening: str | None = None
-        self._halves = False
-        seen: set[str] = set()
-        self._handles = []
-        for layer, module in base.layers.items():
-            if (name := base.family.input_of(layer)) not in seen:
-                seen.add(name)
-                self._handles.append(module.register_forward_pre_hook(self._hook(name)))
+    def hear(name: str, inputs: Tensor) -> None:
+        if name not in contexts:
+            moments.add(name, inputs[len(inputs) // 2 :])  # of guided batches the prompted half
 
-    def close(self) -> None:
-        """Stops listening for good."""
-        for handle in self._handles:
-            handle.remove()
-
-    @contextmanager
-    def listening(self, component: str, halves: bool = False) -> Iterator[None]:
-        """Within the block, inputs of one component are added; of guided batches the prompted half."""
-        self._listening, self._halves = component, halves
-        try:
-            yield
-        finally:
-            self._listening = None
-
-    def _hook(self, name: str) -> Any:
-        def listen(_: nn.Module, args: tuple[Any, ...]) -> None:
-            if self._listening is None or not name.startswith(self._listening):
-                return
-            inputs = args[0]
-            self.moments.add(name, inputs[len(inputs) // 2 :] if self._halves else inputs)
-
-        return listen
-
-
-def record(model: Model, texts: Sequence[str], seeds: Sequence[int], plan: Plan) -> Moments:
-    """Moments of everything the model's layers read while it draws every text from every seed."""
-    recorder = Recorder(model.base, plan.precision)
-    try:
-        with recorder.listening("text_encoder."), torch.no_grad():
-            model.tokens.encode(list(texts))
-        for seed in seeds:
-            with recorder.listening("unet.", halves=True):
-                model.sample_latents(list(texts), seed=seed, steps=plan.steps)
-    finally:
-        recorder.close()
-    return recorder.moments
+    for seed in drawn.seeds if drawn.prompts else ():
+        with listening(model.base, "unet.", hear):
+            model.sample_latents(list(drawn.prompts), seed=seed, steps=plan.steps)
+    return moments

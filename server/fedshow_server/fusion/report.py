@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from fedshow_server.fusion.crosstalk import crosstalk, low_rank_energy, ratio
-from fedshow_server.fusion.rules.gradient import Choice, best_choice
+from fedshow_server.fusion.rules.gradient import Choice
 from fedshow_server.fusion.sums import Layer, Part, energy
 from fedshow_server.fusion.update import Update
 
@@ -30,7 +30,7 @@ def layer_report(layer: Layer, update: Update) -> dict[str, object]:
         **update.settings,
     }
     if len(residuals) <= MOST_CROSSTALK:
-        found["crosstalk"] = crosstalk(layer, _choice_of(update.settings) or best_choice(layer))
+        found["crosstalk"] = crosstalk(layer, _choice_of(update.settings))
     return found
 
 

@@ -1,18 +1,18 @@
 """What a fusion knows of one layer, as sums over concepts: as large for a thousand as for two.
 
 Shapes: O out, I in, R rank of one adapter. All float64; delta_i = up_i @ down_i, G_i and H_i are
-concept i's second moments E[x xᵀ] for the fit and held out, w_i its weight, s_i = E|delta_i x|² on H_i.
+concept i's second moments E[x xᵀ] for the fit and held out, w_i its weight.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 SILENT = 1e-10
-"""A concept whose adapter gives less than this times E|x|² changes nothing: as error of what, then?"""
+"""Adapters that give less than this times E|x|² change nothing: an error relative to what, then?"""
 
 
 @dataclass(frozen=True)
@@ -40,42 +40,28 @@ class LayerSums:
     mean_OI: Tensor
     """Σ w_i delta_i: the mean, but for the sum of weights"""
     heldout_wanted_OI: Tensor
-    """Σ delta_i H_i / s_i"""
-    heldout_II: Tensor
-    """Σ H_i / s_i"""
+    """Σ w_i delta_i H_i"""
     signal: Tensor
-    """Σ s_i"""
-    heard: Tensor
-    """How many concepts change what this layer gives."""
+    """Σ w_i E|delta_i x|² on H_i"""
 
     @classmethod
     def zeros(cls, width_in: int, width_out: int) -> Self:
         """The sums over no concept."""
-        wide, square, one = (width_out, width_in), (width_in, width_in), ()
-        shapes = (wide, wide, wide, square, one, one)
-        return cls(*(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
+        wide, one = (width_out, width_in), ()
+        return cls(*(torch.zeros(shape, dtype=torch.float64) for shape in (wide, wide, wide, one)))
 
-    def plus(self, part: Part, weight: float, presence: int) -> "LayerSums":
-        """With `weight` more of a concept; presence 1 lets it in, -1 out, 0 only reweights it."""
+    def plus(self, part: Part, weight: float) -> "LayerSums":
+        """With `weight` more of a concept; less when it is negative."""
         delta_OI = part.delta_OI
         mean_OI = self.mean_OI + weight * delta_OI
         if part.fit_II is None or part.heldout_II is None:
-            return LayerSums(**self._values() | {"mean_OI": mean_OI})
-        wanted_OI = self.wanted_OI + weight * (part.up_OR @ (part.down_RI @ part.fit_II))
-        signal = energy(delta_OI, part.heldout_II)
-        is_heard = signal > SILENT * float(part.heldout_II.trace())
-        share = presence / signal if is_heard else 0.0
+            return LayerSums(self.wanted_OI, mean_OI, self.heldout_wanted_OI, self.signal)
         return LayerSums(
-            wanted_OI,
+            self.wanted_OI + weight * (part.up_OR @ (part.down_RI @ part.fit_II)),
             mean_OI,
-            self.heldout_wanted_OI + share * (part.up_OR @ (part.down_RI @ part.heldout_II)),
-            self.heldout_II + share * part.heldout_II,
-            self.signal + presence * signal,
-            self.heard + presence * is_heard,
+            self.heldout_wanted_OI + weight * (part.up_OR @ (part.down_RI @ part.heldout_II)),
+            self.signal + weight * energy(delta_OI, part.heldout_II),
         )
-
-    def _values(self) -> dict[str, Tensor]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -84,6 +70,8 @@ class InputSums:
 
     fit_II: Tensor
     """Σ w_i G_i"""
+    heldout_II: Tensor
+    """Σ w_i H_i"""
     generic_II: Tensor
     """The base's own moment on prompts without a concept."""
     generic_heldout_II: Tensor
@@ -129,31 +117,35 @@ class Layer:
     @property
     def typical(self) -> float:
         """Mean of |delta_i x|² over concepts: what errors and drift are compared with."""
-        return float(self.sums.signal) / self.reads.concepts
+        return float(self.sums.signal) / self.reads.weight
 
     @property
     def is_idle(self) -> bool:
         """Whether no concept changes anything here."""
-        return float(self.sums.heard) == 0
+        return float(self.sums.signal) <= SILENT * float(self.reads.heldout_II.trace())
 
     def unseen_error(self, delta_OI: Tensor) -> float:
-        """Mean relative error of an update on held-out inputs; the base's prompts count as one concept."""
+        """Mean error of an update on held-out inputs; the base's prompts count as one concept.
+
+        An error is relative to what concepts do here on average: one that does little here can lose
+        little, and must not decide for everybody.
+        """
         if self.is_idle:
             return 0.0
         missed = (
-            energy(delta_OI, self.sums.heldout_II)
+            energy(delta_OI, self.reads.heldout_II)
             - 2 * float((delta_OI * self.sums.heldout_wanted_OI).sum())
-            + float(self.sums.heard)
+            + float(self.sums.signal)
         )
-        return (missed + self.drift(delta_OI)) / (self.reads.concepts + 1)
+        concepts = self.reads.concepts
+        share = missed / float(self.sums.signal)
+        return (concepts * share + self.drift(delta_OI)) / (concepts + 1)
 
     def drift(self, delta_OI: Tensor) -> float:
         """How far an update moves the base on held-out generic prompts; 1 is as far as a concept does."""
-        return 0.0 if self.is_idle else self.moved(delta_OI) / self.typical
-
-    def moved(self, delta_OI: Tensor) -> float:
-        """Mean of |delta x|² on held-out generic prompts."""
-        return energy(delta_OI, self.reads.generic_heldout_II)
+        if self.is_idle:
+            return 0.0
+        return energy(delta_OI, self.reads.generic_heldout_II) / self.typical
 
 
 @dataclass(frozen=True)
@@ -176,13 +168,13 @@ def layer_of(
     generic_heldout_II: Tensor,
 ) -> Layer:
     """The layer of these concepts, all in memory."""
-    sums = sum_of(parts)
-    fit_II = torch.zeros_like(generic_II)
+    sums, fit_II, heldout_II = sum_of(parts), *(torch.zeros_like(generic_II) for _ in range(2))
     for part in parts:
-        if part.fit_II is not None:
+        if part.fit_II is not None and part.heldout_II is not None:
             fit_II = fit_II + part.weight * part.fit_II
+            heldout_II = heldout_II + part.weight * part.heldout_II
     weight = sum(part.weight for part in parts)
-    reads = InputSums(fit_II, generic_II, generic_heldout_II, weight, len(parts))
+    reads = InputSums(fit_II, heldout_II, generic_II, generic_heldout_II, weight, len(parts))
     return Layer(name, input_name, reads, sums, lambda moments=True: iter(parts))  # noqa: ARG005
 
 
@@ -192,7 +184,7 @@ def sum_of(parts: Iterable[Part]) -> LayerSums:
     first = next(rest)
     sums = LayerSums.zeros(first.down_RI.shape[1], len(first.up_OR))
     for part in (first, *rest):
-        sums = sums.plus(part, part.weight, 1)
+        sums = sums.plus(part, part.weight)
     return sums
 
 

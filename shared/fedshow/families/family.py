@@ -31,6 +31,7 @@ class Tokenizer(Protocol):
     """The part of a CLIP tokenizer that fedshow uses."""
 
     model_max_length: int
+    eos_token_id: int
 
     def add_tokens(self, tokens: list[str]) -> int: ...
     def convert_tokens_to_ids(self, token: str) -> int: ...

@@ -66,14 +66,17 @@ def straight_formula(layer: Layer, choice: Choice) -> Tensor:
 
 
 def straight_error(layer: Layer, delta_OI: Tensor) -> float:
-    """Mean relative error on unseen inputs, concept by concept; generic prompts count as one more."""
-    errors, signals = [], []
-    for part in layer.parts():
+    """Mean error on unseen inputs, concept by concept, relative to what concepts do on average; generic
+    prompts count as one more."""
+    parts = list(layer.parts())
+    total = sum(part.weight for part in parts)
+    errors = signals = 0.0
+    for part in parts:
         assert part.heldout_II is not None
-        signals.append(energy(part.delta_OI, part.heldout_II))
-        errors.append(energy(delta_OI - part.delta_OI, part.heldout_II) / signals[-1])
+        signals += part.weight / total * energy(part.delta_OI, part.heldout_II)
+        errors += part.weight / total * energy(delta_OI - part.delta_OI, part.heldout_II)
     drift = energy(delta_OI, layer.reads.generic_heldout_II)
-    return (sum(errors) + drift / (sum(signals) / len(signals))) / (len(errors) + 1)
+    return (len(parts) * errors + drift) / signals / (len(parts) + 1)
 
 
 def test_it_equals_the_straight_formula() -> None:
@@ -182,6 +185,17 @@ def test_heavier_concept_is_met_more_closely() -> None:
         missed = exact(parts, 1e-4, 0.1) - parts[0].delta_OI
         errors.append(energy(missed, parts[0].fit_II))
     assert errors[1] < errors[0]
+
+
+def test_a_concept_that_does_nearly_nothing_does_not_decide_for_the_others() -> None:
+    """Relative to its own signal any update would be a huge error, and none would be best."""
+    loud = [make_part(1), make_part(2)]
+    quiet = make_part(3)
+    hushed = Part(quiet.down_RI, quiet.up_OR * 1e-4, 1.0, quiet.fit_II, quiet.heldout_II)
+    with_it, without = (
+        gradient_fusion(make_layer(parts)).delta_OI for parts in ([*loud, hushed], loud)
+    )
+    assert with_it.norm() > 0.6 * without.norm()
 
 
 def test_a_layer_that_no_concept_changes_stays() -> None:

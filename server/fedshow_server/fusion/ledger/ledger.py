@@ -246,8 +246,7 @@ class Ledger:
         changes = []
         for name in sorted({name for name, _ in had.items() ^ wanted.items()}):
             weight = wanted.get(name, 0.0) - had.get(name, 0.0)
-            presence = (name in wanted) - (name in had)
-            changes.append(Change(partial(self._record, name), weight, presence))
+            changes.append(Change(partial(self._record, name), weight))
         before, after = self._index.classes(had), self._index.classes(wanted)
         classes = [
             ClassChange(self._generic(word), 1 if word in after else -1)

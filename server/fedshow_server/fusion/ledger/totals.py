@@ -23,6 +23,9 @@ from fedshow_server.fusion.sums import LayerSums
 from fedshow_server.fusion.wiring import Wiring
 
 FIELDS = tuple(each.name for each in fields(LayerSums))
+KINDS = ("fit", "heldout")
+"""Moments of a concept."""
+
 GENERIC = {"generic": "fit", "generic_heldout": "heldout"}
 """Sums over distinct class words, and the kind of moments they are sums of."""
 
@@ -34,8 +37,7 @@ class Change:
     record: Callable[[], Record]
     """Opens its record; not kept open, so that memory stays the same for any number."""
     weight: float
-    presence: int
-    """1: comes in, -1: goes, 0: only its weight changes."""
+    """By how much its weight changes."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Totals:
         self._wiring, self._stored = wiring, stored
 
     def square(self, input_name: str, field: str) -> Tensor:
-        """`fit`, `generic` or `generic_heldout` of one input."""
+        """`fit`, `heldout`, `generic` or `generic_heldout` of one input."""
         if self._stored is not None:
             return unpacked(self._stored[f"{input_name}.{field}"])
         width = self._wiring.width(input_name)
@@ -67,8 +69,7 @@ class Totals:
         """The sums of one layer."""
         if self._stored is None or not self.has(layer):
             return LayerSums.zeros(*self._wiring.layers[layer])
-        found = {field: self._stored[f"{layer}.{field}"] for field in FIELDS}
-        return LayerSums(**found | {"heldout_II": unpacked(found["heldout_II"])})
+        return LayerSums(**{field: self._stored[f"{layer}.{field}"] for field in FIELDS})
 
 
 def write_totals(
@@ -85,28 +86,30 @@ def write_totals(
     with TensorWriter(path, _shapes(wiring, adapted), torch.float64) as writer:
         for name, readers in wiring.readers.items():
             layers = {layer: start.layer(layer) for layer in readers if layer in adapted}
-            for key, tensor in _generic(name, start, classes).items():
+            squares, layers = _changed(name, start, layers, changes)
+            for key, tensor in (_generic(name, start, classes) | squares).items():
                 writer.write(key, packed(tensor))
-            fit_II, layers = _changed(name, start.square(name, "fit"), layers, changes)
-            writer.write(f"{name}.fit", packed(fit_II))
             for key, tensor in _flat(layers):
                 writer.write(key, tensor)
         return writer.finish()
 
 
 def _changed(
-    name: str, fit_II: Tensor, layers: Mapping[str, LayerSums], changes: Sequence[Change]
-) -> tuple[Tensor, dict[str, LayerSums]]:
-    """One input's own sum and those of its layers, concept after concept."""
+    name: str, start: Totals, layers: Mapping[str, LayerSums], changes: Sequence[Change]
+) -> tuple[dict[str, Tensor], dict[str, LayerSums]]:
+    """One input's own sums and those of its layers, concept after concept."""
     changed = dict(layers)
+    squares = {f"{name}.{kind}": start.square(name, kind) for kind in KINDS}
     for change in changes:
         record = change.record()
-        own_fit_II, heldout_II = (record.moment(name, kind) for kind in ("fit", "heldout"))
-        fit_II = fit_II + change.weight * own_fit_II
+        moments = {kind: record.moment(name, kind) for kind in KINDS}
+        for kind, moment_II in moments.items():
+            squares[f"{name}.{kind}"] = squares[f"{name}.{kind}"] + change.weight * moment_II
         for layer, sums in changed.items():
-            if (part := record.part(layer, change.weight, own_fit_II, heldout_II)) is not None:
-                changed[layer] = sums.plus(part, change.weight, change.presence)
-    return fit_II, changed
+            part = record.part(layer, change.weight, moments["fit"], moments["heldout"])
+            if part is not None:
+                changed[layer] = sums.plus(part, change.weight)
+    return squares, changed
 
 
 def _generic(name: str, start: Totals, classes: Sequence[ClassChange]) -> dict[str, Tensor]:
@@ -122,8 +125,7 @@ def _generic(name: str, start: Totals, classes: Sequence[ClassChange]) -> dict[s
 def _flat(layers: Mapping[str, LayerSums]) -> Iterator[tuple[str, Tensor]]:
     for layer, sums in layers.items():
         for field in FIELDS:
-            value: Tensor = getattr(sums, field)
-            yield f"{layer}.{field}", packed(value) if field == "heldout_II" else value
+            yield f"{layer}.{field}", getattr(sums, field)
 
 
 def _shapes(wiring: Wiring, adapted: set[str]) -> dict[str, tuple[int, ...]]:
@@ -131,11 +133,11 @@ def _shapes(wiring: Wiring, adapted: set[str]) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for name, readers in wiring.readers.items():
         triangle = packed_shape(wiring.width(name))
-        shapes |= {f"{name}.{field}": triangle for field in (*GENERIC, "fit")}
+        shapes |= {f"{name}.{field}": triangle for field in (*GENERIC, *KINDS)}
         for layer in readers:
             if layer in adapted:
                 width_in, width_out = wiring.layers[layer]
                 wide: tuple[int, ...] = (width_out, width_in)
-                every = (wide, wide, wide, triangle, (), ())
+                every = (wide, wide, wide, ())
                 shapes |= {f"{layer}.{f}": s for f, s in zip(FIELDS, every, strict=True)}
     return shapes

@@ -6,7 +6,7 @@ from functools import partial
 from fedshow_server.fusion.ledger.index import Weights
 from fedshow_server.fusion.ledger.records import Record
 from fedshow_server.fusion.ledger.tensors import TensorReader, unpacked
-from fedshow_server.fusion.ledger.totals import GENERIC, Totals
+from fedshow_server.fusion.ledger.totals import GENERIC, KINDS, Totals
 from fedshow_server.fusion.sums import InputSums, Layer, Part, no_adapter
 from fedshow_server.fusion.wiring import Wiring
 
@@ -38,6 +38,7 @@ def _input_sums(
     )
     return InputSums(
         totals.square(name, "fit"),
+        totals.square(name, "heldout"),
         generic_II,
         generic_heldout_II,
         weight=sum(weights.values()),
@@ -57,7 +58,7 @@ def _parts(
     for name, weight in weights.items():
         record = record_of(name)
         fit_II, heldout_II = (
-            record.moment(input_name, kind) if moments else None for kind in ("fit", "heldout")
+            record.moment(input_name, kind) if moments else None for kind in KINDS
         )
         part = record.part(layer, weight, fit_II, heldout_II)
         yield part or Part(*no_adapter(*wiring.layers[layer]), weight, fit_II, heldout_II)

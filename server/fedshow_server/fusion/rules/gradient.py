@@ -92,11 +92,12 @@ class Eigenbasis:
     def unseen_errors(
         self, ridges: Sequence[float], targets: Sequence[float]
     ) -> dict[Choice, float]:
-        """Mean relative error on held-out inputs, the base's prompts among them, of every choice."""
+        """`Layer.unseen_error` of every choice."""
         layer, vectors_II = self.layer, self.vectors_II
-        heard_II = layer.sums.heldout_II + layer.reads.generic_heldout_II / layer.typical
+        share = layer.reads.concepts / float(layer.sums.signal)
+        heard_II = share * layer.reads.heldout_II + layer.reads.generic_heldout_II / layer.typical
         judged_II = vectors_II.T @ heard_II @ vectors_II
-        goal_OI = layer.sums.heldout_wanted_OI @ vectors_II
+        goal_OI = share * layer.sums.heldout_wanted_OI @ vectors_II
         ways = (self.wanted_OI, self.mean_OI)
         squares = [[(a.T @ b) * judged_II for b in ways] for a in ways]
         lines = [(a * goal_OI).sum(0) for a in ways]
@@ -119,5 +120,5 @@ class Eigenbasis:
             for j, b in enumerate(shares)
         )
         line = sum(a * float(small_I @ lines[i]) for i, a in enumerate(shares))
-        heard, concepts = float(self.layer.sums.heard), self.layer.reads.concepts
-        return (square - 2 * line + heard) / (concepts + 1)
+        concepts = self.layer.reads.concepts
+        return (square - 2 * line + concepts) / (concepts + 1)
