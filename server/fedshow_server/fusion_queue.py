@@ -56,6 +56,8 @@ class FusionQueue:
         since = time.monotonic()
         while True:
             admitted, released = await asyncio.to_thread(self._members)
+            if not admitted:
+                await asyncio.to_thread(self._forget)
             if admitted != seen:
                 seen, since = admitted, time.monotonic()
             due = admitted and admitted != released
@@ -69,6 +71,12 @@ class FusionQueue:
         released = frozenset(last.concepts.items()) if last else frozenset()
         admitted = self._store.concepts.admitted()
         return frozenset((concept.name, concept.sha256) for concept in admitted), released
+
+    def _forget(self) -> None:
+        """What was recorded of concepts that are withdrawn now; the next fusion removes single ones."""
+        if self._folder.ledgers.exists():
+            log.info("nothing is admitted any more: forgetting what was recorded")
+            shutil.rmtree(self._folder.ledgers, ignore_errors=True)
 
     def _expects_more(self) -> bool:
         """Whether a concept was offered so lately that its file is probably on its way."""

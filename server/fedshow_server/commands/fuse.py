@@ -34,6 +34,9 @@ def fuse(
     ledger: Path = typer.Option(
         None, help="Folder that keeps what was recorded: no concept is drawn twice."
     ),
+    refine: int = typer.Option(
+        0, min=0, max=5, help="How many times to record once more, through the fused model."
+    ),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     ray: str = typer.Option(
         None, help="Ray cluster that does the work: auto, HOST:PORT or ray://HOST:PORT."
@@ -65,6 +68,7 @@ def fuse(
             say=say,
             ledger=ledger,
             judge=report,
+            refine=refine,
             ray=ray,
         )
     summary = summarise(out / "report.json")

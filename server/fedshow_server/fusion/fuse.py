@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from fedshow_server.fusion.rules.gradient import gradient_fusion
 from fedshow_server.fusion.statistics import Seen
 from fedshow_server.fusion.summary import summary_of
 from fedshow_server.fusion.sums import Layer, Part, layer_of, no_adapter
-from fedshow_server.fusion.update import Update
+from fedshow_server.fusion.update import Update, tensors_of
 from fedshow_server.fusion.wiring import Wiring
 from fedshow_server.fusion.workers import Here, Subject, Workers
 
@@ -48,26 +48,65 @@ def fuse(
     judge: bool = False,
     only: bool = False,
     workers: Workers | None = None,
+    refine: int = 0,
 ) -> Fused:
     """Fuses concepts that were checked against `base`; order does not matter.
 
     Concepts are recorded once per `ledger` folder, and once per call without one. Rules that need no
     recordings are judged, too, where `judge` asks for it. `only`: what else the ledger holds is taken out
-    of it, exactly. `workers` record and solve; without them, this process does. Raises InvalidInput for
+    of it, exactly. `workers` record and solve; without them, this process does. `refine`: how many times
+    to record once more, through the model as it is fused, and to solve again. Raises InvalidInput for
     an empty set, two concepts of one name, an unknown method or weight, and UnfusableConcept for one that
     makes the base read anything but numbers.
     """
     concepts = sorted(concepts, key=lambda concept: concept.header.name)
     _check(concepts, method, weights or {})
+    if refine and method not in NEEDS_INPUTS:
+        raise InvalidInput(f"refining records inputs, which method {method!r} does not use")
     workers = workers or Here(base)
     chosen = {c.header.name: (weights or {}).get(c.header.name, 1.0) for c in concepts}
     if method not in NEEDS_INPUTS and not judge and not only:
         return _solve(workers, unrecorded_layers(base, concepts, chosen), method, [], say)
+    job = _Job(base, concepts, chosen, method, plan, say, workers)
     with ledger_of(base, plan, ledger) as opened:
         bring_in(opened, base, concepts, plan, say, workers)
         if only:
             take_out_others(opened, set(chosen), say)
-        return _solve(workers, opened.layers(chosen), method, list(chosen), say)
+        fused = job.solve(opened)
+        for _ in range(refine):
+            fused = job.refined(fused, opened)
+        return fused
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One set of concepts to fuse by one rule."""
+
+    base: Base
+    concepts: Sequence[ConceptFile]
+    weights: Mapping[str, float]
+    method: str
+    plan: Plan
+    say: Say
+    workers: Workers
+
+    def solve(self, ledger: Ledger) -> Fused:
+        """From what the ledger knows."""
+        layers, judged = ledger.layers(self.weights), list(self.weights)
+        return _solve(self.workers, layers, self.method, judged, self.say)
+
+    def refined(self, fused: Fused, ledger: Ledger) -> Fused:
+        """Solved for what layers read in the fused model, which is not quite what they read in single ones.
+
+        That depends on all concepts at once, so that no ledger keeps it.
+        """
+        through = replace(self.plan, through=tensors_of(fused.updates))
+        self.say("recording through the fused model")
+        with ledger_of(self.base, through) as again:
+            for word in {"", *(concept.header.class_word for concept in self.concepts)}:
+                again.add_generic(word, ledger.generic(word))
+            bring_in(again, self.base, self.concepts, through, self.say, self.workers)
+            return self.solve(again)
 
 
 @contextmanager

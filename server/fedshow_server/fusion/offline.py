@@ -15,11 +15,14 @@ from fedshow.releases.writing import ReleaseContent, write_release
 from fedshow_server.fusion.fuse import Fused, fuse
 from fedshow_server.fusion.ledger.index import VERSION
 from fedshow_server.fusion.recording import Plan
-from fedshow_server.fusion.update import Update
+from fedshow_server.fusion.update import tensors_of
 from fedshow_server.fusion.workers import workers_at
 
 SETTINGS_VERSION = 3
 """Raised whenever the same concepts would give another fusion, so that release ids differ."""
+
+
+Settings = dict[str, str | int | float | bool]
 
 
 def fuse_to_folder(
@@ -34,13 +37,14 @@ def fuse_to_folder(
     ledger: Path | None = None,
     judge: bool = False,
     only: bool = False,
+    refine: int = 0,
     ray: str | None = None,
 ) -> Manifest:
     """Writes the release of these concept files to `out`, load-tested, whole or not at all.
 
     What the `ledger` folder holds is not recorded again; with `only` it then holds nothing else.
     `judge` asks for a report of rules, too, that need no recordings. `ray` is the address of a cluster
-    that records, on its cards if it has any, and solves; the rest happens here.
+    that records, on its cards if it has any, and solves; the rest happens here. `refine` as for `fuse`.
 
     Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
     """
@@ -60,10 +64,12 @@ def fuse_to_folder(
             judge=judge,
             only=only,
             workers=workers,
+            refine=refine,
         )
     building = out.with_name(f".{out.name}.fusing")
     shutil.rmtree(building, ignore_errors=True)
-    manifest = write_release(building, opened, content_of(files, fused, method, weights or {}))
+    settings: Settings = {"method": method, "refine": refine, "version": SETTINGS_VERSION}
+    manifest = write_release(building, opened, content_of(files, fused, weights or {}, settings))
     if out.exists():
         out.rmdir()
     building.rename(out)
@@ -84,7 +90,10 @@ def current_ledger(ledgers: Path) -> Path:
 
 
 def content_of(
-    concepts: Sequence[ConceptFile], fused: Fused, method: str, weights: Mapping[str, float]
+    concepts: Sequence[ConceptFile],
+    fused: Fused,
+    weights: Mapping[str, float],
+    settings: Settings,
 ) -> ReleaseContent:
     """What a release of these concepts consists of."""
     tokens: dict[str, Tensor] = {}
@@ -98,17 +107,9 @@ def content_of(
     return ReleaseContent(
         headers=[concept.header for concept in concepts],
         members=members,
-        fusion={"method": method, "version": SETTINGS_VERSION},
-        update=release_tensors(fused.updates),
+        fusion=settings,
+        update=tensors_of(fused.updates),
         tokens=tokens,
         report=fused.report,
         pictures=fused.pictures,
     )
-
-
-def release_tensors(updates: Mapping[str, Update]) -> dict[str, Tensor]:
-    """The fused updates as a release keeps them."""
-    found: dict[str, Tensor] = {}
-    for layer, update in updates.items():
-        found |= update.tensors(layer)
-    return found

@@ -1,6 +1,6 @@
 """Recording what a fusion needs to know of a concept, and of the base: drawn here, from prompts alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fedshow.concepts import ConceptFile
 from fedshow.families import Base
+from fedshow.releases.updates import as_adapters
 from fedshow.sampling.model import Model
 from fedshow_server.fusion import prompts
 from fedshow_server.fusion.grams import Precision
@@ -51,6 +52,9 @@ class Plan:
     precision: Precision | None = None
     """Of the products that are added up; None: what suits the device. All estimate the same moments."""
 
+    through: Mapping[str, Tensor] | None = None
+    """A fused update, as releases keep it, with which concepts are drawn instead of their own adapters."""
+
     @property
     def fit(self) -> Drawn:
         """What is drawn and read for the fit."""
@@ -68,7 +72,8 @@ class Plan:
         drawn = (self.fit, self.heldout, prompts.GENERIC_FIT, prompts.GENERIC_HELDOUT, EMPHASIS)
         digest = sha256(repr(drawn).encode()).hexdigest()[:12]
         fit, heldout = (",".join(map(str, s)) for s in (self.fit_seeds, self.heldout_seeds))
-        return f"prompts {digest}, seeds {fit} and {heldout}, {self.steps} steps"
+        drawn_by = ", through a fusion" if self.through is not None else ""
+        return f"prompts {digest}, seeds {fit} and {heldout}, {self.steps} steps{drawn_by}"
 
 
 def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
@@ -106,10 +111,21 @@ def _record_both(
     model = Model(base)
     try:
         for concept in concepts:
-            model.add_concept(concept)
+            _add(model, concept, plan.through)
         return Seen(record(model, fit, plan).means(), record(model, heldout, plan).means())
     finally:
         model.restore()
+
+
+def _add(model: Model, concept: ConceptFile, through: Mapping[str, Tensor] | None) -> None:
+    if through is None:
+        model.add_concept(concept)
+        return
+    header, tensors = concept.header, concept.tensors()
+    model.tokens.add_concept(
+        header.name, {word: tensors[f"tokens.{word}"] for word in header.words}
+    )
+    model.add_adapters(as_adapters(through))
 
 
 def record(model: Model, drawn: Drawn, plan: Plan) -> Moments:

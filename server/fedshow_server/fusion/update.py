@@ -3,7 +3,7 @@
 Shapes: O out, I in, R rank of one adapter, N rank of the fused update.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -38,6 +38,14 @@ class Update:
         if self.down_NI is None:
             return {f"{layer}.delta": self.up_ON}
         return {f"{layer}.lora_A.weight": self.down_NI, f"{layer}.lora_B.weight": self.up_ON}
+
+
+def tensors_of(updates: Mapping[str, Update]) -> dict[str, Tensor]:
+    """All layers' updates as a release keeps them."""
+    found: dict[str, Tensor] = {}
+    for layer, update in updates.items():
+        found |= update.tensors(layer)
+    return found
 
 
 def smallest(

@@ -19,12 +19,12 @@ from fedshow.sampling.model import Model
 from fedshow_server.fusion import recording, workers
 from fedshow_server.fusion.fuse import Fused, bring_in, fuse, ledger_of
 from fedshow_server.fusion.listening import EMPHASIS, context_slots, emphasised
-from fedshow_server.fusion.offline import fuse_to_folder, release_tensors
+from fedshow_server.fusion.offline import fuse_to_folder
 from fedshow_server.fusion.recording import Drawn, Plan, record
 from fedshow_server.fusion.report import residual
 from fedshow_server.fusion.rules import FUSIONS
 from fedshow_server.fusion.rules.gradient import Eigenbasis, gradient_fusion
-from fedshow_server.fusion.update import Update, smallest
+from fedshow_server.fusion.update import Update, smallest, tensors_of
 from fedshow_server.unfusable import UnfusableConcept
 from tests.conftest import BASE, MakeConcept
 
@@ -211,6 +211,29 @@ def test_what_a_ledger_holds_is_not_recorded_again(
     )
 
 
+def test_refining_meets_what_layers_read_in_the_fused_model(
+    base: Base, make_concept: MakeConcept, fused_pair: Fused
+) -> None:
+    """Recorded through the first fusion, the second one misses less there; generic statistics stay."""
+    concepts = [make_concept("mimi", 2), make_concept("potter", 1)]
+    refined = fuse(base, concepts, plan=QUICK, refine=1)
+    through = dataclasses.replace(QUICK, through=tensors_of(fused_pair.updates))
+    missed: dict[str, float] = {"plain": 0.0, "refined": 0.0}
+    with ledger_of(base, through) as ledger:
+        bring_in(ledger, base, concepts, through, lambda _: None)
+        for layer in ledger.layers():
+            for name, fused in (("plain", fused_pair), ("refined", refined)):
+                missed[name] += layer.unseen_error(fused.updates[layer.name].delta_OI)
+    assert missed["refined"] < missed["plain"]
+
+
+def test_refining_is_refused_for_rules_that_record_nothing(
+    base: Base, make_concept: MakeConcept
+) -> None:
+    with pytest.raises(InvalidInput, match="refining records inputs"):
+        fuse(base, [make_concept("potter", 1)], "average", plan=QUICK, refine=1)
+
+
 def test_the_report_says_how_good_it_is(fused_pair: Fused) -> None:
     """From statistics alone: nothing was drawn with the fused model."""
     assert set(fused_pair.pictures) == {"residuals.png", "crosstalk.png"}
@@ -222,7 +245,7 @@ def test_the_report_says_how_good_it_is(fused_pair: Fused) -> None:
 
 def test_lora_form_equals_the_update(fused_pair: Fused) -> None:
     """In halves, as a release keeps it."""
-    halves = {key: x.half() for key, x in release_tensors(fused_pair.updates).items()}
+    halves = {key: x.half() for key, x in tensors_of(fused_pair.updates).items()}
     found = dict(deltas(halves))
     assert found.keys() == fused_pair.updates.keys()
     for layer, update in fused_pair.updates.items():
@@ -278,7 +301,7 @@ def test_merged_release_draws_what_base_and_adapter_draw(
         tensors = concept.tensors()
         rows = {word: tensors[f"tokens.{word}"] for word in concept.header.words}
         model.tokens.add_concept(concept.header.name, rows)
-    model.add_adapters(as_adapters(release_tensors(updates)))
+    model.add_adapters(as_adapters(tensors_of(updates)))
     prompts = ["a <potter> on the beach", "a <mimi>"]
     expected = torch.cat([model.sample_latents(prompts, seed=5, steps=4)])
     model.restore()

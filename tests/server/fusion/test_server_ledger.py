@@ -1,5 +1,6 @@
 """The server's ledger: which folder, what becomes of damaged and outdated ones."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,10 @@ import pytest
 import fedshow_server.fusion
 from fedshow.errors import Damaged
 from fedshow_server import fusing
+from fedshow_server.folder import DataFolder
 from fedshow_server.fusion import current_ledger, offline
+from fedshow_server.fusion_queue import FusionQueue
+from fedshow_server.store import open_store
 
 
 def test_ledgers_of_other_versions_are_gone(
@@ -44,3 +48,23 @@ def test_the_server_fuses_with_a_ledger_and_gives_up_a_damaged_one(
     with pytest.raises(Damaged):
         fusing._fuse("toyworld", [], tmp_path / "out", ledgers)
     fusing._fuse("toyworld", [], tmp_path / "out", ledgers)
+
+
+def test_statistics_go_with_the_last_concept(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    records = current_ledger(folder.ledgers) / "records"
+    records.mkdir(parents=True)
+    (records / "withdrawn.safetensors").touch()
+    store = open_store(f"sqlite:///{tmp_path}/server.db", folder.blobs)
+
+    async def wait_until_gone() -> None:
+        queue = asyncio.create_task(FusionQueue(store, folder, 0.0).fuse_forever())
+        async with asyncio.timeout(30):
+            while folder.ledgers.exists():
+                await asyncio.sleep(0.05)
+        queue.cancel()
+
+    try:
+        asyncio.run(wait_until_gone())
+    finally:
+        store.close()

@@ -31,7 +31,7 @@ from fedshow_server.fusion.ledger.index import (
     sync_folder,
 )
 from fedshow_server.fusion.ledger.receipt import Receipt, Solve, largest_difference
-from fedshow_server.fusion.ledger.records import Record, write_record, write_seen
+from fedshow_server.fusion.ledger.records import Record, read_seen, write_record, write_seen
 from fedshow_server.fusion.ledger.tensors import TensorReader, check_bytes
 from fedshow_server.fusion.ledger.totals import Change, ClassChange, Totals, write_totals
 from fedshow_server.fusion.ledger.views import layers_of
@@ -110,6 +110,10 @@ class Ledger:
         check_seen(seen, self._wiring)
         entry = write_seen(self._generic_path(class_word), seen)
         self._commit(generic={**self._index.generic, class_word: entry})
+
+    def generic(self, class_word: str) -> Seen:
+        """What `add_generic` was given."""
+        return read_seen(self._generic(class_word), self._wiring.readers)
 
     def add(self, statistics: Statistics, weight: float = 1.0) -> None:
         """Keeps a concept; its class word must have been recorded.

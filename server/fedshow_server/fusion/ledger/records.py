@@ -1,5 +1,6 @@
 """What is kept of one concept: adapters and moments in float32. Sums are made of these very values."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -22,6 +23,15 @@ def write_record(path: Path, statistics: Statistics) -> FileEntry:
 def write_seen(path: Path, seen: Seen) -> FileEntry:
     """Writes moments alone."""
     return _write(path, _triangles(seen))
+
+
+def read_seen(tensors: TensorReader, input_names: Iterable[str]) -> Seen:
+    """What `write_seen` wrote."""
+    names = list(input_names)
+    fit, heldout = (
+        {name: unpacked(tensors[f"{name}.{kind}"]) for name in names} for kind in ("fit", "heldout")
+    )
+    return Seen(fit, heldout)
 
 
 def _triangles(seen: Seen) -> dict[str, Tensor]:
