@@ -18,7 +18,6 @@ from fedshow.releases.updates import as_adapters, deltas
 from fedshow.sampling.model import Model
 from fedshow_server.fusion import recording, workers
 from fedshow_server.fusion.fuse import Fused, bring_in, fuse, ledger_of
-from fedshow_server.fusion.listening import EMPHASIS, context_slots, emphasised
 from fedshow_server.fusion.offline import fuse_to_folder
 from fedshow_server.fusion.recording import Drawn, Plan, record
 from fedshow_server.fusion.report import residual
@@ -34,77 +33,6 @@ QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=4, texts=8
 @pytest.fixture(scope="module")
 def fused_pair(opened_base: Base, make_concept: MakeConcept) -> Fused:
     return fuse(opened_base, [make_concept("potter", 1), make_concept("mimi", 2)], plan=QUICK)
-
-
-def test_moments_are_those_of_the_layers_inputs(base: Base) -> None:
-    """One layer's recorded moment equals the one computed from inputs caught by hand."""
-    model = Model(base)
-    caught: list[torch.Tensor] = []
-    layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_out.0"
-    spy = base.layers[layer].register_forward_pre_hook(lambda _, args: caught.append(args[0]))
-    moments = record(model, Drawn(("a robot", "a bunny"), ("a kitten",), (3,)), Plan(steps=2))
-    spy.remove()
-    model.restore()
-    prompted = torch.cat([x[len(x) // 2 :].flatten(0, 1) for x in caught]).double()
-    expected = prompted.T @ prompted / len(prompted)
-    torch.testing.assert_close(moments.mean(base.family.input_of(layer)), expected)
-    assert len(moments.sums) == len({base.family.input_of(name) for name in base.layers})
-
-
-def test_text_features_are_recorded_as_cross_attention_reads_them(
-    base: Base, make_concept: MakeConcept
-) -> None:
-    """Encoded once, slot by slot, with the concept's words and the end counting more."""
-    model = Model(base)
-    model.add_concept(make_concept("potter", 1))
-    text = "photo of a <potter> in the snow"
-    slots = context_slots(base)
-    caught: dict[str, torch.Tensor] = {}
-    spies = [
-        module.register_forward_pre_hook(
-            lambda _, args, layer=name: caught.update({base.family.input_of(layer): args[0][-1]})
-        )
-        for name, module in base.layers.items()
-        if name.endswith("attn2.to_v")
-    ]
-    model.sample_latents([text], seed=0, steps=1)
-    for spy in spies:
-        spy.remove()
-    moments = record(model, Drawn((), (text,), ()), Plan())
-    ids = model.tokens.token_ids([text])[0].tolist()
-    words = [
-        base.pipeline.tokenizer.convert_tokens_to_ids(w) for w in model.tokens.concepts["potter"]
-    ]
-    counts = {ids.index(token) for token in (*words, base.pipeline.tokenizer.eos_token_id)}
-    weight_T = torch.ones(len(ids), dtype=torch.float64)
-    weight_T[list(counts)] = EMPHASIS
-    model.restore()
-    assert len(counts) == len(words) + 1
-    assert len(slots) == base.card.slots
-    for name in slots:
-        features_TD = caught[name].double()
-        expected = features_TD.T @ (features_TD * weight_T[:, None]) / weight_T.sum()
-        torch.testing.assert_close(moments.mean(name), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_in_texts_without_a_concept_words_count_more_than_padding(base: Base) -> None:
-    model = Model(base)
-    rows_BST, weights_BST = emphasised(model, ["a robot in the snow", ""])
-    model.restore()
-    ends = [row.index(base.pipeline.tokenizer.eos_token_id) for row in rows_BST[:, 0].tolist()]
-    assert rows_BST.shape[1] == 1, "all slots read the same"
-    assert ends[0] - ends[1] == 5
-    for weights_T, end in zip(weights_BST[:, 0], ends, strict=True):
-        assert (weights_T[: end + 1] == EMPHASIS).all()
-        assert (weights_T[end + 1 :] == 1).all()
-
-
-def test_fit_and_choice_read_different_texts() -> None:
-    plan = Plan()
-    for part in (lambda drawn: drawn.prompts, lambda drawn: drawn.texts, lambda drawn: drawn.seeds):
-        assert not set(part(plan.fit)) & set(part(plan.heldout))
-    assert len(set(plan.fit.texts)) > 40
-    assert len(set(plan.heldout.texts)) > 40
 
 
 def test_recording_leaves_the_base_alone(base: Base, fused_pair: Fused) -> None:
