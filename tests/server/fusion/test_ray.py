@@ -45,6 +45,10 @@ HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=2, texts=4)
 
 
+POLITENESS = {"RAY_worker_niceness": "0"}
+"""Ray's default of 15 lets workers starve beside whatever else runs here."""
+
+
 @dataclasses.dataclass
 class Cluster:
     """Ray on this machine, told that it has two cores."""
@@ -85,7 +89,7 @@ def cluster(tools) -> Iterator[Cluster]:
     ]
     with open(f"{folder}/log", "wb") as log:
         started = subprocess.Popen(
-            command, stdout=log, stderr=log, env=os.environ | ray_cluster.QUIET
+            command, stdout=log, stderr=log, env=os.environ | ray_cluster.QUIET | POLITENESS
         )
     found = Cluster(address, psutil.Process(started.pid))
     try:
