@@ -20,5 +20,7 @@ def new_pages() -> int:
 
 
 def test_freed_memory_is_used_again() -> None:
+    """Without it every page comes anew at every step; a few do anyhow, for the heap was in pieces."""
     keep_freed_memory()
-    assert new_pages() < 3 * PIECES
+    all_pages = 3 * PIECES * FLOATS * 4 // resource.getpagesize()
+    assert new_pages() < all_pages / 10

@@ -149,9 +149,11 @@ def test_a_circle_stays_a_circle(sizes: Size, circle: tuple[int, int], frame: Si
     picture = Image.new("L", sizes)
     ImageDraw.Draw(picture).ellipse((x, y, x + diameter - 1, y + diameter - 1), fill=255)
     for crop in plan_crops(sizes, box, frame, Freedom(0.7, 1.3, True), 2, str(place)):
+        expected = diameter * crop.scale
+        if expected > min(frame) - 2:
+            continue  # a part of it is outside
         cut = np.asarray(crop.cut(picture, Image.Resampling.LANCZOS)) > 127
         across, down = np.flatnonzero(cut.any(0)), np.flatnonzero(cut.any(1))
         width, height = np.ptp(across) + 1, np.ptp(down) + 1
-        expected = diameter * crop.scale
         assert abs(width - expected) <= 2 + 0.01 * expected
         assert abs(width - height) <= 2 + 0.01 * expected
