@@ -118,6 +118,8 @@ def _for_method(method: "Method", small: bool) -> dict[str, float]:
     """What a method's own paper or a search over learning rates asks for."""
     if method.whole:
         return {"lr_unet": 5e-4 if small else 1e-5}
+    if method.name == "ed-lora" and small:
+        return {"lr_unet": 1e-3}  # its words carry much of the identity: more overdoes the pictures
     if method.adapts == "nothing":
         return {"lr_tokens": 2e-2 if small else 5e-3}
     return {}
