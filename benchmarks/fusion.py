@@ -50,7 +50,7 @@ def main() -> None:
     if args.part:
         found = PARTS[args.part](args.work, args.workers)
         (args.work / f"{args.part}.json").write_text(json.dumps(found, indent=1))
-        return _show(found)
+        return print_table(found, GATES, LIMITS)
     figures: dict[str, Any] = {}
     for part in PARTS:
         path = args.work / f"{part}.json"
@@ -59,17 +59,9 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.fusion", *options]
             subprocess.run(command, check=True)
         figures |= json.loads(path.read_text())
-    _show(figures)
+    print_table(figures, GATES, LIMITS)
     write_result("fusion", figures)
     return None
-
-
-def _show(figures: dict[str, Any]) -> None:
-    print_table(figures, GATES)
-    for name, limit in LIMITS.items():
-        if name in figures:
-            verdict = "ok" if figures[name] <= limit else "MISSED"
-            print(f"{name:<28} {verdict}  <= {limit:g}")
 
 
 if __name__ == "__main__":

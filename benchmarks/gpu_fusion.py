@@ -5,14 +5,14 @@ proof that it works where no card is at hand.
 """
 
 import argparse
-import time
-from statistics import median
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.report import print_table
+from benchmarks.timing import median_seconds
 from fedshow_server.fusion.grams import PRECISIONS, Precision, default_precision, gram
 
 # Tokens of one picture of 512 pixels and width of what they are, with how many inputs of a pass are like it.
@@ -31,7 +31,7 @@ def measure(device: str, tiny: bool = False) -> dict[str, Any]:
         seconds, errors = 0.0, []
         for (tokens, width), count in shapes.items():
             inputs = _inputs(pictures * tokens, width, device)
-            seconds += count * _seconds(inputs, precision, 3 if tiny else 10)
+            seconds += count * median_seconds(partial(gram, inputs, precision), 3 if tiny else 10)
             errors.append(_error(inputs, precision))
         figures[f"gram_seconds_{precision}"] = seconds
         figures[f"gram_error_{precision}"] = max(errors)
@@ -48,22 +48,6 @@ def _inputs(tokens: int, width: int, device: str) -> Tensor:
 def _error(inputs: Tensor, precision: Precision) -> float:
     exact = gram(inputs.cpu(), "float64")
     return float((gram(inputs, precision).cpu() - exact).norm() / exact.norm())
-
-
-def _seconds(inputs: Tensor, precision: Precision, repeats: int) -> float:
-    found = []
-    for _ in range(repeats + 2):
-        _wait()
-        started = time.perf_counter()
-        gram(inputs, precision)
-        _wait()
-        found.append(time.perf_counter() - started)
-    return median(found[2:])
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def main() -> None:

@@ -6,12 +6,10 @@ that it works where no card is at hand.
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -19,6 +17,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.report import print_table
+from benchmarks.timing import median_seconds
 from benchmarks.tuning.loops import Step, our_trainer, plain_loop
 from benchmarks.tuning.pace import race
 from benchmarks.tuning.private_folder import candidates
@@ -78,7 +77,7 @@ def matrix_rate(device: str) -> float:
     """Floating point operations a second of a large bfloat16 matrix product: what the card can do."""
     edge = MATRIX_EDGE[device]
     left, right = (torch.randn(edge, edge, device=device, dtype=torch.bfloat16) for _ in range(2))
-    return 2 * edge**3 / _seconds(lambda: left @ right, 20)
+    return 2 * edge**3 / median_seconds(lambda: left @ right, 20)
 
 
 def denoiser_rate(tuned: Trainer, repeats: int) -> float:
@@ -86,7 +85,7 @@ def denoiser_rate(tuned: Trainer, repeats: int) -> float:
     with _denoising(tuned) as once:
         with FlopCounterMode(display=False) as counter:
             once()
-        return float(counter.get_total_flops()) / _seconds(once, repeats)
+        return float(counter.get_total_flops()) / median_seconds(once, repeats)
 
 
 @contextmanager
@@ -111,23 +110,6 @@ def _denoising(tuned: Trainer) -> Iterator[Callable[[], None]]:
             (said.float().square().mean() + sum(found.mean() for found in maps)).backward()
 
         yield once
-
-
-def _seconds(run: Callable[[], object], repeats: int) -> float:
-    """Median seconds of a run, the card's work included."""
-    found = []
-    for _ in range(repeats + 2):
-        _wait()
-        started = time.perf_counter()
-        run()
-        _wait()
-        found.append(time.perf_counter() - started)
-    return median(found[2:])
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def main() -> None:

@@ -52,14 +52,20 @@ def machine() -> dict[str, Any]:
     }
 
 
-def print_table(figures: Mapping[str, Any], gates: Mapping[str, float] | None = None) -> None:
-    """Print one line for each figure that is a number, with its gate where there is one."""
-    gates = gates or {}
+def print_table(
+    figures: Mapping[str, Any],
+    gates: Mapping[str, float] | None = None,
+    limits: Mapping[str, float] | None = None,
+) -> None:
+    """Print one line for each figure that is a number, with what it must reach or not exceed."""
+    gates, limits = gates or {}, limits or {}
     for name, value in figures.items():
         if not isinstance(value, int | float):
             continue
         gate = gates.get(name)
         verdict = "" if gate is None else f"  >= {gate:g}  {'ok' if value >= gate else 'MISSED'}"
+        if (limit := limits.get(name)) is not None:
+            verdict += f"  <= {limit:g}  {'ok' if value <= limit else 'MISSED'}"
         print(f"{name:<28} {value:>12.4g}{verdict}")
 
 

@@ -39,10 +39,7 @@ def main() -> None:
         found |= quality(args.work, args.workers)
     if "pace" in wanted:
         found |= pace(args.work)
-    print_table(found, GATES)
-    for name, limit in LIMITS.items():
-        if name in found:
-            print(f"{name:<28} {'ok' if found[name] <= limit else 'MISSED'}  <= {limit:g}")
+    print_table(found, GATES, LIMITS)
     if not args.part:
         write_result("tune", found)
 

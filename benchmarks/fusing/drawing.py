@@ -1,7 +1,6 @@
 """What a set of concepts looks like after a fusion: identity, distance to single pictures, drift."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,14 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
 
+from benchmarks.embedded import encoder, toyworld
 from benchmarks.fusing.concepts import concept_path
 from benchmarks.tuning.private_folder import person
 from fedshow.concepts import ConceptFile, read_concept
 from fedshow.demo.measuring import PLACES, prompts_for, reference
-from fedshow.families import Base, open_base
 from fedshow.releases.updates import as_adapters
 from fedshow.sampling.model import Model
-from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
 
 SEED = 7000
 KINDS = ("kitten", "monster", "robot", "bunny", "chick")
@@ -35,24 +33,14 @@ Pixels = NDArray[np.float32]
 """Pictures `[B, H, W, 3]`, 0..1."""
 
 
-@cache
-def _base() -> Base:
-    return open_base("toyworld")
-
-
-@cache
-def _encoder() -> ToyworldEncoder:
-    return load_encoder()
-
-
 def concept_of(character: str, work: Path) -> ConceptFile:
     """The tuned concept."""
-    return read_concept(concept_path(character, work), _base().card)
+    return read_concept(concept_path(character, work), toyworld().card)
 
 
 def draw_single(character: str, work: Path) -> dict[str, Any]:
     """The concept by itself: identity; its pictures are kept for comparisons."""
-    model = Model(_base())
+    model = Model(toyworld())
     try:
         model.add_concept(concept_of(character, work))
         images = model(prompts_for(character), seed=SEED).images
@@ -66,7 +54,7 @@ def draw_single(character: str, work: Path) -> dict[str, Any]:
 
 def draw_generic(work: Path) -> dict[str, Any]:
     """The bare base on the hundred prompts; its pictures are kept."""
-    model = Model(_base())
+    model = Model(toyworld())
     try:
         np.save(_generic_path(work), _generic(model), allow_pickle=False)
     finally:
@@ -76,13 +64,10 @@ def draw_generic(work: Path) -> dict[str, Any]:
 
 def draw_fused(characters: Sequence[str], fused: Path, work: Path, drift: bool) -> dict[str, Any]:
     """Every concept out of the fused model, and what the model makes of prompts without one."""
-    model = Model(_base())
+    model = Model(toyworld())
     try:
         for character in characters:
-            concept = concept_of(character, work)
-            tensors = concept.tensors()
-            rows = {word: tensors[f"tokens.{word}"] for word in concept.header.words}
-            model.tokens.add_concept(character, rows)
+            model.add_words(concept_of(character, work))
         model.add_adapters(as_adapters(load_file(fused)))
         found = {character: _draw_one(model, character, work) for character in characters}
         moved = _difference(_generic(model), _generic_path(work)) if drift else None
@@ -104,9 +89,8 @@ def _generic(model: Model) -> Pixels:
 
 
 def _identity(character: str, images: Sequence[Image.Image], work: Path) -> float:
-    encoder = _encoder()
-    known = reference(character, person(character, work / "people").images, encoder)
-    return fmean(known.similarity(encoder.identity(images)).tolist())
+    known = reference(character, person(character, work / "people").images, encoder())
+    return fmean(known.similarity(encoder().identity(images)).tolist())
 
 
 def _pixels(images: Sequence[Image.Image]) -> Pixels:

@@ -16,11 +16,11 @@ from fedshow_server.fusion import prompts
 from fedshow_server.fusion.fuse import bring_in, ledger_of
 from fedshow_server.fusion.ledger import Ledger
 from fedshow_server.fusion.recording import Drawn, Plan, record
-from fedshow_server.fusion.rules import FUSIONS
+from fedshow_server.fusion.rules import FUSIONS, OWN_METHOD_ONLY
 from fedshow_server.fusion.sums import Layer, energy
 from fedshow_server.fusion.update import smallest
 
-RULES = ("gradient", "lbfgs", "exact", "subspace", "average", "sum", "ties", "dare")
+RULES = tuple(rule for rule in FUSIONS if rule not in OWN_METHOD_ONLY)
 TEST_SEED = 3000
 """Neither the fit's nor the choice's: those are below 2000."""
 

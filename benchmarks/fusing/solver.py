@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedshow_server.fusion.rules.exact import exact_fusion
 from fedshow_server.fusion.rules.gradient import gradient_fusion
-from fedshow_server.fusion.rules.lbfgs import OTHER_ITERATIONS, TEXT_ITERATIONS
+from fedshow_server.fusion.rules.lbfgs import OTHER_ITERATIONS, TEXT_ITERATIONS, papers_optimizer
 from fedshow_server.fusion.sums import Layer, Part, energy, layer_of
 
 CONCEPTS, RANK = 3, 4
@@ -95,13 +95,7 @@ def lbfgs_on_inputs(inputs: list[Tensor], adapters: list[Tensor], iterations: in
     x_TI = torch.cat(inputs)
     target_TO = torch.cat([x @ d.float().T for x, d in zip(inputs, adapters, strict=True)])
     delta_OI = torch.zeros_like(adapters[0], dtype=torch.float32).requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [delta_OI],
-        max_iter=iterations,
-        tolerance_grad=1e-16,
-        tolerance_change=1e-16,
-        line_search_fn="strong_wolfe",
-    )
+    optimizer = papers_optimizer(delta_OI, iterations)
 
     def closure() -> Tensor:
         optimizer.zero_grad()

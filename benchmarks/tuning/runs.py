@@ -7,7 +7,6 @@ the tuning alone.
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.embedded import encoder, toyworld
 from benchmarks.tuning.loops import our_trainer
 from benchmarks.tuning.private_folder import candidates, person
 from fedshow.demo import measuring
 from fedshow.demo.folders import Person
 from fedshow.edlora.adapters import Adapters
-from fedshow.families import Base, open_base
+from fedshow.families import open_base
 from fedshow.sampling.model import Model
-from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
 from fedshow.toyworld.world import PLACES
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.recipe import Recipe
@@ -60,21 +59,11 @@ class Task:
         return {**asdict(self.run), "recipe": self.recipe}
 
 
-@cache
-def _base() -> Base:
-    return open_base("toyworld")
-
-
-@cache
-def _encoder() -> ToyworldEncoder:
-    return load_encoder()
-
-
 def task(run: Run) -> Task:
     """The run with all numbers of its recipe."""
-    plain = Recipe.for_base(_base(), run.method, seed=run.seed)
+    plain = Recipe.for_base(toyworld(), run.method, seed=run.seed)
     rates = {key: value * run.factor for key, value in plain if key.startswith("lr_")}
-    changed = Recipe.for_base(_base(), run.method, seed=run.seed, **rates)
+    changed = Recipe.for_base(toyworld(), run.method, seed=run.seed, **rates)
     return Task(run, changed.model_dump())
 
 
@@ -118,7 +107,7 @@ def perform(task: Task, folder: Path) -> dict[str, Any]:
 def bounds(character: str, folder: Path) -> dict[str, Any]:
     """What the untuned base reaches with the class word, and the private pictures among themselves."""
     judge = _Judge(person(character, folder))
-    model = Model(_base())
+    model = Model(toyworld())
     try:
         lower = judge.judge(model, 1.0, plain=True)
     finally:
@@ -133,12 +122,12 @@ class _Judge:
 
     def __init__(self, someone: Person) -> None:
         self.person = someone
-        self.known = measuring.reference(someone.concept, someone.images, _encoder())
+        self.known = measuring.reference(someone.concept, someone.images, encoder())
 
     def scores(self, trainer: Trainer, scale: float) -> dict[str, Any]:
         """Of the concept as its file would hold it now."""
         tensors = {key: value.half().float() for key, value in trainer.concept_tensors().items()}
-        model = Model(_base())
+        model = Model(toyworld())
         rows = {word: tensors[f"tokens.{word}"] for word in trainer.words}
         model.tokens.add_concept(self.person.concept, rows)
         recipe = trainer.recipe
@@ -163,14 +152,14 @@ class _Judge:
         self, model: Model, prompts: list[str], asked: Sequence[str | None], seed: int, scale: float
     ) -> dict[str, float]:
         images = model(prompts, seed=seed, scale=scale).images
-        encoder = _encoder()
-        read = encoder.attributes(images)["place"].labels
+        judge = encoder()
+        read = judge.attributes(images)["place"].labels
         right = [found == place for found, place in zip(read, asked, strict=True) if place]
-        similar: Tensor = self.known.similarity(encoder.identity(images))
+        similar: Tensor = self.known.similarity(judge.identity(images))
         return {
             "identity": float(similar.mean()),
             "place": fmean(right),
-            "real": float((encoder.realness(images) > 0.5).float().mean()),
+            "real": float((judge.realness(images) > 0.5).float().mean()),
         }
 
 

@@ -48,9 +48,9 @@ def fuse(
     Example: fedshow fuse potter.safetensors hermione.safetensors -o fused
     """
     output_folder(out)
-    from fedshow_server.ray_cluster import check_address
-
     if ray is not None:
+        from fedshow_server.ray_cluster import check_address
+
         check_address(ray)
     from fedshow.device import choose_device
     from fedshow_server.fusion import fuse_to_folder

@@ -72,9 +72,9 @@ def fuse(
         bring_in(opened, base, concepts, plan, say, workers)
         if only:
             take_out_others(opened, set(chosen), say)
-        fused = job.solve(opened)
-        for _ in range(refine):
-            fused = job.refined(fused, opened)
+        fused = job.solve(opened, is_last=refine == 0)
+        for left in reversed(range(refine)):
+            fused = job.refined(fused, opened, is_last=left == 0)
         return fused
 
 
@@ -90,12 +90,12 @@ class _Job:
     say: Say
     workers: Workers
 
-    def solve(self, ledger: Ledger) -> Fused:
-        """From what the ledger knows."""
-        layers, judged = ledger.layers(self.weights), list(self.weights)
+    def solve(self, ledger: Ledger, is_last: bool) -> Fused:
+        """From what the ledger knows; the last solution alone is judged."""
+        layers, judged = ledger.layers(self.weights), list(self.weights) if is_last else []
         return _solve(self.workers, layers, self.method, judged, self.say)
 
-    def refined(self, fused: Fused, ledger: Ledger) -> Fused:
+    def refined(self, fused: Fused, ledger: Ledger, is_last: bool) -> Fused:
         """Solved for what layers read in the fused model, which is not quite what they read in single ones.
 
         That depends on all concepts at once, so that no ledger keeps it.
@@ -106,7 +106,7 @@ class _Job:
             for word in {"", *(concept.header.class_word for concept in self.concepts)}:
                 again.add_generic(word, ledger.generic(word))
             bring_in(again, self.base, self.concepts, through, self.say, self.workers)
-            return self.solve(again)
+            return self.solve(again, is_last)
 
 
 @contextmanager

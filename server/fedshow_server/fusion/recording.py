@@ -120,12 +120,9 @@ def _record_both(
 def _add(model: Model, concept: ConceptFile, through: Mapping[str, Tensor] | None) -> None:
     if through is None:
         model.add_concept(concept)
-        return
-    header, tensors = concept.header, concept.tensors()
-    model.tokens.add_concept(
-        header.name, {word: tensors[f"tokens.{word}"] for word in header.words}
-    )
-    model.add_adapters(as_adapters(through))
+    else:
+        model.add_words(concept)
+        model.add_adapters(as_adapters(through))
 
 
 def record(model: Model, drawn: Drawn, plan: Plan) -> Moments:

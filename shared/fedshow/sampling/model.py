@@ -49,12 +49,15 @@ class Model:
 
     def add_concept(self, concept: ConceptFile) -> Adapters:
         """Loads tokens and adapters of a concept file made for this base."""
-        tensors = concept.tensors()
-        header = concept.header
-        self.tokens.add_concept(
-            header.name, {word: tensors[f"tokens.{word}"] for word in header.words}
-        )
-        return self.add_adapters(Adapters.from_tensors(tensors, header.scale))
+        self.add_words(concept)
+        adapters = Adapters.from_tensors(concept.tensors(), concept.header.scale)
+        return self.add_adapters(adapters)
+
+    def add_words(self, concept: ConceptFile) -> None:
+        """Loads the tokens of a concept file alone, for a model that has its adapters fused."""
+        header, tensors = concept.header, concept.tensors()
+        rows = {word: tensors[f"tokens.{word}"] for word in header.words}
+        self.tokens.add_concept(header.name, rows)
 
     def add_adapters(self, adapters: Adapters) -> Adapters:
         """Attaches adapters to the base's layers."""

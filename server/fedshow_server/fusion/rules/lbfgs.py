@@ -21,13 +21,7 @@ def lbfgs_fusion(layer: Layer) -> Solution:
     iterations = TEXT_ITERATIONS if reads_text(layer.input_name) else OTHER_ITERATIONS
     moment_II, wanted_OI = layer.reads.fit_II, layer.sums.wanted_OI
     delta_OI = torch.zeros_like(wanted_OI).requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [delta_OI],
-        max_iter=iterations,
-        tolerance_grad=1e-16,
-        tolerance_change=1e-16,
-        line_search_fn="strong_wolfe",
-    )
+    optimizer = papers_optimizer(delta_OI, iterations)
 
     def closure() -> Tensor:
         """|update|² - 2 update·wanted: the objective, but for a constant."""
@@ -37,6 +31,17 @@ def lbfgs_fusion(layer: Layer) -> Solution:
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     return Solution(delta_OI.detach(), {"iterations": iterations})
+
+
+def papers_optimizer(delta_OI: Tensor, iterations: int) -> torch.optim.LBFGS:
+    """L-BFGS with the settings of the paper's code."""
+    return torch.optim.LBFGS(
+        [delta_OI],
+        max_iter=iterations,
+        tolerance_grad=1e-16,
+        tolerance_change=1e-16,
+        line_search_fn="strong_wolfe",
+    )
 
 
 def reads_text(input_name: str) -> bool:
