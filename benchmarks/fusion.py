@@ -3,7 +3,6 @@
 Raw results lie in the work folder; what is there is not measured again. `--part` measures some of it.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fusing import study
+from benchmarks.options import options
 from benchmarks.report import print_table, write_result
 
 WORK = Path("build/bench-fusion")
@@ -41,11 +41,7 @@ PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {
 
 def main() -> None:
     """Measures what the work folder lacks; each part in a process of its own, so that memory is its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=WORK, help="raw results, kept between runs")
-    parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
-    parser.add_argument("--part", choices=PARTS, help="measure only this, write no figures")
-    args = parser.parse_args()
+    args = options(__doc__, WORK, PARTS)
     args.work.mkdir(parents=True, exist_ok=True)
     if args.part:
         found = PARTS[args.part](args.work, args.workers)
@@ -55,8 +51,8 @@ def main() -> None:
     for part in PARTS:
         path = args.work / f"{part}.json"
         if not path.is_file():
-            options = ["--work", str(args.work), "--workers", str(args.workers), "--part", part]
-            command = [sys.executable, "-m", "benchmarks.fusion", *options]
+            words = ["--work", str(args.work), "--workers", str(args.workers), "--part", part]
+            command = [sys.executable, "-m", "benchmarks.fusion", *words]
             subprocess.run(command, check=True)
         figures |= json.loads(path.read_text())
     print_table(figures, GATES, LIMITS)

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.private_folder import candidates
 from benchmarks.report import print_table
 from benchmarks.timing import median_seconds
 from benchmarks.tuning.loops import Step, our_trainer, plain_loop
 from benchmarks.tuning.pace import race
-from benchmarks.tuning.private_folder import candidates
 from benchmarks.tuning.sd15 import FULL, TINY, photos, sd15
 from fedshow_client.tuning.attention import attending
 from fedshow_client.tuning.memory import narrow

@@ -4,7 +4,6 @@ Raw results lie in the work folder; what is there is not measured again, so that
 takes can be cut into pieces. `--part` measures some of it; figures are written when all of it is there.
 """
 
-import argparse
 import subprocess
 import sys
 import time
@@ -12,11 +11,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.options import options
+from benchmarks.private_folder import person
 from benchmarks.report import print_table, write_result
 from benchmarks.tuning import figures, study
 from benchmarks.tuning.loops import CHARACTER
 from benchmarks.tuning.pace import all_races
-from benchmarks.tuning.private_folder import person
 
 WORK = Path("build/bench-tune")
 GATES = {"steps_ratio_cpu": 2.0, "better_than_best_baseline": 0.0}
@@ -26,11 +26,7 @@ PARTS = ("pace", "search", "study")
 
 def main() -> None:
     """Measures what the work folder does not have yet, prints tables, writes `tune.json`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=WORK, help="raw results, kept between runs")
-    parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
-    parser.add_argument("--part", choices=PARTS, help="measure only this, write no figures")
-    args = parser.parse_args()
+    args = options(__doc__, WORK, PARTS)
     wanted = [args.part] if args.part else PARTS
     found: dict[str, Any] = {}
     if "search" in wanted:

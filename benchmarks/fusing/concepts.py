@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.tuning.private_folder import person
+from benchmarks.private_folder import person
 from fedshow.toyworld.heldout import HELDOUT
 from fedshow_client.tuning.tune import TuneRequest, tune
 from fedshow_client.tuning.watching.settings import WatchSettings

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.fusing.drawing import concept_of, draw_fused
 from benchmarks.fusing.judging import generic_moments, judged, test_moments
-from benchmarks.tuning.ledger import Ledger, work_off
+from benchmarks.ledger import Ledger, work_off
 from fedshow.families import open_base
 from fedshow_server.fusion.fuse import bring_in, ledger_of
 from fedshow_server.fusion.recording import Plan

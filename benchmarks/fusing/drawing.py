@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from benchmarks.embedded import encoder, toyworld
 from benchmarks.fusing.concepts import concept_path
-from benchmarks.tuning.private_folder import person
+from benchmarks.private_folder import person
 from fedshow.concepts import ConceptFile, read_concept
 from fedshow.demo.measuring import PLACES, prompts_for, reference
 from fedshow.releases.updates import as_adapters

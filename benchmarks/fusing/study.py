@@ -14,8 +14,8 @@ from benchmarks.fusing.concepts import CHARACTERS, SIZES, sets, tune_character
 from benchmarks.fusing.drawing import draw_fused, draw_generic, draw_single
 from benchmarks.fusing.judging import RULES, fuse_set, fused_path
 from benchmarks.fusing.plots import plot_curve, plot_growth
-from benchmarks.tuning.ledger import Ledger, work_off
-from benchmarks.tuning.private_folder import person
+from benchmarks.ledger import Ledger, work_off
+from benchmarks.private_folder import person
 from fedshow.families import open_base
 from fedshow.files import digest
 from fedshow_server.fusion.recording import Plan

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.plain_loop import PlainLoop
-from benchmarks.tuning.private_folder import candidates, person
+from benchmarks.private_folder import candidates, person
 from fedshow.demo.folders import Person
 from fedshow.edlora.methods import METHODS
 from fedshow.families import Base, open_base

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.embedded import encoder, toyworld
+from benchmarks.private_folder import candidates, person
 from benchmarks.tuning.loops import our_trainer
-from benchmarks.tuning.private_folder import candidates, person
 from fedshow.demo import measuring
 from fedshow.demo.folders import Person
 from fedshow.edlora.adapters import Adapters

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tuning.ledger import Ledger, work_off
-from benchmarks.tuning.private_folder import person
+from benchmarks.ledger import Ledger, work_off
+from benchmarks.private_folder import person
 from benchmarks.tuning.runs import Run, bounds, perform, start_worker, task
 from fedshow.edlora.methods import METHODS
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.ledger import Ledger, work_off
+from benchmarks.private_folder import candidates, person
 from benchmarks.tuning import figures
-from benchmarks.tuning.ledger import Ledger, work_off
 from benchmarks.tuning.loops import our_trainer, plain_loop
-from benchmarks.tuning.private_folder import candidates, person
 from benchmarks.tuning.runs import Run
 from fedshow.families import open_base
 from fedshow_client.tuning.recipe import Recipe

@@ -1,4 +1,4 @@
-"""The private folders that the tuning benchmarks learn from: drawn as the demo draws them."""
+"""The private folders that benchmarks learn from: drawn as the demo draws them."""
 
 from dataclasses import replace
 from pathlib import Path
