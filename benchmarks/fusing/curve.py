@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.fusing.drawing import concept_of, draw_fused
-from benchmarks.fusing.judging import generic_moments, judged, test_moments
+from benchmarks.fusing.judging import generic_moments, judged, solved, test_moments
 from benchmarks.ledger import Ledger, work_off
 from fedshow.families import open_base
 from fedshow_server.fusion.fuse import bring_in, ledger_of
@@ -64,9 +64,8 @@ def one_point(
         with ledger_of(base, plan, Path(folder) / "ledger") as ledger:
             bring_in(ledger, base, concepts, plan, lambda _: None)
             tensors: dict[str, Tensor] = {}
-            found = judged(
-                "gradient", ledger, characters, tensors, tests, generic_moments(base, work)
-            )
+            solutions = solved("gradient", ledger, characters)
+            found = judged(solutions, characters, tensors, tests, generic_moments(base, work))
         fused = Path(folder) / "fused.safetensors"
         save_file(tensors, fused)
         drawn = draw_fused(characters, fused, work, drift=True)

@@ -64,7 +64,7 @@ def synthetic(number: int, wiring: Wiring) -> Statistics:
 def seen(wiring: Wiring, generator: torch.Generator) -> Seen:
     """Moments of inputs half of which are alike for everybody."""
     fit, heldout = ({n: _moment(n, wiring, generator) for n in wiring.readers} for _ in range(2))
-    return Seen(fit, heldout)
+    return Seen(fit, heldout, dict.fromkeys(wiring.layers, 1.0))
 
 
 def _moment(name: str, wiring: Wiring, generator: torch.Generator) -> Tensor:
@@ -166,7 +166,7 @@ def thousand(width: int = 128, count: int = 1000) -> dict[str, Any]:
         sums = sums.plus(part, 1.0)
         fit_II, heldout_II = fit_II + part.fit_II, heldout_II + part.heldout_II
         reads = InputSums(fit_II, heldout_II, generic_II, generic_II, float(number), number)
-        gradient_fusion(Layer("unet.layer", "unet.input", reads, sums, _no_parts))
+        gradient_fusion(Layer("unet.layer", "unet.input", reads, sums, _no_parts, given=1.0))
         seconds.append(time.perf_counter() - started)
     return {"seconds": seconds, "over_5": median(seconds[-3:]) / median(seconds[3:6])}
 

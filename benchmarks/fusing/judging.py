@@ -1,8 +1,9 @@
 """Fusions of the benchmark's sets by every rule, judged by inputs that neither fit nor choice has seen."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 from safetensors.torch import load_file, save_file
@@ -13,14 +14,17 @@ from fedshow.concepts import ConceptFile
 from fedshow.families import Base
 from fedshow.sampling.model import Model
 from fedshow_server.fusion import prompts
-from fedshow_server.fusion.fuse import bring_in, ledger_of
+from fedshow_server.fusion.fuse import fuse, ledger_of
 from fedshow_server.fusion.ledger import Ledger
 from fedshow_server.fusion.recording import Drawn, Plan, record
 from fedshow_server.fusion.rules import FUSIONS, OWN_METHOD_ONLY
 from fedshow_server.fusion.sums import Layer, energy
-from fedshow_server.fusion.update import smallest
+from fedshow_server.fusion.update import Update, smallest
 
-RULES = tuple(rule for rule in FUSIONS if rule not in OWN_METHOD_ONLY)
+REFINED = "gradient-refined"
+"""Gradient fusion, recorded once more through the fused model (`fuse --refine 1`)."""
+
+RULES = (*(rule for rule in FUSIONS if rule not in OWN_METHOD_ONLY), REFINED)
 TEST_SEED = 3000
 """Neither the fit's nor the choice's: those are below 2000."""
 
@@ -43,12 +47,13 @@ def fuse_set(base: Base, characters: Sequence[str], work: Path, plan: Plan) -> d
     concepts = [concept_of(character, work) for character in characters]
     tests = {c.header.name: test_moments(base, c, work) for c in concepts}
     generic = generic_moments(base, work)
+    refined = fuse(base, concepts, plan=plan, ledger=work / "ledger", refine=1).updates
     with ledger_of(base, plan, work / "ledger") as ledger:
-        bring_in(ledger, base, concepts, plan, print)
         found = {}
         for rule in RULES:
             tensors: dict[str, Tensor] = {}
-            found[rule] = judged(rule, ledger, characters, tensors, tests, generic)
+            solutions = solved(rule, ledger, characters, refined)
+            found[rule] = judged(solutions, characters, tensors, tests, generic)
             out = fused_path(rule, characters, work)
             out.parent.mkdir(parents=True, exist_ok=True)
             save_file(tensors, out)
@@ -56,18 +61,18 @@ def fuse_set(base: Base, characters: Sequence[str], work: Path, plan: Plan) -> d
 
 
 def judged(
-    rule: str,
-    ledger: Ledger,
+    solutions: Iterable[tuple[Layer, Update]],
     characters: Sequence[str],
     tensors: dict[str, Tensor],
     tests: Mapping[str, Moments],
     generic: Moments,
 ) -> dict[str, Any]:
-    """Fuses into `tensors`; residual per concept and drift, means over layers."""
+    """Residual per concept and drift, means over layers; updates go into `tensors`."""
     missed: dict[str, list[float]] = {name: [] for name in characters}
     drifts = []
-    for layer, delta_OI in _solved(rule, ledger, characters, tensors):
-        signals = []
+    for layer, update in solutions:
+        delta_OI, signals = update.delta_OI, []
+        tensors |= {k: t.float().contiguous() for k, t in update.tensors(layer.name).items()}
         for name, part in zip(sorted(characters), layer.parts(moments=False), strict=True):
             own_II = tests[name][layer.input_name]
             signal = energy(part.delta_OI, own_II)
@@ -82,14 +87,18 @@ def judged(
     }
 
 
-def _solved(
-    rule: str, ledger: Ledger, characters: Sequence[str], tensors: dict[str, Tensor]
-) -> Iterator[tuple[Layer, Tensor]]:
+def solved(
+    rule: str,
+    ledger: Ledger,
+    characters: Sequence[str],
+    refined: Mapping[str, Update] = MappingProxyType({}),
+) -> Iterator[tuple[Layer, Update]]:
+    """What a rule makes of each layer."""
     for layer in ledger.layers(dict.fromkeys(characters, 1.0)):
-        update = smallest(FUSIONS[rule](layer).delta_OI, layer.parts(moments=False))
-        for key, tensor in update.tensors(layer.name).items():
-            tensors[key] = tensor.float().contiguous()
-        yield layer, update.delta_OI
+        if rule == REFINED:
+            yield layer, refined[layer.name]
+        else:
+            yield layer, smallest(FUSIONS[rule](layer).delta_OI, layer.parts(moments=False))
 
 
 def fused_path(rule: str, characters: Sequence[str], work: Path) -> Path:

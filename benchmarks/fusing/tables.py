@@ -56,7 +56,7 @@ def table(results: Results, singles: Singles, rules: Sequence[str]) -> dict[str,
 
 def figures(table: Mapping[str, Mapping[int, Any]]) -> dict[str, float]:
     """The figures that `surface.md` names."""
-    others = [rule for rule in table if rule != "gradient"]
+    others = [rule for rule in table if not rule.startswith("gradient")]
     ours = table["gradient"]
     return {
         **{f"kept_{size}": ours[size]["kept"]["mean"] for size in SIZES},

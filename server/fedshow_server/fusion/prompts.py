@@ -5,7 +5,7 @@ drawn; encoding a text costs next to nothing, and layers that read text see few 
 recorded with many.
 """
 
-from itertools import product
+from itertools import cycle, product
 
 FIT = (
     "photo of a {0}",
@@ -23,18 +23,15 @@ HELDOUT = (
     "a {0} wearing a blue scarf on grass",
     "a {0} in the night",
 )
-GENERIC_FIT = (
-    "",
-    "photo of a {0}",
-    "a {0}",
-    "a {0} on the beach",
-    "a {0} in the snow",
-    "a person walking in the street",
-    "an empty scene in the desert",
-    "two friends at night",
-)
-GENERIC_HELDOUT = ("", "a photo of a {0}", "a {0} on grass", "an empty scene on the beach")
+CLASS_FIT = ("photo of a {0}", "a {0}", "a {0} on the beach", "a {0} in the snow")
+CLASS_HELDOUT = ("a photo of a {0}", "a {0} on grass")
 
+THINGS_FIT = (
+    *("person", "kitten", "house", "robot", "tree", "chick", "boat", "dog"),
+    *("car", "woman", "horse", "flower", "street", "doll", "chair", "mountain"),
+)
+THINGS_HELDOUT = ("child", "monster", "bird", "bridge", "bunny", "cup", "man", "bear")
+"""What the base must go on drawing as it did: things of all kinds, and for the choice others."""
 
 _STARTS = ("a picture of a", "one", "the", "my", "a small", "a big", "a drawing of a", "this is a")
 _PLACES = (
@@ -50,20 +47,6 @@ _PLACES = (
 )
 _EXTRAS = ("", "wearing a hat", "with a scarf", "and a friend", "next to a tree", "looking left")
 
-NOUNS = (
-    "person",
-    "house",
-    "tree",
-    "dog",
-    "car",
-    "flower",
-    "child",
-    "chair",
-    "bird",
-    "boat",
-    "scene",
-)
-
 _ALL = tuple(
     " ".join(filter(None, (start, "{0}", extra, place)))
     for extra, place, start in product(_EXTRAS, _PLACES, _STARTS)
@@ -77,15 +60,12 @@ def for_concept(templates: tuple[str, ...], name: str) -> tuple[str, ...]:
     return tuple(template.format(f"<{name}>") for template in templates)
 
 
-def generic(templates: tuple[str, ...], class_word: str) -> tuple[str, ...]:
-    """The templates with this class word; for '' those that have no place for one."""
-    chosen = [template for template in templates if ("{0}" in template) == bool(class_word)]
-    return tuple(template.format(class_word) for template in chosen)
+def for_class(templates: tuple[str, ...], class_word: str) -> tuple[str, ...]:
+    """The templates with this class word."""
+    return tuple(template.format(class_word) for template in templates)
 
 
-def generic_texts(templates: tuple[str, ...], class_word: str) -> tuple[str, ...]:
-    """The templates with this class word; for '' with all kinds of things, and the empty text."""
-    if class_word:
-        return tuple(template.format(class_word) for template in templates)
-    things = (NOUNS[number % len(NOUNS)] for number in range(len(templates)))
-    return ("", *(t.format(thing) for t, thing in zip(templates, things, strict=True)))
+def for_anything(templates: tuple[str, ...], things: tuple[str, ...]) -> tuple[str, ...]:
+    """Every template and every thing at least once, and the empty text."""
+    pairs = zip(cycle(templates), cycle(things), range(max(len(templates), len(things))))
+    return ("", *(template.format(thing) for template, thing, _ in pairs))

@@ -187,5 +187,5 @@ def _mapped(change: Callable[[Tensor], Tensor], found: Recorded) -> Recorded:
         {name: change(moment) for name, moment in moments.items()}
         for moments in (seen.fit, seen.heldout)
     )
-    changed = Seen(fit, heldout)
+    changed = Seen(fit, heldout, seen.given)
     return changed if isinstance(found, Seen) else replace(found, seen=changed)

@@ -1,7 +1,7 @@
 """Recording what a fusion needs to know of a concept, and of the base: drawn here, from prompts alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from torch import Tensor
@@ -15,6 +15,7 @@ from fedshow_server.fusion.grams import Precision
 from fedshow_server.fusion.listening import EMPHASIS, context_slots, listening, read
 from fedshow_server.fusion.moments import Moments
 from fedshow_server.fusion.statistics import Seen, Statistics
+from fedshow_server.fusion.sums import energy
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,15 @@ class Drawn:
         drawn, texts = (prompts.for_concept(each, name) for each in (self.prompts, self.texts))
         return Drawn(drawn, texts, self.seeds)
 
-    def without_concept(self, templates: tuple[str, ...], class_word: str) -> "Drawn":
-        """The same texts and seeds, with these prompts, about a class ('': about anything)."""
-        texts = prompts.generic_texts(self.texts, class_word)
-        return Drawn(prompts.generic(templates, class_word), texts, self.seeds)
+    def about_class(self, templates: tuple[str, ...], class_word: str) -> "Drawn":
+        """These prompts, and the same texts, with a class word."""
+        drawn, texts = (prompts.for_class(each, class_word) for each in (templates, self.texts))
+        return Drawn(drawn, texts, self.seeds)
+
+    def about_anything(self, things: tuple[str, ...]) -> "Drawn":
+        """The same about things that nobody teaches."""
+        drawn, texts = (prompts.for_anything(each, things) for each in (self.prompts, self.texts))
+        return Drawn(drawn, texts, self.seeds)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,9 @@ class Plan:
     @property
     def settings(self) -> str:
         """All that decides what is recorded, in words; what was recorded otherwise does not add up."""
-        drawn = (self.fit, self.heldout, prompts.GENERIC_FIT, prompts.GENERIC_HELDOUT, EMPHASIS)
+        classes = (prompts.CLASS_FIT, prompts.CLASS_HELDOUT)
+        things = (prompts.THINGS_FIT, prompts.THINGS_HELDOUT)
+        drawn = (self.fit, self.heldout, classes, things, EMPHASIS)
         digest = sha256(repr(drawn).encode()).hexdigest()[:12]
         fit, heldout = (",".join(map(str, s)) for s in (self.fit_seeds, self.heldout_seeds))
         drawn_by = ", through a fusion" if self.through is not None else ""
@@ -98,10 +106,24 @@ def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
 
 
 def record_generic(base: Base, class_word: str, plan: Plan) -> Seen:
-    """What the bare base reads on prompts with a class word, or on those without any ('')."""
-    fit = plan.fit.without_concept(prompts.GENERIC_FIT, class_word)
-    heldout = plan.heldout.without_concept(prompts.GENERIC_HELDOUT, class_word)
-    return _record_both(base, [], plan, fit, heldout)
+    """What the bare base reads on prompts with a class word, or ('') on those about anything."""
+    if class_word:
+        fit = plan.fit.about_class(prompts.CLASS_FIT, class_word)
+        return _record_both(
+            base, [], plan, fit, plan.heldout.about_class(prompts.CLASS_HELDOUT, class_word)
+        )
+    fit = plan.fit.about_anything(prompts.THINGS_FIT)
+    seen = _record_both(base, [], plan, fit, plan.heldout.about_anything(prompts.THINGS_HELDOUT))
+    return replace(seen, given=_given(base, seen.heldout))
+
+
+def _given(base: Base, moments: Mapping[str, Tensor]) -> dict[str, float]:
+    """Mean |W0 x|² of what each layer gives for inputs with these moments."""
+    found = {}
+    for layer, module in base.layers.items():
+        weight_OI = module.weight.detach().float()
+        found[layer] = energy(weight_OI, moments[base.family.input_of(layer)].to(weight_OI))
+    return found
 
 
 def _record_both(

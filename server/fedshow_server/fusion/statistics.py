@@ -1,7 +1,7 @@
 """All that a fusion needs to know of one concept: its adapters, and what the layers then read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -24,6 +24,8 @@ class Seen:
 
     fit: Moments
     heldout: Moments
+    given: Mapping[str, float] = field(default_factory=dict)
+    """Layer to mean |W0 x|² of what it gave, held out; known of the bare base without a class word."""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,16 @@ Shapes: O out, I in, R rank of one adapter. All float64; delta_i = up_i @ down_i
 concept i's second moments E[x xᵀ] for the fit and held out, w_i its weight.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
 import torch
 from torch import Tensor
+
+DRIFT = 1.2
+"""How much moving the base counts beside missing the concepts: less would move it further than averaging."""
 
 SILENT = 1e-10
 """Adapters that give less than this times E|x|² change nothing: an error relative to what, then?"""
@@ -108,6 +112,9 @@ class Layer:
     parts: Parts
     """For rules that cannot work with sums, and for reports."""
 
+    given: float
+    """Mean |W0 x|² of what the layer gives on prompts without a concept."""
+
     @property
     def shape(self) -> tuple[int, int]:
         """(O, I)"""
@@ -125,7 +132,7 @@ class Layer:
         return float(self.sums.signal) <= SILENT * float(self.reads.heldout_II.trace())
 
     def unseen_error(self, delta_OI: Tensor) -> float:
-        """Mean error of an update on held-out inputs; the base's prompts count as one concept.
+        """Mean error of an update on held-out inputs, and how far it moves the base.
 
         An error is relative to what concepts do here on average: one that does little here can lose
         little, and must not decide for everybody.
@@ -137,9 +144,16 @@ class Layer:
             - 2 * float((delta_OI * self.sums.heldout_wanted_OI).sum())
             + float(self.sums.signal)
         )
-        concepts = self.reads.concepts
-        share = missed / float(self.sums.signal)
-        return (concepts * share + self.drift(delta_OI)) / (concepts + 1)
+        return missed / float(self.sums.signal) + self.drift_counts * self.drift(delta_OI)
+
+    @property
+    def drift_counts(self) -> float:
+        """How much drift counts beside errors: less where concepts change little of what the layer gives
+        anyway, as in self-attention and the text encoder, whose drift nobody sees; more for many concepts,
+        since averaging, too, moves the base the less the more there are.
+        """
+        share = self.typical / (self.typical + self.given)
+        return DRIFT * math.sqrt(self.reads.concepts * share)
 
     def drift(self, delta_OI: Tensor) -> float:
         """How far an update moves the base on held-out generic prompts; 1 is as far as a concept does."""
@@ -166,6 +180,7 @@ def layer_of(
     parts: Sequence[Part],
     generic_II: Tensor,
     generic_heldout_II: Tensor,
+    given: float = 1.0,
 ) -> Layer:
     """The layer of these concepts, all in memory."""
     sums, fit_II, heldout_II = sum_of(parts), *(torch.zeros_like(generic_II) for _ in range(2))
@@ -175,7 +190,7 @@ def layer_of(
             heldout_II = heldout_II + part.weight * part.heldout_II
     weight = sum(part.weight for part in parts)
     reads = InputSums(fit_II, heldout_II, generic_II, generic_heldout_II, weight, len(parts))
-    return Layer(name, input_name, reads, sums, lambda moments=True: iter(parts))  # noqa: ARG005
+    return Layer(name, input_name, reads, sums, lambda moments=True: iter(parts), given)  # noqa: ARG005
 
 
 def sum_of(parts: Iterable[Part]) -> LayerSums:

@@ -43,7 +43,8 @@ def seen(seed: int, size: float = 1.0, wiring: Wiring = WIRING) -> Seen:
     inputs = sorted(wiring.readers)
     fit = {n: moment(seed * 100 + k, wiring.width(n), size=size) for k, n in enumerate(inputs)}
     heldout = {n: moment(seed * 100 + 50 + k, wiring.width(n)) for k, n in enumerate(inputs)}
-    return Seen(fit, heldout)
+    given = {layer: 1.0 + seed + k for k, layer in enumerate(wiring.layers)}
+    return Seen(fit, heldout, given)
 
 
 def statistics(seed: int, name: str = "", rank: int = 2, wiring: Wiring = WIRING) -> Statistics:

@@ -157,7 +157,8 @@ def synthetic_layer(name: str) -> Layer:
         moments = (known.seen.fit[source], known.seen.heldout[source])
         parts.append(Part(down_RI, up_OR, 1.0, *moments))
     generic = seen(9)
-    return layer_of(name, source, parts, generic.fit[source], generic.heldout[source])
+    given = generic.given[name]
+    return layer_of(name, source, parts, generic.fit[source], generic.heldout[source], given)
 
 
 def test_an_error_in_a_worker_is_the_callers(workers: Workers) -> None:

@@ -21,6 +21,7 @@ from fedshow_server.fusion.sums import Layer, Part, energy, layer_of
 from fedshow_server.fusion.update import Update, smallest
 
 OUT, IN, RANK = 6, 10, 2
+GIVEN = 7.0
 
 
 def make_moment(seed: int, count: int = 40) -> Tensor:
@@ -42,6 +43,7 @@ def make_layer(parts: Sequence[Part], count: int = 40) -> Layer:
         parts,
         make_moment(30, count) * 0.1,
         make_moment(31, count) * 0.1,
+        GIVEN,
     )
 
 
@@ -66,8 +68,8 @@ def straight_formula(layer: Layer, choice: Choice) -> Tensor:
 
 
 def straight_error(layer: Layer, delta_OI: Tensor) -> float:
-    """Mean error on unseen inputs, concept by concept, relative to what concepts do on average; generic
-    prompts count as one more."""
+    """Mean error on unseen inputs, concept by concept, relative to what concepts do on average; moving
+    generic prompts counts more where concepts are many or the layer gives little anyway."""
     parts = list(layer.parts())
     total = sum(part.weight for part in parts)
     errors = signals = 0.0
@@ -76,7 +78,8 @@ def straight_error(layer: Layer, delta_OI: Tensor) -> float:
         signals += part.weight / total * energy(part.delta_OI, part.heldout_II)
         errors += part.weight / total * energy(delta_OI - part.delta_OI, part.heldout_II)
     drift = energy(delta_OI, layer.reads.generic_heldout_II)
-    return (len(parts) * errors + drift) / signals / (len(parts) + 1)
+    counts = 1.2 * (len(parts) * signals / (signals + GIVEN)) ** 0.5
+    return float((errors + counts * drift) / signals)
 
 
 def test_it_equals_the_straight_formula() -> None:

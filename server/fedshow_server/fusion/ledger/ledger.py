@@ -113,7 +113,7 @@ class Ledger:
 
     def generic(self, class_word: str) -> Seen:
         """What `add_generic` was given."""
-        return read_seen(self._generic(class_word), self._wiring.readers)
+        return read_seen(self._generic(class_word), self._wiring)
 
     def add(self, statistics: Statistics, weight: float = 1.0) -> None:
         """Keeps a concept; its class word must have been recorded.

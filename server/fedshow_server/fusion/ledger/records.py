@@ -1,6 +1,5 @@
 """What is kept of one concept: adapters and moments in float32. Sums are made of these very values."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from fedshow.releases import FileEntry
 from fedshow_server.fusion.ledger.tensors import TensorReader, TensorWriter, packed, unpacked
 from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.sums import Part
+from fedshow_server.fusion.wiring import Wiring
 
 
 def write_record(path: Path, statistics: Statistics) -> FileEntry:
@@ -21,17 +21,19 @@ def write_record(path: Path, statistics: Statistics) -> FileEntry:
 
 
 def write_seen(path: Path, seen: Seen) -> FileEntry:
-    """Writes moments alone."""
-    return _write(path, _triangles(seen))
+    """Writes what the base reads and gives."""
+    given = {f"{layer}.given": torch.tensor(value) for layer, value in seen.given.items()}
+    return _write(path, _triangles(seen) | given)
 
 
-def read_seen(tensors: TensorReader, input_names: Iterable[str]) -> Seen:
+def read_seen(tensors: TensorReader, wiring: Wiring) -> Seen:
     """What `write_seen` wrote."""
-    names = list(input_names)
+    names, keys = list(wiring.readers), {layer: f"{layer}.given" for layer in wiring.layers}
     fit, heldout = (
         {name: unpacked(tensors[f"{name}.{kind}"]) for name in names} for kind in ("fit", "heldout")
     )
-    return Seen(fit, heldout)
+    given = {layer: float(tensors[key]) for layer, key in keys.items() if key in tensors.keys}
+    return Seen(fit, heldout, given)
 
 
 def _triangles(seen: Seen) -> dict[str, Tensor]:

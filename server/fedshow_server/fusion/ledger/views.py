@@ -25,7 +25,8 @@ def layers_of(
         for layer in readers:
             if totals.has(layer):
                 parts = partial(_parts, wiring, name, layer, weights, record_of)
-                yield Layer(layer, name, reads, totals.layer(layer), parts)
+                given = float(generic[f"{layer}.given"])
+                yield Layer(layer, name, reads, totals.layer(layer), parts, given)
 
 
 def _input_sums(

@@ -24,7 +24,7 @@ from fedshow_server.fusion.sums import Layer, Solution
 RIDGES = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 1e8)
 """The last one leaves the base, or the weighted mean: never worse than averaging on unseen inputs."""
 
-GUARDS = (0.01, 0.1, 0.3, 1.0, 3.0)
+GUARDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 TARGETS = (0.0, 1.0)
 
 
@@ -94,8 +94,8 @@ class Eigenbasis:
     ) -> dict[Choice, float]:
         """`Layer.unseen_error` of every choice."""
         layer, vectors_II = self.layer, self.vectors_II
-        share = layer.reads.concepts / float(layer.sums.signal)
-        heard_II = share * layer.reads.heldout_II + layer.reads.generic_heldout_II / layer.typical
+        share, still = 1 / float(layer.sums.signal), layer.drift_counts / layer.typical
+        heard_II = share * layer.reads.heldout_II + still * layer.reads.generic_heldout_II
         judged_II = vectors_II.T @ heard_II @ vectors_II
         goal_OI = share * layer.sums.heldout_wanted_OI @ vectors_II
         ways = (self.wanted_OI, self.mean_OI)
@@ -110,7 +110,7 @@ class Eigenbasis:
     def _error(
         self, ridge: float, target: float, squares: list[list[Tensor]], lines: list[Tensor]
     ) -> float:
-        """|update|² - 2 update·goal + 1, averaged; the update is a mixture of the two ways."""
+        """|update|² - 2 update·goal + 1; the update is a mixture of the two ways."""
         pull = ridge * self.level
         small_I = 1 / (self.values_I + pull)
         shares = (1.0, pull * target)
@@ -120,5 +120,4 @@ class Eigenbasis:
             for j, b in enumerate(shares)
         )
         line = sum(a * float(small_I @ lines[i]) for i, a in enumerate(shares))
-        concepts = self.layer.reads.concepts
-        return (square - 2 * line + concepts) / (concepts + 1)
+        return square - 2 * line + 1
