@@ -55,6 +55,9 @@ class Plan:
     texts: int = len(prompts.TEXT_FIT)
     """How many texts are read, the first ones."""
 
+    things: int = len(prompts.THINGS_FIT)
+    """How many things that nobody teaches are drawn and read, the first ones."""
+
     precision: Precision | None = None
     """Of the products that are added up; None: what suits the device. All estimate the same moments."""
 
@@ -72,12 +75,25 @@ class Plan:
         """The same for the choice of the regularisation."""
         return Drawn(prompts.HELDOUT, prompts.TEXT_HELDOUT[: self.texts], self.heldout_seeds)
 
+    def generic(self, class_word: str) -> tuple[Drawn, Drawn]:
+        """Both without a concept: about a class, or ('') about anything."""
+        if not class_word:
+            fit, heldout = self._things
+            return self.fit.about_anything(fit), self.heldout.about_anything(heldout)
+        return (
+            self.fit.about_class(prompts.CLASS_FIT, class_word),
+            self.heldout.about_class(prompts.CLASS_HELDOUT, class_word),
+        )
+
+    @property
+    def _things(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return prompts.THINGS_FIT[: self.things], prompts.THINGS_HELDOUT[: self.things]
+
     @property
     def settings(self) -> str:
         """All that decides what is recorded, in words; what was recorded otherwise does not add up."""
         classes = (prompts.CLASS_FIT, prompts.CLASS_HELDOUT)
-        things = (prompts.THINGS_FIT, prompts.THINGS_HELDOUT)
-        drawn = (self.fit, self.heldout, classes, things, EMPHASIS)
+        drawn = (self.fit, self.heldout, classes, self._things, EMPHASIS)
         digest = sha256(repr(drawn).encode()).hexdigest()[:12]
         fit, heldout = (",".join(map(str, s)) for s in (self.fit_seeds, self.heldout_seeds))
         drawn_by = ", through a fusion" if self.through is not None else ""
@@ -107,14 +123,8 @@ def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
 
 def record_generic(base: Base, class_word: str, plan: Plan) -> Seen:
     """What the bare base reads on prompts with a class word, or ('') on those about anything."""
-    if class_word:
-        fit = plan.fit.about_class(prompts.CLASS_FIT, class_word)
-        return _record_both(
-            base, [], plan, fit, plan.heldout.about_class(prompts.CLASS_HELDOUT, class_word)
-        )
-    fit = plan.fit.about_anything(prompts.THINGS_FIT)
-    seen = _record_both(base, [], plan, fit, plan.heldout.about_anything(prompts.THINGS_HELDOUT))
-    return replace(seen, given=_given(base, seen.heldout))
+    seen = _record_both(base, [], plan, *plan.generic(class_word))
+    return seen if class_word else replace(seen, given=_given(base, seen.heldout))
 
 
 def _given(base: Base, moments: Mapping[str, Tensor]) -> dict[str, float]:

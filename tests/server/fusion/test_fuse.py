@@ -27,7 +27,7 @@ from fedshow_server.fusion.update import Update, smallest, tensors_of
 from fedshow_server.unfusable import UnfusableConcept
 from tests.conftest import BASE, MakeConcept
 
-QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=4, texts=8)
+QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=4, texts=8, things=4)
 
 
 @pytest.fixture(scope="module")

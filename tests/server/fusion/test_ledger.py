@@ -93,6 +93,7 @@ def test_sums_are_those_of_the_concepts_in_memory(ledger: Ledger) -> None:
         torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(layer.reads.fit_II, again.reads.fit_II)
     assert (layer.reads.weight, layer.reads.concepts) == (3.5, 2)
+    assert layer.given == ledger.generic("").given[QUERY] > 0
 
 
 def test_half_of_the_guard_is_shared_by_the_classes(ledger: Ledger) -> None:

@@ -42,7 +42,7 @@ from tests.server.fusion.synthetic import seen, statistics
 HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 """Ray takes 127.0.0.1 for another address of this machine."""
 
-QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=2, texts=4)
+QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=2, texts=4, things=2)
 
 
 POLITENESS = {"RAY_worker_niceness": "0"}

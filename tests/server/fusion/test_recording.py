@@ -1,11 +1,13 @@
 """What is recorded: the very inputs of the layers, text side and pictures."""
 
+import pytest
 import torch
 
 from fedshow.families import Base
 from fedshow.sampling.model import Model
 from fedshow_server.fusion.listening import EMPHASIS, context_slots, emphasised
-from fedshow_server.fusion.recording import Drawn, Plan, record
+from fedshow_server.fusion.prompts import THINGS_FIT, THINGS_HELDOUT
+from fedshow_server.fusion.recording import Drawn, Plan, record, record_generic
 from tests.conftest import MakeConcept
 
 
@@ -78,3 +80,36 @@ def test_fit_and_choice_read_different_texts() -> None:
         assert not set(part(plan.fit)) & set(part(plan.heldout))
     assert len(set(plan.fit.texts)) > 40
     assert len(set(plan.heldout.texts)) > 40
+
+
+def test_things_that_nobody_teaches_differ_between_fit_and_choice() -> None:
+    """The empty text, every template and every thing, in both."""
+    fit, heldout = Plan().generic("")
+    classes = Plan().generic("robot")
+    for drawn, things in ((fit, THINGS_FIT), (heldout, THINGS_HELDOUT)):
+        assert "" in drawn.prompts
+        assert all(any(thing in prompt.split() for prompt in drawn.prompts) for thing in things)
+        assert all(any(thing in text.split() for text in drawn.texts) for thing in things)
+    assert not set(THINGS_FIT) & set(THINGS_HELDOUT)
+    assert all("robot" in prompt for drawn in classes for prompt in drawn.prompts + drawn.texts)
+
+
+def test_what_a_layer_gives_is_what_its_weight_makes_of_what_it_reads(base: Base) -> None:
+    """Mean square of a layer's output while held-out prompts are drawn; of the base alone."""
+    plan = Plan(fit_seeds=(0,), heldout_seeds=(3,), steps=2, fit_prompts=1, texts=2, things=2)
+    layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_v"
+    given: list[torch.Tensor] = []
+
+    def spy(_: torch.nn.Module, __: object, output: torch.Tensor) -> None:
+        given.append(output[len(output) // 2 :].flatten(0, 1))
+
+    seen = record_generic(base, "", plan)
+    assert record_generic(base, "robot", plan).given == {}
+    model = Model(base)
+    handle = base.layers[layer].register_forward_hook(spy)
+    model.sample_latents(list(plan.generic("")[1].prompts), seed=3, steps=2)
+    handle.remove()
+    model.restore()
+    expected = torch.cat(given).square().sum(1).mean()
+    assert base.layers[layer].bias is None
+    assert seen.given[layer] == pytest.approx(float(expected), rel=1e-4)
