@@ -28,6 +28,8 @@ class Facts(BaseModel):
     address: Address
     grpc: Address
     database: str
+    store: str | None = None
+    """Where content lies; None: in the data folder."""
 
 
 class DescribedBase(BaseModel):
@@ -101,4 +103,5 @@ class DataFolder:
 
     def open_store(self) -> Store:
         """The store of the server that runs here, or ran last. Raises InvalidInput."""
-        return open_store(self.facts().database, self.blobs)
+        facts = self.facts()
+        return open_store(facts.database, facts.store or self.blobs)

@@ -18,6 +18,7 @@ from fedshow_server.enrolment import Enrolment
 from fedshow_server.folder import DataFolder, Facts
 from fedshow_server.fusion_queue import FusionQueue
 from fedshow_server.https_port import HttpsServer, hold_port
+from fedshow_server.lasting import lasting
 from fedshow_server.news import News
 from fedshow_server.presence import Presence
 from fedshow_server.ray_cluster import check_address
@@ -86,8 +87,9 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
 def _ground(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
     certificates = prepare_certificates(folder.ca, settings.name)
     with hold_port(settings.host, settings.port) as port:
-        store = open_store(settings.database_url, folder.blobs)
+        store = open_store(settings.database_url, settings.store_url)
         try:
+            store.blobs.check()
             presence, streams = Presence(), OpenStreams(store.members)
             doors = Doors(store.members, streams, presence.saw)
             listener = listen(settings.grpc_address, certificates, doors)
@@ -105,6 +107,7 @@ def _facts(settings: ServerSettings, port: int, grpc_port: int) -> Facts:
         address=f"{settings.name}:{port}",
         grpc=f"{settings.name}:{grpc_port}",
         database=settings.database_url,
+        store=settings.store,
     )
 
 
@@ -127,11 +130,11 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
             for name, work in {
                 "superlink": superlink.supervise(),
                 "edge": edge.serve([ground.port]),
-                "news": news.watch_forever(),
-                "collector": collector.collect_forever(),
-                "fusion": fusion.fuse_forever(),
-                "revocations": enrolment.follow_revocations(),
-                "streams": ground.streams.cut_revoked_forever(),
+                "news": lasting(news.watch_forever),
+                "collector": lasting(collector.collect_forever),
+                "fusion": lasting(fusion.fuse_forever),
+                "revocations": lasting(enrolment.follow_revocations),
+                "streams": lasting(ground.streams.cut_revoked_forever),
                 "ready": _announce(ground, superlink, edge, on_ready),
                 "stop": stop.wait(),
             }.items()

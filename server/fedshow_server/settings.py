@@ -1,7 +1,9 @@
 """What the owner of a server can choose: flags, then FEDSHOW_SERVER_…, then a TOML file."""
 
 import os
+import re
 import socket
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from fedshow.wire import MAX_CONCEPT_BYTES
 
 FILE_NAME = "server.toml"
 ENVIRONMENT_PREFIX = "FEDSHOW_SERVER_"
+STORE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9!_.*'()/-]*)?")
 EVERYWHERE = ("0.0.0.0",)  # noqa: S104  # recognised, not bound
 
 
@@ -37,7 +40,9 @@ class ServerSettings(BaseSettings):
     public_name: NodeName | None = None
     """The host name that clients use; None: the host listened on, or this machine's name."""
     database: str | None = None
-    """None: SQLite in the data folder."""
+    """URL, sqlite:///FILE or postgresql://…; None: SQLite in the data folder."""
+    store: str | None = None
+    """Where content lies, a folder or s3://BUCKET/PREFIX; None: in the data folder."""
     quiet_seconds: float = Field(default=5.0, ge=0, le=86400)
     """A release is fused when this long no concept came or went."""
     max_concept_bytes: int = Field(default=256 << 20, ge=1, le=MAX_CONCEPT_BYTES)
@@ -48,6 +53,15 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, value: str | None) -> str | None:
+        if value is None or STORE.fullmatch(value):
+            return value
+        if "://" in value or not value:
+            raise ValueError("use a folder, or s3://BUCKET/PREFIX")
+        return str(Path(value).expanduser().absolute())
 
     @field_validator("listen", "grpc_listen")
     @classmethod
@@ -84,6 +98,11 @@ class ServerSettings(BaseSettings):
         """The database as SQLAlchemy names it."""
         return self.database or f"sqlite:///{self.data / 'fedshow.db'}"
 
+    @property
+    def store_url(self) -> str:
+        """Where content lies: a folder or an s3:// URL."""
+        return self.store or str(self.data / "blobs")
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -103,11 +122,23 @@ def load_settings(config: Path | None = None, **flags: Any) -> ServerSettings:
     Without `config`, `server.toml` in the data folder is read when it is there.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_unknown_variables()
     if config is not None and not config.is_file():
         raise InvalidInput(f"settings file {config} does not exist")
     if config is None:
         config = _build(None, given).data / FILE_NAME
     return _build(config, given)
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in ServerSettings.model_fields}
+    ours = (name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX))
+    for variable in ours:
+        if variable.upper() not in known:
+            near = get_close_matches(variable.upper(), known, 1, 0.0)
+            raise InvalidInput(
+                f"environment variable {variable}: no such setting; did you mean {near[0]}?"
+            )
 
 
 def _build(config: Path | None, given: dict[str, Any]) -> ServerSettings:

@@ -31,6 +31,7 @@ from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.certificates import fingerprint
 from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.store import open_store
+from tests.server.backends import _s3_server, postgres, s3  # noqa: F401  # fixtures
 
 STANDIN = Path(__file__).parent / "standin"
 CARD = BaseCard(
@@ -296,10 +297,14 @@ def member(server, joined):
     return joined(server, "anna")
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres", "s3"])
 def store(request, tmp_path):
-    """An empty store of every kind there is."""
-    assert request.param == "sqlite"
-    found = open_store(f"sqlite:///{tmp_path / 'fedshow.db'}", tmp_path / "blobs")
+    """An empty store of every kind there is: each database, each place for content."""
+    database, content = f"sqlite:///{tmp_path / 'fedshow.db'}", tmp_path / "blobs"
+    if request.param == "postgres":
+        database = request.getfixturevalue("postgres").new_database()
+    if request.param == "s3":
+        content = request.getfixturevalue("s3").new_prefix()
+    found = open_store(database, content)
     yield found
     found.close()

@@ -40,7 +40,10 @@ def run(
         None, help="Host name under which clients reach this server."
     ),
     database: str | None = typer.Option(
-        None, help="SQLAlchemy URL. [default: SQLite in the folder]"
+        None, help="sqlite:///FILE or postgresql://…; best in the environment. [default: SQLite]"
+    ),
+    store: str | None = typer.Option(
+        None, help="Where content lies: a folder, or s3://BUCKET/PREFIX. [default: in the folder]"
     ),
     quiet_seconds: float | None = typer.Option(
         None, help="Fuse when this long no concept came or went. [default: 5]"
@@ -72,6 +75,7 @@ def run(
         grpc_listen=grpc_listen,
         public_name=public_name,
         database=database,
+        store=store,
         quiet_seconds=quiet_seconds,
         max_concept_bytes=max_concept_bytes,
         ray=ray,

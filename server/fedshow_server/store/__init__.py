@@ -9,6 +9,7 @@ from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.members import Members, Node
 from fedshow_server.store.releases import Release, Releases
 from fedshow_server.store.runs import Runs
+from fedshow_server.store.s3 import SCHEME, S3Blobs
 
 __all__ = [
     "Blobs",
@@ -43,12 +44,16 @@ class Store:
         self.database.close()
 
 
-def open_store(url: str, blobs: Path) -> Store:
-    """The store with its database at `url` and content under `blobs`. Raises InvalidInput."""
+def open_store(url: str, blobs: Path | str) -> Store:
+    """The store with its database at `url` and content in `blobs`, a folder or `s3://…`.
+
+    Raises InvalidInput.
+    """
+    content = S3Blobs(str(blobs)) if str(blobs).startswith(SCHEME) else FolderBlobs(Path(blobs))
     database = open_database(url)
     return Store(
         database=database,
-        blobs=FolderBlobs(blobs),
+        blobs=content,
         members=Members(database),
         concepts=Concepts(database),
         releases=Releases(database),

@@ -1,4 +1,4 @@
-"""The database's tables; `SCHEMA_VERSION` goes up with every change here."""
+"""The database's tables; every change here comes with a migration."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +16,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
-
-SCHEMA_VERSION = 1
 
 metadata = MetaData(
     naming_convention={
@@ -43,8 +41,6 @@ class Moment(TypeDecorator[datetime]):
         """UTC on the way out."""
         return None if value is None else value.replace(tzinfo=UTC)
 
-
-schema = Table("schema", metadata, Column("version", Integer, primary_key=True))
 
 invites = Table(
     "invites",
