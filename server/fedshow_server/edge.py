@@ -1,9 +1,9 @@
-"""The public HTTPS door: joining, health, and Flower's fleet calls."""
+"""The public HTTPS door: joining, health, releases, and Flower's fleet calls."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -15,6 +15,7 @@ from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.enrolment import Enrolment
 from fedshow_server.fleet import Fleet
 from fedshow_server.superlink import SuperLink
+from fedshow_server.web.doors import HttpDoors
 
 MAX_JOIN_BYTES = 16 << 10
 STATUS: dict[type[FedshowError], int] = {
@@ -25,8 +26,14 @@ STATUS: dict[type[FedshowError], int] = {
 }
 
 
-def make_edge(superlink: SuperLink, enrolment: Enrolment, ca_pem: bytes) -> FastAPI:
-    """The application behind the public port."""
+def make_edge(
+    superlink: SuperLink,
+    enrolment: Enrolment,
+    ca_pem: bytes,
+    doors: HttpDoors,
+    routers: Iterable[APIRouter],
+) -> FastAPI:
+    """The application behind the public port; `doors` stand before every route, also of `routers`."""
     fleet = Fleet(superlink)
 
     @asynccontextmanager
@@ -36,12 +43,14 @@ def make_edge(superlink: SuperLink, enrolment: Enrolment, ca_pem: bytes) -> Fast
 
     app = FastAPI(
         title="fedshow", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
-        lifespan=lifespan, redirect_slashes=False,
+        lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(doors)],
     )  # fmt: skip
     app.add_exception_handler(FedshowError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.include_router(_health(superlink.healthy.is_set))
     app.include_router(_joining(enrolment, ca_pem))
+    for router in routers:
+        app.include_router(router)
     app.add_api_route(
         "/v1/fleet/{call:path}", fleet.forward, methods=["POST"], include_in_schema=False
     )

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fastapi import FastAPI
+
 from fedshow.families.card import BaseCard
 from fedshow_server.certificates import Certificates, prepare_certificates
 from fedshow_server.collecting import Collector
@@ -23,13 +25,16 @@ from fedshow_server.news import News
 from fedshow_server.presence import Presence
 from fedshow_server.ray_cluster import check_address
 from fedshow_server.services.concepts import ConceptServicer
-from fedshow_server.services.doors import Doors
+from fedshow_server.services.doors import Doors, Entrance
 from fedshow_server.services.listening import Listener, add_services, listen
 from fedshow_server.services.releases import ReleaseServicer
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Store, open_store
 from fedshow_server.superlink import SuperLink
+from fedshow_server.web.doors import HttpDoors
+from fedshow_server.web.files import FileSender
+from fedshow_server.web.releases import release_routes
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,7 @@ class Ground:
     certificates: Certificates
     store: Store
     presence: Presence
+    entrance: Entrance
     streams: OpenStreams
     listener: Listener
     facts: Facts
@@ -91,11 +97,20 @@ def _ground(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
         try:
             store.blobs.check()
             presence, streams = Presence(), OpenStreams(store.members)
-            doors = Doors(store.members, streams, presence.saw)
-            listener = listen(settings.grpc_address, certificates, doors)
+            entrance = Entrance(store.members, presence.saw)
+            listener = listen(settings.grpc_address, certificates, Doors(entrance, streams))
             facts = _facts(settings, port.getsockname()[1], listener.port)
             yield Ground(
-                settings, folder, port, certificates, store, presence, streams, listener, facts
+                settings,
+                folder,
+                port,
+                certificates,
+                store,
+                presence,
+                entrance,
+                streams,
+                listener,
+                facts,
             )
         finally:
             store.close()
@@ -121,8 +136,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         ConceptServicer(store.concepts, card, settings.max_concept_bytes, collector.wake),
         ReleaseServicer(store, news),
     )
-    app = make_edge(superlink, enrolment, ground.certificates.ca_pem)
-    edge = HttpsServer(app, ground.certificates)
+    edge = HttpsServer(_application(ground, superlink, enrolment), ground.certificates)
     fusion = FusionQueue(store, ground.folder, settings.quiet_seconds, settings.ray)
     async with AsyncExitStack() as stack:
         tasks = [
@@ -144,6 +158,14 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         await listener.start()
         await _first_end(tasks)
         log.info("stopping")
+
+
+def _application(ground: Ground, superlink: SuperLink, enrolment: Enrolment) -> FastAPI:
+    """What the HTTPS port serves."""
+    releases, sender = ground.store.releases, FileSender(ground.store.blobs, ground.streams)
+    routers = (release_routes(releases, sender),)
+    ca_pem = ground.certificates.ca_pem
+    return make_edge(superlink, enrolment, ca_pem, HttpDoors(ground.entrance), routers)
 
 
 async def _announce(

@@ -61,6 +61,10 @@ def states(calls):
     return {concept.sha256: concept for concept in answer.concepts}
 
 
+def listed(calls):
+    return calls.releases.ListReleases(rpb.ListReleasesRequest(), timeout=60).releases
+
+
 def watch(calls):
     """Releases as they are told."""
     heard = queue.Queue()
@@ -68,7 +72,8 @@ def watch(calls):
     def listen():
         try:
             for answer in calls.releases.WatchReleases(rpb.WatchReleasesRequest()):
-                heard.put(answer.release)
+                if answer.HasField("release"):
+                    heard.put(answer.release)
         except grpc.RpcError:
             heard.put(None)
 
@@ -127,10 +132,9 @@ def test_life_of_concepts(own_server, joined, tools, tmp_path, monkeypatch, caps
         bobs.concepts.WithdrawConcept(cpb.WithdrawConceptRequest(name="malfoy"), timeout=60)
         for ears in (heard, late):
             assert ears.get(timeout=tools.patience_seconds).id == first.id
-        listed = calls.releases.ListReleases(rpb.ListReleasesRequest(), timeout=60).releases
-        assert [release.id for release in listed] == [first.id, second.id]
-        assert not any(release.files for release in listed)
-        assert [list(release.withdrawn) for release in listed] == [[], ["malfoy"]]
+        tools.eventually(lambda: [one.id for one in listed(calls)] == [first.id, second.id])
+        assert not any(release.files for release in listed(calls))
+        assert [list(release.withdrawn) for release in listed(calls)] == [[], ["malfoy"]]
 
         # with the last one withdrawn there is no latest, and a new watch hears nothing of the old
         calls.concepts.WithdrawConcept(cpb.WithdrawConceptRequest(name="potter"), timeout=60)

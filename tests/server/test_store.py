@@ -11,7 +11,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select, text
+from sqlalchemy import event, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from fedshow.errors import Damaged, Forbidden, InvalidInput, NotFound, Unreachable
@@ -170,7 +170,6 @@ def test_latest_never_has_a_withdrawn_concept(store, tools, anna):
     assert store.releases.last().id == two.release
     store.concepts.withdraw("potter")
     assert store.releases.latest() is None
-    assert store.releases.since(0) == []
     with pytest.raises(NotFound, match=f"{two.release} has dobby, potter, withdrawn"):
         store.releases.get("latest")
     assert store.releases.get(one.release).withdrawn == ["potter"]
@@ -228,7 +227,12 @@ def test_release_is_published_once(store, tools):
     assert store.releases.publish(first, LISTING)
     assert not store.releases.publish(first, LISTING)
     (found,) = store.releases.all()
-    assert set(found.files) == {"a/b", "manifest.json"}
+    files = store.releases.files(found.id)
+    assert files == {**first.files, "manifest.json": LISTING}
+    assert store.releases.file(found.id, "a/b") == files["a/b"]
+    for release, path in ((found.id, "a/c"), (found.id, "%"), ("0" * 16, "a/b")):
+        with pytest.raises(NotFound):
+            store.releases.file(release, path)
     assert found.concepts == {"potter": sha256(b"potter").hexdigest()}
     assert found.manifest_sha256 == LISTING.sha256
     assert found.created == first.created
@@ -239,7 +243,6 @@ def test_known_release_can_become_the_latest_again(store, tools):
     for release in (one, two, one):
         assert store.releases.publish(release, LISTING)
     assert [r.id for r in store.releases.all()] == [one.release, two.release]
-    assert [r.id for r in store.releases.since(2)] == [one.release]
 
 
 def test_releases_are_found_by_prefix(store, tools):
@@ -254,6 +257,22 @@ def test_releases_are_found_by_prefix(store, tools):
             store.releases.get(bad)
     with pytest.raises(NotFound):
         store.releases.get("0" * 16)
+    assert store.releases.by_manifest(LISTING.sha256[:40]).id == release.release
+    with pytest.raises(NotFound):
+        store.releases.by_manifest("f" * 40)
+
+
+def test_a_list_of_releases_reads_no_files(store, tools):
+    """However many releases there are, and however many files they have."""
+    for names in (["a"], ["a", "b"], ["a", "b", "c"]):
+        store.releases.publish(manifest(tools.card, *names), LISTING)
+    said: list[str] = []
+    engine = store.database._engine
+    event.listen(engine, "before_cursor_execute", lambda *seen: said.append(seen[2]))
+    found = store.releases.all()
+    assert [sorted(release.concepts) for release in found] == [["a", "b", "c"], ["a", "b"], ["a"]]
+    assert not [statement for statement in said if "release_files" in statement]
+    assert len([statement for statement in said if "SELECT" in statement]) == 2
 
 
 def test_only_files_of_releases_have_a_size(store, tools):

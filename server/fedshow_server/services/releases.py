@@ -3,15 +3,21 @@
 # ruff: noqa: N802, ARG002  # names and signatures are the contract's
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
 from typing import Any
 
 from fedshow.errors import InvalidInput
+from fedshow.releases import FileEntry
 from fedshow.v1 import releases_pb2 as pb
 from fedshow.v1.releases_pb2_grpc import ReleaseServiceServicer
 from fedshow.wire import CHUNK_BYTES
+from fedshow_server.content import read_content
 from fedshow_server.news import News
 from fedshow_server.store import Release, Store
+
+NO_FILES: Mapping[str, FileEntry] = MappingProxyType({})
 
 
 class ReleaseServicer(ReleaseServiceServicer):
@@ -27,30 +33,25 @@ class ReleaseServicer(ReleaseServiceServicer):
     ) -> pb.ListReleasesResponse:
         """All releases, newest first, without their files."""
         found = await asyncio.to_thread(self._releases.all)
-        messages = [message_of(release, with_files=False) for release in found]
-        return pb.ListReleasesResponse(releases=messages)
+        return pb.ListReleasesResponse(releases=map(message_of, found))
 
     async def GetRelease(
         self, request: pb.GetReleaseRequest, context: Any
     ) -> pb.GetReleaseResponse:
         """One release with its files."""
         found = await asyncio.to_thread(self._releases.get, request.release)
-        return pb.GetReleaseResponse(release=message_of(found))
+        files = await asyncio.to_thread(self._releases.files, found.id)
+        return pb.GetReleaseResponse(release=message_of(found, files))
 
     async def WatchReleases(
         self, request: pb.WatchReleasesRequest, context: Any
     ) -> AsyncIterator[pb.WatchReleasesResponse]:
-        """The latest release, then each new one."""
-        latest = await asyncio.to_thread(self._releases.latest)
-        told = latest.sequence if latest else 0
-        if latest:
-            yield pb.WatchReleasesResponse(release=message_of(latest))
+        """The latest release at once, then whatever takes its place; an empty answer for none."""
+        told: str | None = ""  # nothing yet, not even that there is none
         while True:
-            reached = await self._news.later_than(told)
-            for release in await asyncio.to_thread(self._releases.since, told):
-                yield pb.WatchReleasesResponse(release=message_of(release))
-                reached = max(reached, release.sequence)
-            told = reached
+            latest = await self._news.other_than(told)
+            told = latest.id if latest else None
+            yield pb.WatchReleasesResponse(release=message_of(latest) if latest else None)
 
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Any
@@ -59,15 +60,14 @@ class ReleaseServicer(ReleaseServiceServicer):
         size = await asyncio.to_thread(self._releases.file_size, request.sha256)
         if request.offset_bytes > size:
             raise InvalidInput(f"offset {request.offset_bytes}: the file has {size} bytes")
-        with await asyncio.to_thread(self._blobs.open, request.sha256) as file:
-            file.seek(request.offset_bytes)
-            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+        content = read_content(self._blobs, request.sha256, request.offset_bytes, size, CHUNK_BYTES)
+        async with aclosing(content):
+            async for chunk in content:
                 yield pb.DownloadFileResponse(chunk=chunk)
 
 
-def message_of(release: Release, *, with_files: bool = True) -> pb.Release:
+def message_of(release: Release, files: Mapping[str, FileEntry] = NO_FILES) -> pb.Release:
     """The release in the contract's words."""
-    files = release.files.items() if with_files else ()
     message = pb.Release(
         id=release.id,
         base_sha256=release.base_sha256,
@@ -75,7 +75,7 @@ def message_of(release: Release, *, with_files: bool = True) -> pb.Release:
         manifest_sha256=release.manifest_sha256,
         files=[
             pb.ReleaseFile(path=path, size_bytes=entry.size_bytes, sha256=entry.sha256)
-            for path, entry in files
+            for path, entry in files.items()
         ],
         withdrawn=release.withdrawn,
     )

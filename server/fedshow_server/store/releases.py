@@ -1,5 +1,6 @@
 """Published releases: whole or not there; with a withdrawn concept none is the latest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +19,7 @@ SHORTEST_PREFIX = 8
 
 @dataclass(frozen=True)
 class Release:
-    """One release and all that it lists."""
+    """One release; `Releases.files` tells what it consists of."""
 
     id: str
     sequence: int
@@ -29,8 +30,6 @@ class Release:
     """Name to digest of the concept file."""
     withdrawn: list[str]
     """Names of those that were withdrawn since."""
-    files: dict[str, FileEntry]
-    """Every file by path, manifest.json among them."""
 
 
 class Releases:
@@ -58,7 +57,16 @@ class Releases:
         with self._database.reading() as connection:
             if reference == LATEST:
                 return _latest(connection)
-            return _with_files(connection, _by_prefix(connection, reference))
+            return _one(connection, _by_prefix(connection, reference))
+
+    def by_manifest(self, prefix: str) -> Release:
+        """The release whose manifest.json has a digest that starts like this. Raises NotFound."""
+        query = select(releases).where(releases.c.manifest_sha256.startswith(prefix))
+        with self._database.reading() as connection:
+            row = connection.execute(query.limit(1)).first()
+            if row is None:
+                raise NotFound(f"no release has the manifest {prefix[:64]!r}")
+            return _one(connection, row)
 
     def latest(self) -> Release | None:
         """The newest release without a withdrawn concept, when there is one."""
@@ -70,18 +78,27 @@ class Releases:
         with self._database.reading() as connection:
             return _last(connection)
 
-    def since(self, sequence: int) -> list[Release]:
-        """Releases without withdrawn concepts that were published after that number, oldest first."""
-        later = (releases.c.sequence > sequence) & CLEAN
-        query = select(releases).where(later).order_by(releases.c.sequence)
-        with self._database.reading() as connection:
-            return [_with_files(connection, row) for row in connection.execute(query).all()]
-
     def all(self) -> list[Release]:
         """Every release, newest first."""
         query = select(releases).order_by(releases.c.sequence.desc())
         with self._database.reading() as connection:
-            return [_with_files(connection, row) for row in connection.execute(query).all()]
+            return _many(connection, connection.execute(query).all())
+
+    def files(self, release: str) -> dict[str, FileEntry]:
+        """Every file of the release with this id by path, manifest.json among them."""
+        query = select(release_files).where(release_files.c.release_id == release)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(release_files.c.path)).all()
+        return {row.path: _entry(row) for row in rows}
+
+    def file(self, release: str, path: str) -> FileEntry:
+        """One file of the release with this id; raises NotFound."""
+        one = (release_files.c.release_id == release) & (release_files.c.path == path)
+        with self._database.reading() as connection:
+            row = connection.execute(select(release_files).where(one)).first()
+        if row is None:
+            raise NotFound(f"release {release} has no file {path[:200]!r}")
+        return _entry(row)
 
     def file_size(self, sha256: str) -> int:
         """Size of a file that some release lists; raises NotFound for anything else."""
@@ -104,7 +121,7 @@ CLEAN = ~exists().where(
 def _last(connection: Connection, *, clean: bool = False) -> Release | None:
     query = select(releases).order_by(releases.c.sequence.desc()).limit(1)
     row = connection.execute(query.where(CLEAN) if clean else query).first()
-    return _with_files(connection, row) if row else None
+    return _one(connection, row) if row else None
 
 
 def _latest(connection: Connection) -> Release:
@@ -162,18 +179,26 @@ def _insert(connection: Connection, manifest: Manifest, listing: FileEntry, sequ
     connection.execute(insert(release_files), files)
 
 
-def _with_files(connection: Connection, row: Any) -> Release:
-    members = connection.execute(
+def _one(connection: Connection, row: Any) -> Release:
+    (found,) = _many(connection, [row])
+    return found
+
+
+def _many(connection: Connection, rows: Sequence[Any]) -> list[Release]:
+    """The releases in these rows, with what became of their concepts."""
+    members: dict[str, list[Any]] = {row.id: [] for row in rows}
+    query = (
         select(release_concepts, concepts.c.state)
         .outerjoin(concepts, concepts.c.sha256 == release_concepts.c.sha256)
-        .where(release_concepts.c.release_id == row.id)
+        .where(release_concepts.c.release_id.in_(members))
         .order_by(release_concepts.c.name)
-    ).all()
-    files = connection.execute(
-        select(release_files)
-        .where(release_files.c.release_id == row.id)
-        .order_by(release_files.c.path)
     )
+    for member in connection.execute(query):
+        members[member.release_id].append(member)
+    return [_release(row, members[row.id]) for row in rows]
+
+
+def _release(row: Any, members: Sequence[Any]) -> Release:
     return Release(
         id=row.id,
         sequence=row.sequence,
@@ -182,7 +207,8 @@ def _with_files(connection: Connection, row: Any) -> Release:
         manifest_sha256=row.manifest_sha256,
         concepts={member.name: member.sha256 for member in members},
         withdrawn=[member.name for member in members if member.state == State.WITHDRAWN],
-        files={
-            file.path: FileEntry(sha256=file.sha256, size_bytes=file.size_bytes) for file in files
-        },
     )
+
+
+def _entry(row: Any) -> FileEntry:
+    return FileEntry(sha256=row.sha256, size_bytes=row.size_bytes)

@@ -59,7 +59,8 @@ def _stream(connection: Connection) -> Iterator[Release]:
         with connection.translated():
             request = WatchReleasesRequest()
             for reply in connection.releases.WatchReleases(request, timeout=STREAM_SECONDS):
-                yield reply.release
+                if reply.HasField("release"):
+                    yield reply.release
     except Unreachable:
         if time.monotonic() - started < STREAM_SECONDS:
             raise

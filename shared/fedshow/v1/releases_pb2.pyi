@@ -196,7 +196,9 @@ class WatchReleasesResponse(_message.Message):
 
     RELEASE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def release(self) -> Global___Release: ...
+    def release(self) -> Global___Release:
+        """Absent: none is the latest now, for there is none yet, or all have concepts withdrawn since."""
+
     def __init__(
         self,
         *,

@@ -74,7 +74,7 @@ class ReleaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchReleases(self, request, context):
-        """The newest release now, then each new one when it is published; never ends by itself.
+        """What is "latest" now, then whatever takes its place, without files; never ends by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

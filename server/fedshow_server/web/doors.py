@@ -1,0 +1,45 @@
+"""Who may ask what over HTTP: every route has an entry, or nobody may ask it."""
+
+from fastapi import Request
+
+from fedshow.errors import Forbidden
+from fedshow.wire import CA_PATH, JOIN_PATH
+from fedshow_server.services.doors import Entrance, Policy, token_in
+from fedshow_server.store import Node
+
+POLICIES: dict[str, Policy] = {
+    "GET /healthz": Policy.ANYBODY,
+    "GET /api/openapi.json": Policy.ANYBODY,
+    "HEAD /api/openapi.json": Policy.ANYBODY,
+    f"GET {CA_PATH}": Policy.ANYBODY,
+    f"POST {JOIN_PATH}": Policy.ANYBODY,  # the join code's secret is asked for inside
+    "POST /v1/fleet/{call:path}": Policy.ANYBODY,  # Flower checks the signature of every call
+    "GET /api/releases": Policy.NODE,
+    "GET /api/releases/{release}": Policy.NODE,
+    "GET /releases/{release}/{path:path}": Policy.NODE,
+    "HEAD /releases/{release}/{path:path}": Policy.NODE,
+}
+"""Method and route to policy."""
+
+
+class HttpDoors:
+    """A dependency of every route: lets a request in, or raises Forbidden."""
+
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+
+    async def __call__(self, request: Request) -> None:
+        """The request goes on; `visitor` tells who asks."""
+        policy = POLICIES.get(f"{request.method} {request.scope['route'].path}")
+        if policy is Policy.ANYBODY:
+            return
+        token = token_in(request.headers.items()) if policy is Policy.NODE else None
+        request.state.visitor = await self._entrance.enter(token)
+
+
+def visitor(request: Request) -> Node:
+    """The node that asks; only behind a door that asks for one."""
+    node = getattr(request.state, "visitor", None)
+    if not isinstance(node, Node):
+        raise Forbidden("this route is open to nobody")
+    return node

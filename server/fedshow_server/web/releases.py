@@ -1,0 +1,73 @@
+"""`/api/releases`, what there is, and `/releases`, its files."""
+
+import asyncio
+from datetime import datetime
+from typing import Self
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from fedshow.releases import FileEntry
+from fedshow_server.store import Release, Releases
+from fedshow_server.store.releases import LATEST
+from fedshow_server.web.files import FileSender
+
+FOR_EVER = "private, max-age=31536000, immutable"
+ASK_AGAIN = "private, no-cache"
+
+
+class ReleaseSummary(BaseModel):
+    """One release, without its files."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    created: datetime
+    base_sha256: str
+    concepts: list[str]
+    withdrawn: list[str]
+    """Those of its concepts that were withdrawn since: with any, it is not `latest`."""
+    manifest_sha256: str
+
+    @classmethod
+    def of(cls, release: Release) -> Self:
+        """The release in the words of this interface."""
+        return cls.model_validate({**vars(release), "concepts": list(release.concepts)})
+
+
+class ReleaseDetails(ReleaseSummary):
+    """One release with every file by path, manifest.json among them."""
+
+    files: dict[str, FileEntry]
+
+
+def release_routes(releases: Releases, sender: FileSender) -> APIRouter:
+    """Lists and files; a release is an id, the first eight digits or more of one, or `latest`."""
+    routes = APIRouter()
+
+    @routes.get("/api/releases")
+    async def list_releases() -> list[ReleaseSummary]:
+        """All releases, newest first."""
+        return [ReleaseSummary.of(found) for found in await asyncio.to_thread(releases.all)]
+
+    @routes.get("/api/releases/{release}")
+    async def describe_release(release: str) -> ReleaseDetails:
+        """One release with its files."""
+        found = await asyncio.to_thread(releases.get, release)
+        files = await asyncio.to_thread(releases.files, found.id)
+        return ReleaseDetails(**ReleaseSummary.of(found).model_dump(), files=files)
+
+    @routes.api_route(
+        "/releases/{release}/{path:path}", methods=["GET", "HEAD"], response_class=Response
+    )
+    async def download(request: Request, release: str, path: str) -> Response:
+        """One file, or the range of it that was asked for; its ETag is its sha256."""
+        found = await asyncio.to_thread(releases.get, release)
+        entry = await asyncio.to_thread(releases.file, found.id, path)
+        headers = {
+            "cache-control": ASK_AGAIN if release == LATEST else FOR_EVER,
+            "content-location": f"/releases/{found.id}/{path}",
+        }
+        return sender.answer(request, path, entry, headers)
+
+    return routes
