@@ -1,7 +1,8 @@
-"""The public HTTPS door: joining, health, releases, and Flower's fleet calls."""
+"""The public HTTPS door: joining, releases, health, and Flower's fleet calls."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from math import ceil
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from fedshow import rpc
-from fedshow.errors import FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
+from fedshow.errors import Exhausted, FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
 from fedshow.joining import JoinReply, JoinRequest, Refusal
 from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.enrolment import Enrolment
@@ -22,6 +23,7 @@ STATUS: dict[type[FedshowError], int] = {
     InvalidInput: 400,
     Forbidden: 403,
     NotFound: 404,
+    Exhausted: 429,
     Unreachable: 503,
 }
 
@@ -47,7 +49,6 @@ def make_edge(
     )  # fmt: skip
     app.add_exception_handler(FedshowError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
-    app.include_router(_health(superlink.healthy.is_set))
     app.include_router(_joining(enrolment, ca_pem))
     for router in routers:
         app.include_router(router)
@@ -55,18 +56,6 @@ def make_edge(
         "/v1/fleet/{call:path}", fleet.forward, methods=["POST"], include_in_schema=False
     )
     return app
-
-
-def _health(is_serving: Callable[[], bool]) -> APIRouter:
-    routes = APIRouter()
-
-    @routes.get("/healthz")
-    async def healthz() -> JSONResponse:
-        """200 while this server does its work."""
-        serving = is_serving()
-        return JSONResponse({"serving": serving}, 200 if serving else 503)
-
-    return routes
 
 
 def _joining(enrolment: Enrolment, ca_pem: bytes) -> APIRouter:
@@ -103,7 +92,12 @@ async def _refuse(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FedshowError)
     kinds = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     refusal = Refusal(reason=rpc.reason_of(error), message=str(error))
-    return JSONResponse(refusal.model_dump(), next(kinds, 500))
+    return JSONResponse(refusal.model_dump(), next(kinds, 500), _headers(error))
+
+
+def _headers(error: FedshowError) -> dict[str, str]:
+    seconds = error.retry_seconds if isinstance(error, Exhausted) else 0
+    return {"retry-after": str(ceil(seconds))} if seconds else {}
 
 
 async def _refuse_http(_: Request, error: Exception) -> JSONResponse:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,7 @@ from pydantic_settings import (
 from fedshow.errors import InvalidInput
 from fedshow.joining import Address, NodeName
 from fedshow.wire import MAX_CONCEPT_BYTES
+from fedshow_server.logs import Format, Level
 
 FILE_NAME = "server.toml"
 ENVIRONMENT_PREFIX = "FEDSHOW_SERVER_"
@@ -46,6 +47,25 @@ class ServerSettings(BaseSettings):
     quiet_seconds: float = Field(default=5.0, ge=0, le=86400)
     """A release is fused when this long no concept came or went."""
     max_concept_bytes: int = Field(default=256 << 20, ge=1, le=MAX_CONCEPT_BYTES)
+    log_format: Format = "text"
+    """What log lines on stderr are: text for people, or JSON for machines."""
+    log_level: Level = "info"
+    joins_per_minute: int = Field(default=60, ge=1)
+    """Attempts to join from one address."""
+    wrong_tokens_per_minute: int = Field(default=60, ge=1)
+    """Wrong tokens and join codes from one address; then only those are taken that were good before."""
+    calls_per_minute: int = Field(default=1200, ge=1)
+    """Calls of one node, over gRPC and HTTP."""
+    calls_at_once: int = Field(default=32, ge=2)
+    """Calls of one node that are open at the same time: downloads, its watch, all else."""
+    offers_at_once: int = Field(default=100, ge=1)
+    """Concepts of one node that were offered and are not collected yet."""
+    free_disk_bytes: int = Field(default=1 << 30, ge=0)
+    """No concept is taken that would leave less free than this."""
+    drain_seconds: int = Field(default=10, ge=0, le=3600)
+    """So long calls that run may finish when the server is told to end."""
+    metrics_token: SecretStr | None = None
+    """Whoever shows it may read /metrics; None: this machine may."""
     ray: str | None = None
     """Address of the Ray cluster that fuses; None: this machine does."""
 

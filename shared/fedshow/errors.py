@@ -7,6 +7,7 @@ FedshowError            something failed (exit code 1)
 ├── NotFound            no such concept, release or file
 ├── Forbidden           no valid token, or not allowed with this one
 ├── Unreachable         the other side does not answer; worth another try
+│   └── Exhausted       it answers, but has no room or time for this now; says when to try again
 ├── Damaged             bytes that do not have the promised digest
 └── RefusedRelease      a release with something in it that no release may hold
 """
@@ -44,6 +45,14 @@ class Forbidden(FedshowError):
 
 class Unreachable(FedshowError):
     """The other side does not answer now."""
+
+
+class Exhausted(Unreachable):
+    """A limit is reached that will not last: rates, calls at once, room on the disk."""
+
+    def __init__(self, message: str = "", retry_seconds: float = 60.0) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
 
 
 class Damaged(FedshowError):

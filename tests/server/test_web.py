@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 
 from fedshow.releases import FileEntry
 from fedshow_server.edge import make_edge
+from fedshow_server.guard import Guard
+from fedshow_server.health import Health
 from fedshow_server.services.doors import Entrance, Policy
+from fedshow_server.settings import ServerSettings
 from fedshow_server.web.doors import POLICIES, HttpDoors
 from fedshow_server.web.ranges import Unsatisfiable, wanted_range
 from fedshow_server.web.releases import release_routes
+from fedshow_server.web.watching import health_routes, metrics_routes
 from tests.releases import standin_manifest
 
 BLOB = bytes(range(256)) * 20_000
@@ -61,7 +65,9 @@ def weights(release):
 def application(*routers):
     """The edge, with nothing behind it."""
     superlink = SimpleNamespace(healthy=asyncio.Event(), trust=ssl.create_default_context)
-    return make_edge(superlink, None, b"", HttpDoors(Entrance(None, None)), routers)
+    guard = Guard(ServerSettings(), SimpleNamespace(refused=print))
+    routers = (*routers, health_routes(Health({})), metrics_routes(bytes, None))
+    return make_edge(superlink, None, b"", HttpDoors(Entrance(None, None, guard)), routers)
 
 
 def test_every_route_has_a_policy_and_no_other():
@@ -78,7 +84,7 @@ def test_only_what_everybody_needs_is_open():
     open_to_all = {route for route, policy in POLICIES.items() if policy is Policy.ANYBODY}
     assert open_to_all == {
         *("GET /healthz", "GET /api/ca.pem", "POST /api/join", "POST /v1/fleet/{call:path}"),
-        *("GET /api/openapi.json", "HEAD /api/openapi.json"),
+        *("GET /metrics", "GET /api/openapi.json", "HEAD /api/openapi.json"),
     }
 
 

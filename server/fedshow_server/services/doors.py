@@ -1,7 +1,8 @@
 """Who may call what: every method has an entry, or nobody may call it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from enum import Enum
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import grpc
 
 from fedshow.errors import Forbidden
+from fedshow_server import calls
+from fedshow_server.guard import Guard
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.store import Members, Node
+from fedshow_server.store.members import hash_secret
 
 CONCEPTS = "/fedshow.v1.ConceptService/"
 RELEASES = "/fedshow.v1.ReleaseService/"
@@ -48,17 +52,34 @@ def caller() -> Node:
 class Entrance:
     """Tells who is there by the token shown; the same for gRPC and HTTP."""
 
-    def __init__(self, members: Members, on_call: Callable[[Node], None]) -> None:
+    def __init__(self, members: Members, on_call: Callable[[Node], None], guard: Guard) -> None:
         self._members = members
         self._on_call = on_call
+        self._guard = guard
+        self._proven: set[str] = set()
 
-    async def enter(self, token: str | None) -> Node:
-        """The node with this token; raises Forbidden."""
-        if token is None:
-            raise Forbidden("this call needs a token: join the server first")
-        node = await asyncio.to_thread(self._members.authenticate, token)
-        self._on_call(node)
-        return node
+    @asynccontextmanager
+    async def entered(self, token: str | None) -> AsyncIterator[Node]:
+        """Inside, the node with this token is served. Raises Forbidden, Exhausted."""
+        node = await self._admitted(token)
+        calls.known_as(node.name)
+        with self._guard.busy(node):
+            self._on_call(node)
+            yield node
+
+    async def _admitted(self, token: str | None) -> Node:
+        """A stranger at the same address cannot lock out whoever came in before."""
+        if token is None or hash_secret(token) not in self._proven:
+            self._guard.may_try()
+        try:
+            if token is None:
+                raise Forbidden("this call needs a token: join the server first")
+            node = await asyncio.to_thread(self._members.authenticate, token)
+            self._proven.add(hash_secret(token))
+            return node
+        except Forbidden as error:
+            await self._guard.refused(error)
+            raise
 
 
 class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
@@ -79,15 +100,16 @@ class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
     def _behind(self, handler: Any, token: str | None) -> Any:
         async def call(request: Any, context: Any) -> Any:
-            _caller.set(await self._entrance.enter(token))
-            return await handler.unary_unary(request, context)
+            async with self._entrance.entered(token) as node:
+                _caller.set(node)
+                return await handler.unary_unary(request, context)
 
         async def stream(request: Any, context: Any) -> Any:
-            node = await self._entrance.enter(token)
-            _caller.set(node)
-            answers = handler.unary_stream(request, context)
-            async for answer in self._streams.until_revoked(node, answers):
-                yield answer
+            async with self._entrance.entered(token) as node:
+                _caller.set(node)
+                answers = handler.unary_stream(request, context)
+                async for answer in self._streams.until_revoked(node, answers):
+                    yield answer
 
         codec = (handler.request_deserializer, handler.response_serializer)
         if handler.response_streaming:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedshow_server.store.audit import Audit, Entry, Head
 from fedshow_server.store.blobs import Blobs, FolderBlobs
 from fedshow_server.store.concepts import Concept, Concepts, Offer, State
 from fedshow_server.store.database import Database, open_database
@@ -12,10 +13,13 @@ from fedshow_server.store.runs import Runs
 from fedshow_server.store.s3 import SCHEME, S3Blobs
 
 __all__ = [
+    "Audit",
     "Blobs",
     "Concept",
     "Concepts",
+    "Entry",
     "FolderBlobs",
+    "Head",
     "Members",
     "Node",
     "Offer",
@@ -38,6 +42,7 @@ class Store:
     concepts: Concepts
     releases: Releases
     runs: Runs
+    audit: Audit
 
     def close(self) -> None:
         """Gives the database's connections back."""
@@ -58,4 +63,5 @@ def open_store(url: str, blobs: Path | str) -> Store:
         concepts=Concepts(database),
         releases=Releases(database),
         runs=Runs(database),
+        audit=Audit(database),
     )

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 from fedshow.errors import InvalidInput, Unreachable
 from fedshow_server.store.migrating import bring_up_to_date
@@ -17,6 +18,7 @@ PATIENCE_SECONDS = 20.0
 """So long a transaction waits for a database that is being restarted."""
 PAUSE_SECONDS = 0.5
 CONNECT_SECONDS = 5
+MOST_THREADS = 32  # asyncio's pool has no more
 WRITES = "fedshow_writes"
 WRITERS_LOCK = 0x6665_6473_686F_77
 """PostgreSQL's advisory lock that a writing transaction holds."""
@@ -46,6 +48,15 @@ class Database:
         """A connection that nobody else writes beside; commits at the end."""
         with self._transaction(self._writer) as connection:
             yield connection
+
+    def problem(self) -> str:
+        """What is wrong with it just now, empty when nothing is; does not wait for it."""
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except (DBAPIError, NoneFree) as error:
+            return f"does not answer: {str(error).strip()[:200]}"
+        return ""
 
     def close(self) -> None:
         """Gives all connections back."""
@@ -89,7 +100,10 @@ def _make_engine(url: str) -> Engine:
         ) from None
     try:
         engine = sqlalchemy.create_engine(
-            parsed, pool_pre_ping=True, connect_args=_connect_arguments(parsed)
+            parsed,
+            pool_pre_ping=True,
+            max_overflow=MOST_THREADS,
+            connect_args=_connect_arguments(parsed),
         )
     except (ArgumentError, ImportError) as error:
         wanted = " (pip install 'fedshow[postgres]')" if _is_postgresql(parsed) else ""
@@ -133,6 +147,8 @@ def _connected(engine: Engine) -> Iterator[Connection]:
         try:
             connection = engine.connect()
             break
+        except NoneFree:
+            raise Unreachable("all connections to the database are in use") from None
         except OperationalError as error:
             if not _is_remote(engine) or time.monotonic() > until:
                 raise _unreachable(error) from error

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, exists, insert, select, update
 
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
+from fedshow_server.store.audit import note
 from fedshow_server.store.concepts import State
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import concepts, release_concepts, release_files, releases
@@ -50,6 +51,7 @@ class Releases:
             sequence = last.sequence + 1 if last else 1
             if not _renumber(connection, manifest.release, sequence):
                 _insert(connection, manifest, listing, sequence)
+            note(connection, "release.published", manifest.release, manifest=listing.sha256)
         return True
 
     def get(self, reference: str) -> Release:

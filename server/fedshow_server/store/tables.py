@@ -104,6 +104,20 @@ release_files = Table(
     Column("size_bytes", BigInteger, nullable=False),
 )
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("call", String(32), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("subject", String(512), nullable=False),
+    Column("details", Text, nullable=False),  # JSON
+    Column("hash", String(64), nullable=False),
+)
+
 runs = Table(
     "runs",
     metadata,

@@ -1,5 +1,7 @@
 """Who may ask what over HTTP: every route has an entry, or nobody may ask it."""
 
+from collections.abc import AsyncIterator
+
 from fastapi import Request
 
 from fedshow.errors import Forbidden
@@ -9,6 +11,7 @@ from fedshow_server.store import Node
 
 POLICIES: dict[str, Policy] = {
     "GET /healthz": Policy.ANYBODY,
+    "GET /metrics": Policy.ANYBODY,  # this machine, or a token of its own: looked at inside
     "GET /api/openapi.json": Policy.ANYBODY,
     "HEAD /api/openapi.json": Policy.ANYBODY,
     f"GET {CA_PATH}": Policy.ANYBODY,
@@ -28,13 +31,16 @@ class HttpDoors:
     def __init__(self, entrance: Entrance) -> None:
         self._entrance = entrance
 
-    async def __call__(self, request: Request) -> None:
-        """The request goes on; `visitor` tells who asks."""
+    async def __call__(self, request: Request) -> AsyncIterator[None]:
+        """The request goes on, to the last byte of its answer; `visitor` tells who asks."""
         policy = POLICIES.get(f"{request.method} {request.scope['route'].path}")
         if policy is Policy.ANYBODY:
+            yield
             return
         token = token_in(request.headers.items()) if policy is Policy.NODE else None
-        request.state.visitor = await self._entrance.enter(token)
+        async with self._entrance.entered(token) as node:
+            request.state.visitor = node
+            yield
 
 
 def visitor(request: Request) -> Node:
