@@ -16,6 +16,7 @@ from fedshow_server.enrolment import Enrolment
 from fedshow_server.fleet import Fleet
 from fedshow_server.superlink import SuperLink
 from fedshow_server.web.doors import HttpDoors
+from fedshow_server.web.hub import NotOnHub
 
 MAX_JOIN_BYTES = 16 << 10
 STATUS: dict[type[FedshowError], int] = {
@@ -103,7 +104,10 @@ async def _refuse(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FedshowError)
     kinds = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     refusal = Refusal(reason=rpc.reason_of(error), message=str(error))
-    return JSONResponse(refusal.model_dump(), next(kinds, 500))
+    headers = {"x-error-message": " ".join(str(error).encode("ascii", "replace").decode().split())}
+    if isinstance(error, NotOnHub):
+        headers |= error.headers
+    return JSONResponse(refusal.model_dump(), next(kinds, 500), headers)
 
 
 async def _refuse_http(_: Request, error: Exception) -> JSONResponse:

@@ -33,6 +33,7 @@ from fedshow_server.store import Store, open_store
 from fedshow_server.superlink import SuperLink
 from fedshow_server.web.doors import HttpDoors
 from fedshow_server.web.files import FileSender
+from fedshow_server.web.hub import hub_routes
 from fedshow_server.web.releases import release_routes
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
 def _application(ground: Ground, superlink: SuperLink, enrolment: Enrolment) -> FastAPI:
     """What the HTTPS port serves."""
     releases, sender = ground.store.releases, FileSender(ground.store.blobs, ground.streams)
-    routers = (release_routes(releases, sender),)
+    routers = (release_routes(releases, sender), hub_routes(releases, sender))
     ca_pem = ground.certificates.ca_pem
     return make_edge(superlink, enrolment, ca_pem, HttpDoors(ground.entrance), routers)
 

@@ -291,5 +291,5 @@ def test_publishing_again_changes_nothing(store, tools, tmp_path):
     fuse("tiny", [concept], tmp_path / "other")  # the same release, other bytes
     assert publish(store, tmp_path / "other")[1] is False
     assert store.releases.latest() == before
-    for entry in before.files.values():
+    for entry in store.releases.files(before.id).values():
         assert store.blobs.has(entry.sha256)
