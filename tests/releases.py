@@ -1,5 +1,6 @@
 """Manifests of made-up releases: right in everything but what is in the files."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -8,6 +9,11 @@ from fedshow.concepts import BaseRef
 from fedshow.releases import FileEntry, Manifest, Member, release_id
 
 FUSION = {"method": "gradient"}
+
+
+def concepts_json(concepts: Mapping[str, str]) -> bytes:
+    """What concepts.json says of these concepts (name to sha256)."""
+    return json.dumps([{"name": name, "sha256": sha} for name, sha in concepts.items()]).encode()
 
 
 def standin_manifest(

@@ -22,6 +22,7 @@ from fedshow_server.fusion_queue import FusionQueue
 from fedshow_server.https_port import HttpsServer, hold_port
 from fedshow_server.news import News
 from fedshow_server.presence import Presence
+from fedshow_server.publishing import sign_earlier
 from fedshow_server.ray_cluster import check_address
 from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.doors import Doors, Entrance
@@ -29,6 +30,7 @@ from fedshow_server.services.listening import Listener, add_services, listen
 from fedshow_server.services.releases import ReleaseServicer
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.settings import ServerSettings
+from fedshow_server.signing import open_signer
 from fedshow_server.store import Store, open_store
 from fedshow_server.superlink import SuperLink
 from fedshow_server.web.doors import HttpDoors
@@ -128,11 +130,13 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
     store, listener, settings = ground.store, ground.listener, ground.settings
     superlink = SuperLink(ground.folder, ground.certificates)
     collector, news = Collector(store, superlink, ground.presence), News(store)
-    enrolment = Enrolment(store.members, superlink, ground.facts, card)
+    signer = open_signer(ground.folder.ca)
+    await asyncio.to_thread(sign_earlier, store, signer)
+    enrolment = Enrolment(store.members, superlink, ground.facts, card, signer.public_key)
     add_services(
         listener,
         ConceptServicer(store.concepts, card, settings.max_concept_bytes, collector.wake),
-        ReleaseServicer(store, news),
+        ReleaseServicer(store, news, signer),
     )
     edge = HttpsServer(_application(ground, superlink, enrolment), ground.certificates)
     fusion = FusionQueue(store, ground.folder, settings.quiet_seconds, settings.ray)

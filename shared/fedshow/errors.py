@@ -8,7 +8,7 @@ FedshowError            something failed (exit code 1)
 ├── Forbidden           no valid token, or not allowed with this one
 ├── Unreachable         the other side does not answer; worth another try
 ├── Damaged             bytes that do not have the promised digest
-└── RefusedRelease      a release with something in it that no release may hold
+└── RefusedRelease      a release that its server did not sign, or with what no release may hold
 """
 
 
@@ -51,4 +51,4 @@ class Damaged(FedshowError):
 
 
 class RefusedRelease(FedshowError):
-    """A release with something in it that no release may hold: code that is not fedshow's own."""
+    """Not signed by its server, or with something that no release may hold, such as strange code."""

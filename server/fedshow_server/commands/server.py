@@ -138,6 +138,22 @@ def invite(
 
 
 @group.command()
+def key(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Prints the public key that releases are signed with, for `fedshow verify --key`.
+
+    Example: fedshow server key
+    """
+    from fedshow_server.signing import open_signer
+
+    folder = _folder(data)
+    folder.facts()  # or there would be a new key wherever somebody asks
+    public_key = open_signer(folder.ca).public_key
+    if as_json:
+        return print_json({"key": public_key})
+    return print(public_key)
+
+
+@group.command()
 def concepts(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
     """Lists all concepts, newest first.
 

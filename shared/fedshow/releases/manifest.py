@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fedshow.concepts.header import BaseRef, Key, Number, Sha256
 from fedshow.concepts.names import NAME
 from fedshow.errors import Damaged
+from fedshow.releases.signing import FILE_NAME as SIGNATURE
 
 FILE_NAME = "manifest.json"
+BESIDE = frozenset({FILE_NAME, SIGNATURE})
+"""Files of a release that its manifest does not list: itself and what is said of it."""
 
 
 class FileEntry(BaseModel):
@@ -60,7 +63,7 @@ class Manifest(BaseModel):
                 or ".." in parts
                 or "\\" in path
                 or not path.isprintable()
-                or path == FILE_NAME
+                or path in BESIDE
             ):
                 raise ValueError(f"path {path!r} is not inside the release")
         return files

@@ -21,8 +21,7 @@ from fedshow.releases.contents import PIPELINE
 from fedshow.releases.loading import FUSED, load_release
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest, Member, release_id
 from fedshow.releases.updates import deltas
-
-CONCEPTS = "concepts.json"
+from fedshow.releases.verify import CONCEPTS
 
 
 @dataclass(frozen=True)

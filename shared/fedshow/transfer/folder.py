@@ -10,7 +10,9 @@ from fedshow.errors import Damaged, FedshowError, InvalidInput, RefusedRelease
 from fedshow.files import digest
 from fedshow.releases import Manifest, verify_release
 from fedshow.releases.contents import check_contents
-from fedshow.releases.manifest import FILE_NAME
+from fedshow.releases.manifest import BESIDE, FILE_NAME
+from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow.releases.signing import check_manifest
 from fedshow.releases.verify import OnProgress
 from fedshow.transfer.backoff import OnWait, Patience, patiently
 from fedshow.transfer.connection import Connection
@@ -44,7 +46,7 @@ def pull_release(
         _check_replaceable(out, only or frozenset())
         found = patiently(lambda: get_release(connection, release), patience)
         patience.progressed()
-        if only is None and (manifest := _already_there(out, found.id, on_progress)):
+        if only is None and (manifest := _already_there(out, found, on_progress)):
             return manifest
         manifest = _fetch_manifest(connection, found, staging, patience)
         wanted = _wanted(found, manifest, only)
@@ -63,7 +65,7 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
     found = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
     if FILE_NAME in found:
         try:
-            expected |= {FILE_NAME, *Manifest.read(out).files}
+            expected |= {*BESIDE, *Manifest.read(out).files}
         except Damaged as error:
             raise InvalidInput(f"{out} holds something else ({error}); choose another") from None
     if extra := sorted(found - expected):
@@ -72,25 +74,31 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
         )
 
 
-def _already_there(out: Path, wanted_id: str, on_progress: OnProgress) -> Manifest | None:
+def _already_there(out: Path, wanted: Release, on_progress: OnProgress) -> Manifest | None:
+    """The manifest of what lies in `out`, when that is the release down to its signature."""
+    listed = {file.path: file.sha256 for file in wanted.files if file.path in BESIDE}
+    beside = {path: out / path for path in BESIDE if (out / path).is_file()}
+    if listed != {path: digest(file) for path, file in beside.items()}:
+        return None
     try:
-        manifest = verify_release(out, on_progress)
+        return verify_release(out, on_progress)
     except (Damaged, RefusedRelease):
         return None
-    return manifest if manifest.release == wanted_id else None
 
 
 def _fetch_manifest(
     connection: Connection, release: Release, staging: Path, patience: Patience
 ) -> Manifest:
-    """The release's manifest, when the server's list of files says the same as it does."""
-    listed = next((file for file in release.files if file.path == FILE_NAME), None)
-    if listed is None or listed.sha256 != release.manifest_sha256:
+    """The release's manifest, when the server signed it, and its list of files says the same."""
+    listed = {file.path: file for file in release.files if file.path in BESIDE}
+    if FILE_NAME not in listed or listed[FILE_NAME].sha256 != release.manifest_sha256:
         raise Damaged(f"release {release.id}: no {FILE_NAME} with the promised digest")
-    target = staging / listed.sha256
-    if not target.exists():
-        download_file(connection, listed, target, patience)
-    manifest = Manifest.parse(target.read_bytes())
+    for file in listed.values():
+        if not (staging / file.sha256).exists():
+            download_file(connection, file, staging / file.sha256, patience)
+    found = {path: (staging / file.sha256).read_bytes() for path, file in listed.items()}
+    check_manifest(found[FILE_NAME], found.get(SIGNATURE), connection.server.signing_key)
+    manifest = Manifest.parse(found[FILE_NAME])
     if not manifest.release == manifest.content_id == release.id:
         raise Damaged(f"release {release.id}: its manifest is that of {manifest.content_id}")
     return manifest
@@ -109,8 +117,7 @@ def _wanted(
     if only is not None and (missing := sorted(only - set(files))):
         raise FedshowError(f"release {release.id} has no {missing[0]}")
     if only is None:
-        (own,) = (file for file in release.files if file.path == FILE_NAME)
-        files[FILE_NAME] = own
+        files |= {file.path: file for file in release.files if file.path in BESIDE}
     return files
 
 
