@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from fedshow.concepts import BaseRef
 from fedshow.releases import FileEntry, Manifest, Member, release_id
+from fedshow.releases.manifest import PIECE_BYTES
 
 FUSION = {"method": "gradient"}
 
@@ -25,6 +26,14 @@ def standin_manifest(
         path: FileEntry(sha256=sha256(content).hexdigest(), size_bytes=len(content))
         for path, content in files.items()
     }
+    pieces = {
+        path: b"".join(
+            sha256(content[at : at + PIECE_BYTES]).digest()
+            for at in range(0, len(content), PIECE_BYTES)
+        )
+        for path, content in files.items()
+        if len(content) > PIECE_BYTES
+    }
     return Manifest(
         release=release_id(base, members, FUSION),
         created=datetime.now(UTC),
@@ -33,4 +42,5 @@ def standin_manifest(
         concepts=members,
         fusion=FUSION,
         files=entries,
+        pieces=pieces,
     )

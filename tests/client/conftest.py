@@ -165,7 +165,8 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
     def DownloadFile(self, request: Any, context: Any) -> Iterator[Any]:
         self._check(context)
         self.offsets.append(request.offset_bytes)
-        content = self.files[request.sha256][request.offset_bytes :]
+        end = request.offset_bytes + request.length_bytes if request.length_bytes else None
+        content = self.files[request.sha256][request.offset_bytes : end]
         for start in range(0, len(content), CHUNK_BYTES):
             chunk = self.fault(content[start : start + CHUNK_BYTES])
             self.sent_bytes += len(chunk)

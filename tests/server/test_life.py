@@ -83,9 +83,9 @@ def watch(calls):
     return heard
 
 
-def download(calls, digest, offset=0):
+def download(calls, digest, offset=0, length=0):
     with rpc.typed_errors():
-        request = rpb.DownloadFileRequest(sha256=digest, offset_bytes=offset)
+        request = rpb.DownloadFileRequest(sha256=digest, offset_bytes=offset, length_bytes=length)
         return b"".join(answer.chunk for answer in calls.releases.DownloadFile(request, timeout=60))
 
 
@@ -178,6 +178,10 @@ def _check_downloads(calls, release, tmp_path):
         assert (sha256(whole).hexdigest(), len(whole)) == (file.sha256, file.size_bytes)
         for offset in {1, file.size_bytes // 2, file.size_bytes - 1, file.size_bytes}:
             assert download(calls, file.sha256, offset) == whole[offset:]
+        if file.size_bytes > 4:
+            assert download(calls, file.sha256, 1, 3) == whole[1:4]
+            with pytest.raises(InvalidInput, match="length"):
+                download(calls, file.sha256, file.size_bytes - 1, 2)
         with pytest.raises(InvalidInput, match="offset"):
             download(calls, file.sha256, file.size_bytes + 1)
         target = tmp_path / "release" / file.path

@@ -138,6 +138,7 @@ def release(made: Path, tmp_path: Path) -> Path:
 def test_a_made_release_holds_what_releases_may_hold(made: Path) -> None:
     manifest = verify_release(made)
     assert "pipeline.py" in manifest.files
+    assert "unet/diffusion_pytorch_model.safetensors" in manifest.pieces
 
 
 def cut(path: str) -> Spoil:

@@ -61,11 +61,13 @@ class ReleaseServicer(ReleaseServiceServicer):
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Any
     ) -> AsyncIterator[pb.DownloadFileResponse]:
-        """The file's bytes from the offset on."""
+        """The bytes asked for."""
         size = await asyncio.to_thread(self._releases.file_size, request.sha256)
-        if request.offset_bytes > size:
-            raise InvalidInput(f"offset {request.offset_bytes}: the file has {size} bytes")
-        content = read_content(self._blobs, request.sha256, request.offset_bytes, size, CHUNK_BYTES)
+        start, length = request.offset_bytes, request.length_bytes
+        end = start + length if length else max(start, size)
+        if end > size:
+            raise InvalidInput(f"offset {start}, length {length}: the file has {size} bytes")
+        content = read_content(self._blobs, request.sha256, start, end, CHUNK_BYTES)
         async with aclosing(content):
             async for chunk in content:
                 yield pb.DownloadFileResponse(chunk=chunk)

@@ -256,19 +256,23 @@ class DownloadFileRequest(_message.Message):
 
     SHA256_FIELD_NUMBER: _builtins.int
     OFFSET_BYTES_FIELD_NUMBER: _builtins.int
+    LENGTH_BYTES_FIELD_NUMBER: _builtins.int
     sha256: _builtins.str
     """Digest of the file, as a release lists it; content decides, not the path."""
     offset_bytes: _builtins.int
     """First byte wanted; 0 is the start, the file's size gives an empty stream."""
+    length_bytes: _builtins.int
+    """How many bytes from there; 0: all that are left."""
     def __init__(
         self,
         *,
         sha256: _builtins.str = ...,
         offset_bytes: _builtins.int = ...,
+        length_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset_bytes", b"offset_bytes", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["length_bytes", b"length_bytes", "offset_bytes", b"offset_bytes", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
