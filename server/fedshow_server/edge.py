@@ -17,6 +17,7 @@ from fedshow_server.enrolment import Enrolment
 from fedshow_server.fleet import Fleet
 from fedshow_server.superlink import SuperLink
 from fedshow_server.web.doors import HttpDoors
+from fedshow_server.web.hub import NotOnHub
 
 MAX_JOIN_BYTES = 16 << 10
 STATUS: dict[type[FedshowError], int] = {
@@ -96,8 +97,12 @@ async def _refuse(_: Request, error: Exception) -> JSONResponse:
 
 
 def _headers(error: FedshowError) -> dict[str, str]:
-    seconds = error.retry_seconds if isinstance(error, Exhausted) else 0
-    return {"retry-after": str(ceil(seconds))} if seconds else {}
+    found = {"x-error-message": " ".join(str(error).encode("ascii", "replace").decode().split())}
+    if isinstance(error, NotOnHub):
+        found |= error.headers
+    if isinstance(error, Exhausted):
+        found["retry-after"] = str(ceil(error.retry_seconds))
+    return found
 
 
 async def _refuse_http(_: Request, error: Exception) -> JSONResponse:

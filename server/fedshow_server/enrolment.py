@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from fedshow.errors import Forbidden, InvalidInput, Unreachable
 from fedshow.families.card import BaseCard
 from fedshow.joining import JoinReply, JoinRequest
+from fedshow.releases.signing import PublicKey
 from fedshow_server.folder import Facts
 from fedshow_server.guard import Guard
 from fedshow_server.store import Members, Node
@@ -26,12 +27,19 @@ class Enrolment:
     """Redeems join codes; Flower's list of nodes follows ours."""
 
     def __init__(
-        self, members: Members, superlink: SuperLink, facts: Facts, card: BaseCard, guard: Guard
+        self,
+        members: Members,
+        superlink: SuperLink,
+        facts: Facts,
+        card: BaseCard,
+        signing_key: PublicKey,
+        guard: Guard,
     ) -> None:
         self._members = members
         self._superlink = superlink
         self._facts = facts
         self._card = card
+        self._signing_key = signing_key
         self._guard = guard
         self._turn = asyncio.Lock()  # a key is registered before its node is in our list
 
@@ -103,6 +111,7 @@ class Enrolment:
             token=token,
             grpc=self._facts.grpc,
             base=self._card,
+            signing_key=self._signing_key,
         )
 
 

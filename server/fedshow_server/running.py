@@ -28,6 +28,7 @@ from fedshow_server.lasting import lasting
 from fedshow_server.metrics import Metrics
 from fedshow_server.news import News
 from fedshow_server.presence import Presence
+from fedshow_server.publishing import sign_earlier
 from fedshow_server.ray_cluster import check_address
 from fedshow_server.renewing import Renewal
 from fedshow_server.services.concepts import ConceptServicer
@@ -36,10 +37,12 @@ from fedshow_server.services.listening import Listener, add_services, listen
 from fedshow_server.services.releases import ReleaseServicer
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.settings import ServerSettings
+from fedshow_server.signing import open_signer
 from fedshow_server.store import Store, open_store
 from fedshow_server.superlink import SuperLink
 from fedshow_server.web.doors import HttpDoors
 from fedshow_server.web.files import FileSender
+from fedshow_server.web.hub import hub_routes
 from fedshow_server.web.releases import release_routes
 from fedshow_server.web.tracing import Traced
 from fedshow_server.web.watching import health_routes, metrics_routes
@@ -151,14 +154,18 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
     superlink = SuperLink(ground.folder, ground.certificates)
     ground.metrics.superlink_starts.set_function(lambda: superlink.generation)
     collector, news = Collector(store, superlink, ground.presence), News(store)
-    enrolment = Enrolment(store.members, superlink, ground.facts, card, ground.guard)
+    signer = open_signer(ground.folder.ca)
+    await asyncio.to_thread(sign_earlier, store, signer)
+    enrolment = Enrolment(
+        store.members, superlink, ground.facts, card, signer.public_key, ground.guard
+    )
     fused = ground.metrics.fused
     fusion = FusionQueue(store, ground.folder, settings.quiet_seconds, fused, settings.ray)
     health = _health(ground, superlink, fusion)
     add_services(
         listener,
         ConceptServicer(store.concepts, card, settings, ground.disk, collector.wake),
-        ReleaseServicer(store, news),
+        ReleaseServicer(store, news, signer),
     )
     app = Traced(_application(ground, superlink, enrolment, health), ground.metrics.answered)
     edge = HttpsServer(app, ground.certificates, settings.drain_seconds)
@@ -206,6 +213,7 @@ def _application(
         health_routes(health),
         metrics_routes(ground.metrics.text, ground.settings.metrics_token),
         release_routes(releases, sender),
+        hub_routes(releases, sender),
     )
     ca_pem = ground.certificates.ca_pem
     return make_edge(superlink, enrolment, ca_pem, HttpDoors(ground.entrance), routers)

@@ -9,7 +9,7 @@ FedshowError            something failed (exit code 1)
 ├── Unreachable         the other side does not answer; worth another try
 │   └── Exhausted       it answers, but has no room or time for this now; says when to try again
 ├── Damaged             bytes that do not have the promised digest
-└── RefusedRelease      a release with something in it that no release may hold
+└── RefusedRelease      a release that its server did not sign, or with what no release may hold
 """
 
 
@@ -60,4 +60,4 @@ class Damaged(FedshowError):
 
 
 class RefusedRelease(FedshowError):
-    """A release with something in it that no release may hold: code that is not fedshow's own."""
+    """Not signed by its server, or with something that no release may hold, such as strange code."""

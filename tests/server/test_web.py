@@ -1,6 +1,7 @@
 """Releases over HTTPS: who may ask, what they get, and how much of it."""
 
 import asyncio
+import re
 import ssl
 import time
 from hashlib import sha256
@@ -12,42 +13,26 @@ from fastapi.routing import iter_route_contexts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedshow.releases import FileEntry
 from fedshow_server.edge import make_edge
 from fedshow_server.guard import Guard
 from fedshow_server.health import Health
 from fedshow_server.services.doors import Entrance, Policy
 from fedshow_server.settings import ServerSettings
 from fedshow_server.web.doors import POLICIES, HttpDoors
+from fedshow_server.web.hub import hub_routes
 from fedshow_server.web.ranges import Unsatisfiable, wanted_range
 from fedshow_server.web.releases import release_routes
 from fedshow_server.web.watching import health_routes, metrics_routes
-from tests.releases import standin_manifest
+from tests.server.publishing import put_release
 
 BLOB = bytes(range(256)) * 20_000
 ETAG = f'"{sha256(BLOB).hexdigest()}"'
 FILES = {"unet/weights.safetensors": BLOB, "README.md": b"# a release", "empty.json": b""}
 
 
-def put_release(server, tools, concept="potter", files=FILES):
-    """A release with these very bytes, the latest of the server; gives its manifest."""
-    manifest = standin_manifest(
-        files, {concept: sha256(concept.encode()).hexdigest()}, tools.card.ref
-    )
-    store = server.store()
-    for content in (*files.values(), manifest.dump()):
-        store.blobs.put(content)
-    listing = manifest.dump()
-    store.releases.publish(
-        manifest, FileEntry(sha256=sha256(listing).hexdigest(), size_bytes=len(listing))
-    )
-    store.close()
-    return manifest
-
-
 @pytest.fixture(scope="module")
 def release(server, tools):
-    return put_release(server, tools)
+    return put_release(server, tools, "potter", FILES)
 
 
 @pytest.fixture
@@ -71,7 +56,7 @@ def application(*routers):
 
 
 def test_every_route_has_a_policy_and_no_other():
-    app = application(release_routes(None, None))
+    app = application(release_routes(None, None), hub_routes(None, None))
     routes = {
         f"{method} {found.path}"
         for found in iter_route_contexts(app.routes)
@@ -93,7 +78,9 @@ def test_only_what_everybody_needs_is_open():
 )
 def test_no_token_no_answer(server, member, release, route):
     method, _, path = route.partition(" ")
-    url = path.replace("{release}", release.release).replace("{path:path}", "README.md")
+    values = {"release": release.release, "path:path": "README.md", "revision": "main"}
+    values |= {"namespace": "fedshow", "repo": release.release}
+    url = re.sub(r"{([a-z:]+)}", lambda found: values[found[1]], path)
     token = member.reply.token
     with server.http() as client:
         for headers in (

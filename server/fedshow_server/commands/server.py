@@ -11,7 +11,7 @@ from fedshow.commands.output import JSON_OPTION, print_json, print_table, say
 from fedshow_server.commands import audit
 
 if TYPE_CHECKING:
-    from fedshow_server.folder import Facts
+    from fedshow_server.folder import DataFolder, Facts
     from fedshow_server.store import Concept, Node
 
 group = typer.Typer(
@@ -118,10 +118,9 @@ def invite(
     from fedshow.errors import InvalidInput
     from fedshow.joining import JoinCode, NodeName
     from fedshow_server.certificates import fingerprint
-    from fedshow_server.folder import DataFolder, owners_store
-    from fedshow_server.settings import load_settings
+    from fedshow_server.folder import owners_store
 
-    folder = DataFolder(load_settings(data=data).data)
+    folder = _folder(data)
     facts = folder.facts()
     try:
         TypeAdapter(NodeName).validate_python(name)
@@ -139,6 +138,22 @@ def invite(
         return print_json({"code": code, "node": name, "hours": hours})
     say(f"good once, for {hours:g} h; on the other machine: fedshow client join CODE")
     return print(code)
+
+
+@group.command()
+def key(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Prints the public key that releases are signed with, for `fedshow verify --key`.
+
+    Example: fedshow server key
+    """
+    from fedshow_server.signing import open_signer
+
+    folder = _folder(data)
+    folder.facts()  # or there would be a new key wherever somebody asks
+    public_key = open_signer(folder.ca).public_key
+    if as_json:
+        return print_json({"key": public_key})
+    return print(public_key)
 
 
 @group.command()
@@ -210,6 +225,13 @@ def revoke(
     if as_json:
         return print_json(_node(node))
     return print(f"{name} is cut off")
+
+
+def _folder(data: Path | None) -> "DataFolder":
+    from fedshow_server.folder import DataFolder
+    from fedshow_server.settings import load_settings
+
+    return DataFolder(load_settings(data=data).data)
 
 
 def _concept(concept: "Concept") -> dict[str, object]:

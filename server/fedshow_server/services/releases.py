@@ -15,7 +15,9 @@ from fedshow.v1.releases_pb2_grpc import ReleaseServiceServicer
 from fedshow.wire import CHUNK_BYTES
 from fedshow_server.content import read_content
 from fedshow_server.news import News
+from fedshow_server.signing import Signer
 from fedshow_server.store import Release, Store
+from fedshow_server.store.releases import LATEST
 
 NO_FILES: Mapping[str, FileEntry] = MappingProxyType({})
 
@@ -23,10 +25,11 @@ NO_FILES: Mapping[str, FileEntry] = MappingProxyType({})
 class ReleaseServicer(ReleaseServiceServicer):
     """Answers from the store; streams cost no thread while they wait."""
 
-    def __init__(self, store: Store, news: News) -> None:
+    def __init__(self, store: Store, news: News, signer: Signer) -> None:
         self._releases = store.releases
         self._blobs = store.blobs
         self._news = news
+        self._signer = signer
 
     async def ListReleases(
         self, request: pb.ListReleasesRequest, context: Any
@@ -41,7 +44,8 @@ class ReleaseServicer(ReleaseServiceServicer):
         """One release with its files."""
         found = await asyncio.to_thread(self._releases.get, request.release)
         files = await asyncio.to_thread(self._releases.files, found.id)
-        return pb.GetReleaseResponse(release=message_of(found, files))
+        latest = self._signed(found) if request.release == LATEST else None
+        return pb.GetReleaseResponse(release=message_of(found, files), latest=latest)
 
     async def WatchReleases(
         self, request: pb.WatchReleasesRequest, context: Any
@@ -51,19 +55,26 @@ class ReleaseServicer(ReleaseServiceServicer):
         while True:
             latest = await self._news.other_than(told)
             told = latest.id if latest else None
-            yield pb.WatchReleasesResponse(release=message_of(latest) if latest else None)
+            message = message_of(latest) if latest else None
+            yield pb.WatchReleasesResponse(release=message, latest=self._signed(latest))
 
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Any
     ) -> AsyncIterator[pb.DownloadFileResponse]:
-        """The file's bytes from the offset on."""
+        """The bytes asked for."""
         size = await asyncio.to_thread(self._releases.file_size, request.sha256)
-        if request.offset_bytes > size:
-            raise InvalidInput(f"offset {request.offset_bytes}: the file has {size} bytes")
-        content = read_content(self._blobs, request.sha256, request.offset_bytes, size, CHUNK_BYTES)
+        start, length = request.offset_bytes, request.length_bytes
+        end = start + length if length else max(start, size)
+        if end > size:
+            raise InvalidInput(f"offset {start}, length {length}: the file has {size} bytes")
+        content = read_content(self._blobs, request.sha256, start, end, CHUNK_BYTES)
         async with aclosing(content):
             async for chunk in content:
                 yield pb.DownloadFileResponse(chunk=chunk)
+
+    def _signed(self, release: Release | None) -> pb.SignedLatest:
+        statement, signature = self._signer.say_latest(release)
+        return pb.SignedLatest(statement=statement, signature=signature)
 
 
 def message_of(release: Release, files: Mapping[str, FileEntry] = NO_FILES) -> pb.Release:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, exists, insert, select, update
 
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
+from fedshow.releases.signing import FILE_NAME as SIGNATURE
 from fedshow_server.store.audit import note
 from fedshow_server.store.concepts import State
 from fedshow_server.store.database import Database
@@ -39,7 +40,9 @@ class Releases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def publish(self, manifest: Manifest, listing: FileEntry) -> bool:
+    def publish(
+        self, manifest: Manifest, listing: FileEntry, signature: FileEntry | None = None
+    ) -> bool:
         """Makes the release the latest; `listing` is manifest.json itself. False: it was already.
 
         Its blobs must be in the store before. A known release keeps what it is.
@@ -50,7 +53,8 @@ class Releases:
                 return False
             sequence = last.sequence + 1 if last else 1
             if not _renumber(connection, manifest.release, sequence):
-                _insert(connection, manifest, listing, sequence)
+                beside = {FILE_NAME: listing} | ({SIGNATURE: signature} if signature else {})
+                _insert(connection, manifest, beside, sequence)
             note(connection, "release.published", manifest.release, manifest=listing.sha256)
         return True
 
@@ -85,6 +89,19 @@ class Releases:
         query = select(releases).order_by(releases.c.sequence.desc())
         with self._database.reading() as connection:
             return _many(connection, connection.execute(query).all())
+
+    def unsigned(self) -> list[Release]:
+        """Releases without a signature."""
+        signed = exists().where(
+            release_files.c.release_id == releases.c.id, release_files.c.path == SIGNATURE
+        )
+        with self._database.reading() as connection:
+            return _many(connection, connection.execute(select(releases).where(~signed)).all())
+
+    def add_signature(self, release: str, signature: FileEntry) -> None:
+        """Puts the signature beside the manifest of a release that has none."""
+        with self._database.writing() as connection:
+            connection.execute(insert(release_files), _file_row(release, SIGNATURE, signature))
 
     def files(self, release: str) -> dict[str, FileEntry]:
         """Every file of the release with this id by path, manifest.json among them."""
@@ -154,14 +171,16 @@ def _renumber(connection: Connection, release: str, sequence: int) -> bool:
     return connection.execute(query).rowcount > 0
 
 
-def _insert(connection: Connection, manifest: Manifest, listing: FileEntry, sequence: int) -> None:
+def _insert(
+    connection: Connection, manifest: Manifest, beside: dict[str, FileEntry], sequence: int
+) -> None:
     connection.execute(
         insert(releases).values(
             id=manifest.release,
             sequence=sequence,
             created=manifest.created,
             base_sha256=manifest.base.sha256,
-            manifest_sha256=listing.sha256,
+            manifest_sha256=beside[FILE_NAME].sha256,
         )
     )
     members = [
@@ -169,16 +188,16 @@ def _insert(connection: Connection, manifest: Manifest, listing: FileEntry, sequ
         for member in manifest.concepts
     ]
     files = [
-        {
-            "release_id": manifest.release,
-            "path": path,
-            "sha256": entry.sha256,
-            "size_bytes": entry.size_bytes,
-        }
-        for path, entry in {**manifest.files, FILE_NAME: listing}.items()
+        _file_row(manifest.release, path, entry)
+        for path, entry in {**manifest.files, **beside}.items()
     ]
     connection.execute(insert(release_concepts), members)
     connection.execute(insert(release_files), files)
+
+
+def _file_row(release: str, path: str, entry: FileEntry) -> dict[str, Any]:
+    sha256, size_bytes = entry.sha256, entry.size_bytes
+    return {"release_id": release, "path": path, "sha256": sha256, "size_bytes": size_bytes}
 
 
 def _one(connection: Connection, row: Any) -> Release:

@@ -9,6 +9,9 @@ from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.services.doors import Entrance, Policy, token_in
 from fedshow_server.store import Node
 
+REPO = "/api/models/{namespace}/{repo}"
+RESOLVE = "/{namespace}/{repo}/resolve/{revision}/{path:path}"
+
 POLICIES: dict[str, Policy] = {
     "GET /healthz": Policy.ANYBODY,
     "GET /metrics": Policy.ANYBODY,  # this machine, or a token of its own: looked at inside
@@ -21,8 +24,13 @@ POLICIES: dict[str, Policy] = {
     "GET /api/releases/{release}": Policy.NODE,
     "GET /releases/{release}/{path:path}": Policy.NODE,
     "HEAD /releases/{release}/{path:path}": Policy.NODE,
+    f"GET {REPO}": Policy.NODE,
+    f"GET {REPO}/revision/{{revision}}": Policy.NODE,
+    f"GET {REPO}/tree/{{revision}}": Policy.NODE,
+    f"GET {RESOLVE}": Policy.NODE,
+    f"HEAD {RESOLVE}": Policy.NODE,
 }
-"""Method and route to policy."""
+"""Method and route to policy; the last five are the hub's."""
 
 
 class HttpDoors:

@@ -10,10 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from fedshow.releases import FileEntry
 from fedshow_server.store import Release, Releases
 from fedshow_server.store.releases import LATEST
+from fedshow_server.web.caching import ASK_AGAIN, FOR_EVER
 from fedshow_server.web.files import FileSender
-
-FOR_EVER = "private, max-age=31536000, immutable"
-ASK_AGAIN = "private, no-cache"
 
 
 class ReleaseSummary(BaseModel):

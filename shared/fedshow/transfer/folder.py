@@ -10,7 +10,9 @@ from fedshow.errors import Damaged, FedshowError, InvalidInput, RefusedRelease
 from fedshow.files import digest
 from fedshow.releases import Manifest, verify_release
 from fedshow.releases.contents import check_contents
-from fedshow.releases.manifest import FILE_NAME
+from fedshow.releases.manifest import BESIDE, FILE_NAME
+from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow.releases.signing import check_manifest
 from fedshow.releases.verify import OnProgress
 from fedshow.transfer.backoff import OnWait, Patience, patiently
 from fedshow.transfer.connection import Connection
@@ -44,12 +46,13 @@ def pull_release(
         _check_replaceable(out, only or frozenset())
         found = patiently(lambda: get_release(connection, release), patience)
         patience.progressed()
-        if only is None and (manifest := _already_there(out, found.id, on_progress)):
+        if only is None and (manifest := _already_there(out, found, on_progress)):
             return manifest
         manifest = _fetch_manifest(connection, found, staging, patience)
         wanted = _wanted(found, manifest, only)
         _reuse(wanted, staging, out)
-        _fetch(connection, wanted, staging, patience, on_progress)
+        _seed(wanted, manifest, staging, out)
+        _fetch(connection, wanted, manifest, staging, patience, on_progress)
         _put(_assemble(wanted, staging), out, staging)
     return manifest
 
@@ -63,7 +66,7 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
     found = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
     if FILE_NAME in found:
         try:
-            expected |= {FILE_NAME, *Manifest.read(out).files}
+            expected |= {*BESIDE, *Manifest.read(out).files}
         except Damaged as error:
             raise InvalidInput(f"{out} holds something else ({error}); choose another") from None
     if extra := sorted(found - expected):
@@ -72,25 +75,31 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
         )
 
 
-def _already_there(out: Path, wanted_id: str, on_progress: OnProgress) -> Manifest | None:
+def _already_there(out: Path, wanted: Release, on_progress: OnProgress) -> Manifest | None:
+    """The manifest of what lies in `out`, when that is the release down to its signature."""
+    listed = {file.path: file.sha256 for file in wanted.files if file.path in BESIDE}
+    beside = {path: out / path for path in BESIDE if (out / path).is_file()}
+    if listed != {path: digest(file) for path, file in beside.items()}:
+        return None
     try:
-        manifest = verify_release(out, on_progress)
+        return verify_release(out, on_progress)
     except (Damaged, RefusedRelease):
         return None
-    return manifest if manifest.release == wanted_id else None
 
 
 def _fetch_manifest(
     connection: Connection, release: Release, staging: Path, patience: Patience
 ) -> Manifest:
-    """The release's manifest, when the server's list of files says the same as it does."""
-    listed = next((file for file in release.files if file.path == FILE_NAME), None)
-    if listed is None or listed.sha256 != release.manifest_sha256:
+    """The release's manifest, when the server signed it, and its list of files says the same."""
+    listed = {file.path: file for file in release.files if file.path in BESIDE}
+    if FILE_NAME not in listed or listed[FILE_NAME].sha256 != release.manifest_sha256:
         raise Damaged(f"release {release.id}: no {FILE_NAME} with the promised digest")
-    target = staging / listed.sha256
-    if not target.exists():
-        download_file(connection, listed, target, patience)
-    manifest = Manifest.parse(target.read_bytes())
+    for file in listed.values():
+        if not (staging / file.sha256).exists():
+            download_file(connection, file, staging / file.sha256, patience)
+    found = {path: (staging / file.sha256).read_bytes() for path, file in listed.items()}
+    check_manifest(found[FILE_NAME], found.get(SIGNATURE), connection.server.signing_key)
+    manifest = Manifest.parse(found[FILE_NAME])
     if not manifest.release == manifest.content_id == release.id:
         raise Damaged(f"release {release.id}: its manifest is that of {manifest.content_id}")
     return manifest
@@ -109,8 +118,7 @@ def _wanted(
     if only is not None and (missing := sorted(only - set(files))):
         raise FedshowError(f"release {release.id} has no {missing[0]}")
     if only is None:
-        (own,) = (file for file in release.files if file.path == FILE_NAME)
-        files[FILE_NAME] = own
+        files |= {file.path: file for file in release.files if file.path in BESIDE}
     return files
 
 
@@ -124,6 +132,21 @@ def _reuse(wanted: dict[str, ReleaseFile], staging: Path, folder: Path) -> None:
             continue
         if digest(source) == sha256:
             _copy(source, target)
+
+
+def _seed(wanted: dict[str, ReleaseFile], manifest: Manifest, staging: Path, folder: Path) -> None:
+    """Begins with what lies in the place of a file now, if it may be nearly that file.
+
+    So that a file with a damaged byte costs one piece. `_fetch` looks at every piece.
+    """
+    for path in manifest.pieces.keys() & wanted.keys():
+        source, target = folder / path, staging / wanted[path].sha256
+        part = target.with_name(f"{target.name}.part")
+        if target.exists() or part.exists() or not source.is_file():
+            continue
+        size = source.stat().st_size
+        if size == wanted[path].size_bytes and size < shutil.disk_usage(staging).free:
+            shutil.copyfile(source, part)
 
 
 def _listed(folder: Path) -> list[tuple[str, str]]:
@@ -147,6 +170,7 @@ def _copy(source: Path, target: Path) -> None:
 def _fetch(
     connection: Connection,
     wanted: dict[str, ReleaseFile],
+    manifest: Manifest,
     staging: Path,
     patience: Patience,
     on_progress: OnProgress,
@@ -166,7 +190,8 @@ def _fetch(
 
     arrived(0)
     for sha256, file in missing.items():
-        download_file(connection, file, staging / sha256, patience, arrived)
+        pieces = manifest.pieces.get(file.path, b"")
+        download_file(connection, file, staging / sha256, patience, arrived, pieces)
 
 
 def _check_space(staging: Path, needed_bytes: int) -> None:

@@ -7,6 +7,7 @@ from threading import Event
 from fedshow.errors import Unreachable
 from fedshow.transfer.backoff import OnWait, Patience
 from fedshow.transfer.connection import STREAM_SECONDS, Connection
+from fedshow.transfer.latest import check_latest
 from fedshow.v1.releases_pb2 import (
     GetReleaseRequest,
     ListReleasesRequest,
@@ -14,6 +15,7 @@ from fedshow.v1.releases_pb2 import (
     WatchReleasesRequest,
 )
 
+LATEST = "latest"
 RENEWAL_PAUSE_SECONDS = 0.5
 
 
@@ -24,9 +26,15 @@ def list_releases(connection: Connection) -> list[Release]:
 
 
 def get_release(connection: Connection, release: str = "latest") -> Release:
-    """One release with its files: an id, a prefix of 8 digits or more, or "latest"."""
+    """One release with its files: an id, a prefix of 8 digits or more, or "latest".
+
+    Raises RefusedRelease unless the server vouches for what it calls its latest.
+    """
     request = GetReleaseRequest(release=release)
-    found: Release = connection.call(connection.releases.GetRelease, request).release
+    reply = connection.call(connection.releases.GetRelease, request)
+    found: Release = reply.release
+    if release == LATEST:
+        check_latest(connection.server, found, reply.latest)
     return found
 
 
@@ -34,6 +42,8 @@ def watch_releases(
     connection: Connection, stop: Event, on_wait: OnWait | None = None
 ) -> Iterator[Release]:
     """The newest release, then each new one once; survives any outage, ends when `stop` is set.
+
+    Raises RefusedRelease when the server does not vouch for what it tells.
 
     Close the connection to end it at once.
     """
@@ -59,8 +69,10 @@ def _stream(connection: Connection) -> Iterator[Release]:
         with connection.translated():
             request = WatchReleasesRequest()
             for reply in connection.releases.WatchReleases(request, timeout=STREAM_SECONDS):
-                if reply.HasField("release"):
-                    yield reply.release
+                release = reply.release if reply.HasField("release") else None
+                check_latest(connection.server, release, reply.latest)
+                if release:
+                    yield release
     except Unreachable:
         if time.monotonic() - started < STREAM_SECONDS:
             raise

@@ -81,7 +81,7 @@ class ReleaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadFile(self, request, context):
-        """The bytes of one file from an offset on, in chunks of at most 1 MiB.
+        """The bytes of one file, or of a part of it, in chunks of at most 1 MiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class ReleaseServiceStub:
     WatchReleases: _grpc.UnaryStreamMultiCallable[_releases_pb2.WatchReleasesRequest, _releases_pb2.WatchReleasesResponse]
     """What is "latest" now, then whatever takes its place, without files; never ends by itself."""
     DownloadFile: _grpc.UnaryStreamMultiCallable[_releases_pb2.DownloadFileRequest, _releases_pb2.DownloadFileResponse]
-    """The bytes of one file from an offset on, in chunks of at most 1 MiB."""
+    """The bytes of one file, or of a part of it, in chunks of at most 1 MiB."""
 
 @_typing.type_check_only
 class ReleaseServiceAsyncStub(ReleaseServiceStub):
@@ -50,7 +50,7 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     WatchReleases: _aio.UnaryStreamMultiCallable[_releases_pb2.WatchReleasesRequest, _releases_pb2.WatchReleasesResponse]  # type: ignore[assignment]
     """What is "latest" now, then whatever takes its place, without files; never ends by itself."""
     DownloadFile: _aio.UnaryStreamMultiCallable[_releases_pb2.DownloadFileRequest, _releases_pb2.DownloadFileResponse]  # type: ignore[assignment]
-    """The bytes of one file from an offset on, in chunks of at most 1 MiB."""
+    """The bytes of one file, or of a part of it, in chunks of at most 1 MiB."""
 
 class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -83,6 +83,6 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _releases_pb2.DownloadFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_releases_pb2.DownloadFileResponse], _abc.AsyncIterator[_releases_pb2.DownloadFileResponse]]:
-        """The bytes of one file from an offset on, in chunks of at most 1 MiB."""
+        """The bytes of one file, or of a part of it, in chunks of at most 1 MiB."""
 
 def add_ReleaseServiceServicer_to_server(servicer: ReleaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
