@@ -135,6 +135,13 @@ class Server:
         """The server's store, opened beside it."""
         return DataFolder(self.data).open_store()
 
+    def store_state(self, sha256: str) -> str:
+        """What became of a concept."""
+        store = self.store()
+        (state,) = (str(found.state) for found in store.concepts.all() if found.sha256 == sha256)
+        store.close()
+        return state
+
     def kill_superlink(self) -> None:
         """SIGKILL for the SuperLink, and nothing else."""
         for folder in Path("/proc").glob("[0-9]*"):

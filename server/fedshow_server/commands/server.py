@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from fedshow.commands.output import JSON_OPTION, print_json, print_table, say
-from fedshow_server.commands import audit
+from fedshow_server.commands import audit, backup
 
 if TYPE_CHECKING:
     from fedshow_server.folder import DataFolder, Facts
@@ -19,6 +19,8 @@ group = typer.Typer(
 )
 
 group.add_typer(audit.group, name="audit")
+group.command()(backup.backup)
+group.command()(backup.restore)
 
 DATA_OPTION = audit.DATA_OPTION
 

@@ -87,10 +87,14 @@ class Audit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def happened(self, action: str, subject: str, **details: str) -> None:
+        """Adds an entry about something that changes nothing else."""
+        with self._database.writing() as connection:
+            note(connection, action, subject, **details)
+
     def refused(self, reason: str) -> None:
         """The current call was not let in."""
-        with self._database.writing() as connection:
-            note(connection, "door.refused", calls.current().what, reason=reason[:200])
+        self.happened("door.refused", calls.current().what, reason=reason[:200])
 
     def head(self) -> Head:
         """The last entry; position 0 while there is none."""
