@@ -35,8 +35,8 @@ class FusionQueue:
         store: Store,
         folder: DataFolder,
         quiet_seconds: float,
-        on_fused: OnFused,
         ray: str | None = None,
+        on_fused: OnFused = lambda *_: None,
     ) -> None:
         self._store = store
         self._folder = folder
