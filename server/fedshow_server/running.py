@@ -30,7 +30,7 @@ from fedshow_server.services.listening import Listener, add_services, listen
 from fedshow_server.services.releases import ReleaseServicer
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.settings import ServerSettings
-from fedshow_server.signing import open_signer
+from fedshow_server.signing import Signer, open_signer
 from fedshow_server.store import Store, open_store
 from fedshow_server.superlink import SuperLink
 from fedshow_server.web.doors import HttpDoors
@@ -138,7 +138,8 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         ConceptServicer(store.concepts, card, settings.max_concept_bytes, collector.wake),
         ReleaseServicer(store, news, signer),
     )
-    edge = HttpsServer(_application(ground, superlink, enrolment), ground.certificates)
+    app = _application(ground, superlink, enrolment, signer)
+    edge = HttpsServer(app, ground.certificates)
     fusion = FusionQueue(store, ground.folder, settings.quiet_seconds, settings.ray)
     async with AsyncExitStack() as stack:
         tasks = [
@@ -162,10 +163,12 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         log.info("stopping")
 
 
-def _application(ground: Ground, superlink: SuperLink, enrolment: Enrolment) -> FastAPI:
+def _application(
+    ground: Ground, superlink: SuperLink, enrolment: Enrolment, signer: Signer
+) -> FastAPI:
     """What the HTTPS port serves."""
     releases, sender = ground.store.releases, FileSender(ground.store.blobs, ground.streams)
-    routers = (release_routes(releases, sender), hub_routes(releases, sender))
+    routers = (release_routes(releases, sender, signer), hub_routes(releases, sender))
     ca_pem = ground.certificates.ca_pem
     return make_edge(superlink, enrolment, ca_pem, HttpDoors(ground.entrance), routers)
 

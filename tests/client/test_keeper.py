@@ -136,12 +136,14 @@ def test_what_keeps_a_copy_from_being_made_is_told(
         assert status(home).kept.trouble == ""
 
 
-def test_a_daemon_that_is_not_told_to_keeps_nothing(host, known, home, place, queue) -> None:
+def test_a_daemon_that_is_not_told_to_keeps_nothing(host, known, home, place, queue, call) -> None:
     release = host.publish(FILES)
     with keeping(known, place, queue, "no"):
         wait_for(lambda: status(home).release is not None)
     assert status(home).release.id == release.release
     assert status(home).kept is None
+    assert status(home).signing_key is None
+    assert "join it again to learn its key" in call("client", "status")[1]
     assert not (home / "releases").exists()
 
 

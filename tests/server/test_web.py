@@ -13,6 +13,7 @@ from fastapi.routing import iter_route_contexts
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedshow.releases.signing import LATEST, Latest, Signature
 from fedshow_server.edge import make_edge
 from fedshow_server.services.doors import Entrance, Policy
 from fedshow_server.web.doors import POLICIES, HttpDoors
@@ -50,7 +51,7 @@ def application(*routers):
 
 
 def test_every_route_has_a_policy_and_no_other():
-    app = application(release_routes(None, None), hub_routes(None, None))
+    app = application(release_routes(None, None, None), hub_routes(None, None))
     routes = {
         f"{method} {found.path}"
         for found in iter_route_contexts(app.routes)
@@ -212,6 +213,16 @@ def test_lists_say_what_there_is(ask, release):
     assert described["files"]["README.md"]["size_bytes"] == len(FILES["README.md"])
     paths = ask("GET", "/api/openapi.json").json()["paths"]
     assert {"/api/releases", "/api/releases/{release}", "/releases/{release}/{path}"} <= set(paths)
+
+
+def test_the_latest_is_said_and_signed(ask, release, member):
+    said = ask("GET", "/api/latest").json()
+    signature = Signature.model_validate(said["signature"])
+    signature.check(LATEST, said["statement"].encode(), "what was said")
+    assert signature.key == member.reply.signing_key
+    described = ask("GET", "/api/releases/latest").json()
+    found = Latest.model_validate_json(said["statement"])
+    assert found.manifest_sha256 == described["manifest_sha256"]
 
 
 def test_concept_files_stay_inside(ask, server, tools, release):

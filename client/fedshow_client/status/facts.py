@@ -48,6 +48,9 @@ class ServerStatus(Facts):
     address: str
     node: str = Field(description="What this client is called there.")
     base: str
+    signing_key: str | None = Field(
+        description="What its releases must be signed with; null: it had no key when it was joined."
+    )
     reached: float = Field(description="Unix time of its last answer; 0: never.")
     trouble: str = Field(description="What keeps it from answering now; empty if nothing does.")
     release: ReleaseStatus | None = Field(description="Null: the server told of none.")

@@ -134,6 +134,7 @@ def _server(server: KnownServer, queue: Queue) -> ServerStatus:
         address=server.address,
         node=server.node,
         base=server.base.name,
+        signing_key=server.signing_key,
         reached=seen.reached if seen else 0.0,
         trouble=seen.trouble if seen else "",
         release=None

@@ -27,6 +27,8 @@ def show(found: ClientStatus) -> None:
     print(f"daemon {running}; home {found.home}")
     for server in found.servers:
         print(f"server {server.name} at {server.address}: {_contact(server)}")
+        if server.signing_key is None:
+            print("  its signatures cannot be checked: join it again to learn its key")
         if release := server.release:
             print(f"  newest release {release.id}: {', '.join(release.concepts)}")
         if server.withdrawn:

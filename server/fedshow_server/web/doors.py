@@ -17,6 +17,7 @@ POLICIES: dict[str, Policy] = {
     f"GET {CA_PATH}": Policy.ANYBODY,
     f"POST {JOIN_PATH}": Policy.ANYBODY,  # the join code's secret is asked for inside
     "POST /v1/fleet/{call:path}": Policy.ANYBODY,  # Flower checks the signature of every call
+    "GET /api/latest": Policy.NODE,
     "GET /api/releases": Policy.NODE,
     "GET /api/releases/{release}": Policy.NODE,
     "GET /releases/{release}/{path:path}": Policy.NODE,
