@@ -1,6 +1,7 @@
 """Who may ask what over HTTP: every route has an entry, or nobody may ask it."""
 
-from fastapi import Request
+from fastapi import FastAPI, Request
+from fastapi.routing import iter_route_contexts
 
 from fedshow.errors import Forbidden
 from fedshow.wire import CA_PATH, JOIN_PATH
@@ -44,6 +45,12 @@ class HttpDoors:
             return
         token = token_in(request.headers.items()) if policy is Policy.NODE else None
         request.state.visitor = await self._entrance.enter(token)
+
+
+def routes_of(app: FastAPI) -> set[str]:
+    """Every method and route that the application answers, as POLICIES names them."""
+    found = iter_route_contexts(app.routes)
+    return {f"{method} {route.path}" for route in found for method in route.methods or ()}
 
 
 def visitor(request: Request) -> Node:

@@ -139,9 +139,10 @@ def _reuse(wanted: dict[str, ReleaseFile], staging: Path, folder: Path) -> None:
 
 def _borrow(wanted: dict[str, ReleaseFile], staging: Path, folder: Path) -> None:
     """Copies files out of a folder that somebody else may replace at any moment."""
-    for path, sha256 in _places(wanted):
+    digests = {file.sha256 for file in wanted.values()}
+    for path, sha256 in _listed(folder) or _places(wanted):
         source, copied = folder / path, staging / f"{sha256}.copy"
-        if (staging / sha256).exists():
+        if sha256 not in digests or (staging / sha256).exists():
             continue
         with suppress(OSError):
             shutil.copyfile(source, copied)
