@@ -16,7 +16,7 @@ from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.enrolment import Enrolment
 from fedshow_server.fleet import Fleet
 from fedshow_server.superlink import SuperLink
-from fedshow_server.web.doors import HttpDoors
+from fedshow_server.web.doors import POLICIES, HttpDoors, routes_of
 from fedshow_server.web.hub import NotOnHub
 
 MAX_JOIN_BYTES = 16 << 10
@@ -56,6 +56,8 @@ def make_edge(
     app.add_api_route(
         "/v1/fleet/{call:path}", fleet.forward, methods=["POST"], include_in_schema=False
     )
+    closed = routes_of(app) - POLICIES.keys()
+    assert not closed, f"routes without a policy: {', '.join(sorted(closed))}"
     return app
 
 

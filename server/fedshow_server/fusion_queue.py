@@ -53,7 +53,11 @@ class FusionQueue:
         pause = FIRST_PAUSE_SECONDS
         while True:
             due = await self._next_due()
-            if await self._fuse(due):
+            started = time.monotonic()
+            succeeded = await self._fuse(due)
+            self._on_fused(succeeded, time.monotonic() - started)
+            if succeeded:
+                await asyncio.to_thread(self._log_release)
                 failed, pause, self.problem = None, FIRST_PAUSE_SECONDS, ""
                 continue
             self.problem = "the last fusion failed; see logs/fusing.log"
@@ -104,7 +108,6 @@ class FusionQueue:
 
     async def _fuse(self, due: Members) -> bool:
         log.info("fusing %s", ", ".join(sorted(name for name, _ in due)))
-        started = time.monotonic()
         child = await Child.start(
             "fedshow_server.fusing",
             *("--data", str(self._folder.path)),
@@ -115,9 +118,6 @@ class FusionQueue:
             status = await child.wait()
         finally:
             await asyncio.shield(child.stop())
-        self._on_fused(status == 0, time.monotonic() - started)
-        if status == 0:
-            await asyncio.to_thread(self._log_release)
         return status == 0
 
     def _log_release(self) -> None:

@@ -1,12 +1,16 @@
 """From a fused folder to a release that everybody sees: whole, or not at all."""
 
+import logging
 from pathlib import Path
 
+from fedshow.errors import NotFound
 from fedshow.files import digest
 from fedshow.releases import FileEntry, Manifest, verify_release
 from fedshow.releases.manifest import FILE_NAME
 from fedshow_server.signing import Signer
 from fedshow_server.store import Store
+
+log = logging.getLogger(__name__)
 
 
 def publish(store: Store, folder: Path, signer: Signer) -> tuple[Manifest, bool]:
@@ -22,10 +26,13 @@ def publish(store: Store, folder: Path, signer: Signer) -> tuple[Manifest, bool]
 
 
 def sign_earlier(store: Store, signer: Signer) -> None:
-    """Signs releases of a server that did not sign yet."""
+    """Signs releases of a server that did not sign yet; one whose manifest is lost stays unsigned."""
     for release in store.releases.unsigned():
         listing = store.releases.file(release.id, FILE_NAME)
-        store.releases.add_signature(release.id, _sign(store, listing, signer))
+        try:
+            store.releases.add_signature(release.id, _sign(store, listing, signer))
+        except NotFound as error:
+            log.error("release %s cannot be signed: %s", release.id, error)
 
 
 def _sign(store: Store, listing: FileEntry, signer: Signer) -> FileEntry:

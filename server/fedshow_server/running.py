@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from fastapi import FastAPI
+from fastapi import APIRouter
 
 from fedshow.families.card import BaseCard
 from fedshow_server.certificates import Certificates, prepare_certificates
@@ -37,7 +37,7 @@ from fedshow_server.services.listening import Listener, add_services, listen
 from fedshow_server.services.releases import ReleaseServicer
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.settings import ServerSettings
-from fedshow_server.signing import open_signer
+from fedshow_server.signing import Signer, open_signer
 from fedshow_server.store import Store, open_store
 from fedshow_server.superlink import SuperLink
 from fedshow_server.web.doors import HttpDoors
@@ -167,8 +167,13 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         ConceptServicer(store.concepts, card, settings, ground.disk, collector.wake),
         ReleaseServicer(store, news, signer),
     )
-    app = Traced(_application(ground, superlink, enrolment, health), ground.metrics.answered)
-    edge = HttpsServer(app, ground.certificates, settings.drain_seconds)
+    routers = _routers(ground, signer, health)
+    app = make_edge(
+        superlink, enrolment, ground.certificates.ca_pem, HttpDoors(ground.entrance), routers
+    )
+    edge = HttpsServer(
+        Traced(app, ground.metrics.answered), ground.certificates, settings.drain_seconds
+    )
     renewed = (edge.renew, listener.renew, partial(superlink.restart_because, "new certificate"))
     async with AsyncExitStack() as stack:
         tasks = [
@@ -204,19 +209,15 @@ def _health(ground: Ground, superlink: SuperLink, fusion: FusionQueue) -> Health
     )
 
 
-def _application(
-    ground: Ground, superlink: SuperLink, enrolment: Enrolment, health: Health
-) -> FastAPI:
-    """What the HTTPS port serves."""
+def _routers(ground: Ground, signer: Signer, health: Health) -> tuple[APIRouter, ...]:
+    """What the HTTPS port serves beside joining and Flower's calls."""
     releases, sender = ground.store.releases, FileSender(ground.store.blobs, ground.streams)
-    routers = (
+    return (
         health_routes(health),
         metrics_routes(ground.metrics.text, ground.settings.metrics_token),
-        release_routes(releases, sender),
+        release_routes(releases, sender, signer),
         hub_routes(releases, sender),
     )
-    ca_pem = ground.certificates.ca_pem
-    return make_edge(superlink, enrolment, ca_pem, HttpDoors(ground.entrance), routers)
 
 
 async def _announce(

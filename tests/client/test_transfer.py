@@ -19,7 +19,8 @@ from fedshow.errors import (
 from fedshow.releases import verify_release
 from fedshow.transfer.backoff import Patience
 from fedshow.transfer.connection import Connection
-from fedshow.transfer.folder import LORA_FILES, pull_release
+from fedshow.transfer.folder import pull_release
+from fedshow.transfer.forms import LORA_FILES
 from fedshow.transfer.releases import get_release, list_releases, watch_releases
 from fedshow.transfer.servers import KnownServer, find_server, known_servers
 from tests.client.conftest import digest

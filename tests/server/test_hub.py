@@ -100,6 +100,12 @@ def test_hf_download(tools, environment, release, tmp_path):
     out = tmp_path / "out"
     run(tools, environment, program, "download", "fedshow/latest", "--local-dir", out)
     assert read(out).items() >= FILES.items()
+    verify = (program, "cache", "verify", "fedshow/latest", "--local-dir", out)
+    run(tools, environment, *verify, "--fail-on-missing-files")
+    weights = out / "unet" / "weights.safetensors"
+    weights.write_bytes(b"x" + weights.read_bytes()[1:])
+    damaged = subprocess.run(verify, env=environment, timeout=tools.patience_seconds)
+    assert damaged.returncode == 1
 
 
 def test_unchanged_files_are_not_sent_again(tools, environment, server, release):

@@ -13,10 +13,11 @@ import pytest
 
 from fedshow import rpc
 from fedshow.commands import releases as commands
-from fedshow.commands.pull import Form, pull
+from fedshow.commands.pull import pull
 from fedshow.errors import BaseMismatch, Damaged, Forbidden, InvalidInput, NotFound
 from fedshow.releases import FileEntry, Manifest, verify_release
 from fedshow.releases.signing import signer_of
+from fedshow.transfer.forms import Form
 from fedshow.transfer.servers import KnownServer, save_server
 from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb

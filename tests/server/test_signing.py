@@ -68,7 +68,9 @@ def test_releases_from_before_there_were_signatures_are_signed(store, tools, tmp
     manifest = standin_manifest({}, {"potter": "1" * 64}, tools.card.ref)
     listing = manifest.dump()
     entry = FileEntry(sha256=store.blobs.put(listing), size_bytes=len(listing))
+    lost = standin_manifest({}, {"dobby": "1" * 64}, tools.card.ref)
     store.releases.publish(manifest, entry)
+    store.releases.publish(lost, FileEntry(sha256="0" * 64, size_bytes=1))
     signer = open_signer(tmp_path)
     for _ in range(2):
         sign_earlier(store, signer)
@@ -77,7 +79,7 @@ def test_releases_from_before_there_were_signatures_are_signed(store, tools, tmp
         content = file.read()
     assert (sha256(content).hexdigest(), len(content)) == (found.sha256, found.size_bytes)
     check_manifest(listing, content, signer.public_key)
-    assert store.releases.unsigned() == []
+    assert [release.id for release in store.releases.unsigned()] == [lost.release]
 
 
 def test_the_owner_and_every_member_know_the_key(server, member, call):

@@ -9,16 +9,17 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from fastapi.routing import iter_route_contexts
+from fastapi import APIRouter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedshow.releases.signing import LATEST, Latest, Signature
 from fedshow_server.edge import make_edge
 from fedshow_server.guard import Guard
 from fedshow_server.health import Health
 from fedshow_server.services.doors import Entrance, Policy
 from fedshow_server.settings import ServerSettings
-from fedshow_server.web.doors import POLICIES, HttpDoors
+from fedshow_server.web.doors import POLICIES, HttpDoors, routes_of
 from fedshow_server.web.hub import hub_routes
 from fedshow_server.web.ranges import Unsatisfiable, wanted_range
 from fedshow_server.web.releases import release_routes
@@ -56,13 +57,15 @@ def application(*routers):
 
 
 def test_every_route_has_a_policy_and_no_other():
-    app = application(release_routes(None, None), hub_routes(None, None))
-    routes = {
-        f"{method} {found.path}"
-        for found in iter_route_contexts(app.routes)
-        for method in found.methods
-    }
-    assert routes == set(POLICIES)
+    app = application(release_routes(None, None, None), hub_routes(None, None))
+    assert routes_of(app) == set(POLICIES)
+
+
+def test_no_edge_is_made_with_a_route_without_a_policy():
+    routes = APIRouter()
+    routes.add_api_route("/api/secrets", lambda: "secret")
+    with pytest.raises(AssertionError, match="without a policy: GET /api/secrets"):
+        application(routes)
 
 
 def test_only_what_everybody_needs_is_open():
@@ -98,10 +101,11 @@ def test_no_token_no_answer(server, member, release, route):
 
 
 def test_a_route_without_an_entry_is_closed(monkeypatch):
+    app = application()
     monkeypatch.delitem(POLICIES, "GET /healthz")
 
     async def ask():
-        transport = httpx.ASGITransport(application())
+        transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
             return await client.get("/healthz")
 
@@ -220,6 +224,16 @@ def test_lists_say_what_there_is(ask, release):
     assert {"/api/releases", "/api/releases/{release}", "/releases/{release}/{path}"} <= set(paths)
 
 
+def test_the_latest_is_said_and_signed(ask, release, member):
+    said = ask("GET", "/api/latest").json()
+    signature = Signature.model_validate(said["signature"])
+    signature.check(LATEST, said["statement"].encode(), "what was said")
+    assert signature.key == member.reply.signing_key
+    described = ask("GET", "/api/releases/latest").json()
+    found = Latest.model_validate_json(said["statement"])
+    assert found.manifest_sha256 == described["manifest_sha256"]
+
+
 def test_concept_files_stay_inside(ask, server, tools, release):
     store = server.store()
     digest = store.blobs.put(tools.concept_bytes("potter"))
@@ -247,6 +261,8 @@ def test_a_download_ends_when_its_node_is_revoked(server, joined, tools, member)
         pytest.raises(httpx.RemoteProtocolError),
     ):
         read(answer.iter_raw(1 << 16))
+    with server.http() as client:
+        assert client.get(url, headers=bearer(eve)).status_code == 403
     assert 0 < sum(came) < 64 << 20
     assert "a download ended: this node was cut off" in (server.data / "server.log").read_text()
 

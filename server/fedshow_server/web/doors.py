@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-from fastapi import Request
+from fastapi import FastAPI, Request
+from fastapi.routing import iter_route_contexts
 
 from fedshow.errors import Forbidden
 from fedshow.wire import CA_PATH, JOIN_PATH
@@ -20,6 +21,7 @@ POLICIES: dict[str, Policy] = {
     f"GET {CA_PATH}": Policy.ANYBODY,
     f"POST {JOIN_PATH}": Policy.ANYBODY,  # the join code's secret is asked for inside
     "POST /v1/fleet/{call:path}": Policy.ANYBODY,  # Flower checks the signature of every call
+    "GET /api/latest": Policy.NODE,
     "GET /api/releases": Policy.NODE,
     "GET /api/releases/{release}": Policy.NODE,
     "GET /releases/{release}/{path:path}": Policy.NODE,
@@ -49,6 +51,12 @@ class HttpDoors:
         async with self._entrance.entered(token) as node:
             request.state.visitor = node
             yield
+
+
+def routes_of(app: FastAPI) -> set[str]:
+    """Every method and route that the application answers, as POLICIES names them."""
+    found = iter_route_contexts(app.routes)
+    return {f"{method} {route.path}" for route in found for method in route.methods or ()}
 
 
 def visitor(request: Request) -> Node:

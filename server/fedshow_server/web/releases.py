@@ -8,6 +8,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from fedshow.releases import FileEntry
+from fedshow.releases.signing import Signature
+from fedshow_server.signing import Signer
 from fedshow_server.store import Release, Releases
 from fedshow_server.store.releases import LATEST
 from fedshow_server.web.caching import ASK_AGAIN, FOR_EVER
@@ -39,7 +41,16 @@ class ReleaseDetails(ReleaseSummary):
     files: dict[str, FileEntry]
 
 
-def release_routes(releases: Releases, sender: FileSender) -> APIRouter:
+class SignedLatest(BaseModel):
+    """What the server vouches for as its latest release, as over gRPC."""
+
+    statement: str
+    """JSON: `manifest_sha256`, null if none is the latest now, and `said`, the moment."""
+    signature: Signature
+    """Ed25519 over "fedshow latest release", a zero byte and the statement in UTF-8."""
+
+
+def release_routes(releases: Releases, sender: FileSender, signer: Signer) -> APIRouter:
     """Lists and files; a release is an id, the first eight digits or more of one, or `latest`."""
     routes = APIRouter()
 
@@ -54,6 +65,13 @@ def release_routes(releases: Releases, sender: FileSender) -> APIRouter:
         found = await asyncio.to_thread(releases.get, release)
         files = await asyncio.to_thread(releases.files, found.id)
         return ReleaseDetails(**ReleaseSummary.of(found).model_dump(), files=files)
+
+    @routes.get("/api/latest")
+    async def latest() -> SignedLatest:
+        """Which release is the latest, signed now."""
+        found = await asyncio.to_thread(releases.latest)
+        statement, signature = signer.say_latest(found)
+        return SignedLatest(statement=statement.decode(), signature=Signature.parse(signature))
 
     @routes.api_route(
         "/releases/{release}/{path:path}", methods=["GET", "HEAD"], response_class=Response

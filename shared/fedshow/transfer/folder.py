@@ -2,9 +2,10 @@
 
 import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 from fedshow.errors import Damaged, FedshowError, InvalidInput, RefusedRelease
 from fedshow.files import digest
@@ -20,9 +21,6 @@ from fedshow.transfer.download import download_file
 from fedshow.transfer.releases import get_release
 from fedshow.v1.releases_pb2 import Release, ReleaseFile
 
-LORA_FILES = frozenset({"fused.safetensors", "concepts.json"})
-"""What `--format lora` takes of a release."""
-
 
 def pull_release(
     connection: Connection,
@@ -33,15 +31,18 @@ def pull_release(
     patience_seconds: float | None = None,
     on_wait: OnWait | None = None,
     on_progress: OnProgress = lambda _here, _all: None,
+    stop: Event | None = None,
+    others: Iterable[Path] = (),
 ) -> Manifest:
     """Puts a release into the folder `out` and returns its manifest; every byte is verified.
 
-    `only` takes some of its files. What an older release in `out` already has is not sent again. An
-    interrupted pull goes on where it stopped. Raises RefusedRelease, before anything else is sent,
-    when a wanted file could run code that is not fedshow's own.
+    `only` takes some of its files. What a release in `out`, or in one of the `others`, already has
+    is not sent again. An interrupted pull goes on where it stopped; `stop` ends its waiting.
+    Raises RefusedRelease, before any other file is sent, when the server did not sign the release
+    or a wanted file could run code that is not fedshow's own.
     """
     out = out.absolute()
-    patience = Patience(patience_seconds, on_wait)
+    patience = Patience(patience_seconds, on_wait, stop)
     with _staging(out) as staging:
         _check_replaceable(out, only or frozenset())
         found = patiently(lambda: get_release(connection, release), patience)
@@ -51,6 +52,8 @@ def pull_release(
         manifest = _fetch_manifest(connection, found, staging, patience)
         wanted = _wanted(found, manifest, only)
         _reuse(wanted, staging, out)
+        for folder in others:
+            _borrow(wanted, staging, folder)
         _seed(wanted, manifest, staging, out)
         _fetch(connection, wanted, manifest, staging, patience, on_progress)
         _put(_assemble(wanted, staging), out, staging)
@@ -125,13 +128,31 @@ def _wanted(
 def _reuse(wanted: dict[str, ReleaseFile], staging: Path, folder: Path) -> None:
     """Takes over files that lie in a release folder with the very bytes wanted."""
     digests = {file.sha256 for file in wanted.values()}
-    for path, sha256 in _listed(folder):
+    for path, sha256 in _listed(folder) or _places(wanted):
         target = staging / sha256
         source = folder / path
         if sha256 not in digests or target.exists() or not source.is_file():
             continue
         if digest(source) == sha256:
             _copy(source, target)
+
+
+def _borrow(wanted: dict[str, ReleaseFile], staging: Path, folder: Path) -> None:
+    """Copies files out of a folder that somebody else may replace at any moment."""
+    digests = {file.sha256 for file in wanted.values()}
+    for path, sha256 in _listed(folder) or _places(wanted):
+        source, copied = folder / path, staging / f"{sha256}.copy"
+        if sha256 not in digests or (staging / sha256).exists():
+            continue
+        with suppress(OSError):
+            shutil.copyfile(source, copied)
+            if digest(copied) == sha256:
+                copied.replace(staging / sha256)
+        copied.unlink(missing_ok=True)
+
+
+def _places(wanted: dict[str, ReleaseFile]) -> list[tuple[str, str]]:
+    return [(path, file.sha256) for path, file in wanted.items()]
 
 
 def _seed(wanted: dict[str, ReleaseFile], manifest: Manifest, staging: Path, folder: Path) -> None:

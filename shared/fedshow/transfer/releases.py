@@ -40,21 +40,23 @@ def get_release(connection: Connection, release: str = "latest") -> Release:
 
 def watch_releases(
     connection: Connection, stop: Event, on_wait: OnWait | None = None
-) -> Iterator[Release]:
-    """The newest release, then each new one once; survives any outage, ends when `stop` is set.
+) -> Iterator[Release | None]:
+    """The newest release, then whatever takes its place, once; None says that nothing does.
 
+    Survives any outage, ends when `stop` is set.
     Raises RefusedRelease when the server does not vouch for what it tells.
 
     Close the connection to end it at once.
     """
     patience = Patience(None, on_wait, stop)
-    last = ""
+    last: str | None = ""
     while not stop.is_set():
         try:
             for release in _stream(connection):
                 patience.progressed()
-                if release.id != last:
-                    last = release.id
+                found = release.id if release else None
+                if found != last:
+                    last = found
                     yield release
             stop.wait(RENEWAL_PAUSE_SECONDS)
         except Unreachable as error:
@@ -62,8 +64,8 @@ def watch_releases(
                 _wait_unless_stopped(patience, error)
 
 
-def _stream(connection: Connection) -> Iterator[Release]:
-    """One stream's releases; its own deadline is an end like any other."""
+def _stream(connection: Connection) -> Iterator[Release | None]:
+    """One stream's news; its own deadline is an end like any other."""
     started = time.monotonic()
     try:
         with connection.translated():
@@ -71,8 +73,7 @@ def _stream(connection: Connection) -> Iterator[Release]:
             for reply in connection.releases.WatchReleases(request, timeout=STREAM_SECONDS):
                 release = reply.release if reply.HasField("release") else None
                 check_latest(connection.server, release, reply.latest)
-                if release:
-                    yield release
+                yield release
     except Unreachable:
         if time.monotonic() - started < STREAM_SECONDS:
             raise
