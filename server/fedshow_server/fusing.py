@@ -14,6 +14,7 @@ from fedshow.families.card import BaseCard
 from fedshow_server.admitting import check_file
 from fedshow_server.children import die_with_parent
 from fedshow_server.folder import DataFolder, DescribedBase
+from fedshow_server.logs import set_up_logs
 from fedshow_server.publishing import publish
 from fedshow_server.signing import Signer, open_signer
 from fedshow_server.store import Concept, Store
@@ -32,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = DataFolder(arguments.data)
     die_with_parent()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    set_up_logs("text", "info")
     described = folder.base()
     assert described is not None, "the server describes its base before it fuses"
     store = folder.open_store()

@@ -33,7 +33,7 @@ def set_up_logs(form: Format, level: Level) -> None:
     """From now on our lines go to stderr, and what is wrong elsewhere."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -111,29 +111,26 @@ def _ground(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
         try:
             store.blobs.check()
             presence, streams = Presence(), OpenStreams(store.members)
-            guard, disk = (
-                Guard(settings, store.audit),
-                Disk(settings.data, settings.free_disk_bytes),
-            )
+            disk = Disk(settings.data, settings.free_disk_bytes)
             metrics = Metrics(store, lambda: disk.free_bytes)
+            guard = Guard(settings, store.audit)
             entrance = Entrance(store.members, presence.saw, guard)
             doors = Doors(entrance, streams)
             listener = listen(settings.grpc_address, certificates, doors, metrics.answered)
-            facts = _facts(settings, port.getsockname()[1], listener.port)
             yield Ground(
-                settings,
-                folder,
-                port,
-                certificates,
-                store,
-                disk,
-                metrics,
-                presence,
-                guard,
-                entrance,
-                streams,
-                listener,
-                facts,
+                settings=settings,
+                folder=folder,
+                port=port,
+                certificates=certificates,
+                store=store,
+                disk=disk,
+                metrics=metrics,
+                presence=presence,
+                guard=guard,
+                entrance=entrance,
+                streams=streams,
+                listener=listener,
+                facts=_facts(settings, port.getsockname()[1], listener.port),
             )
         finally:
             store.close()
