@@ -4,7 +4,7 @@
 FROM python:3.11-slim
 WORKDIR /src
 COPY . .
-RUN pip install --no-cache-dir -c constraints.txt . && rm -rf /src/*
+RUN pip install --no-cache-dir -c constraints.txt ".[postgres,s3]" && rm -rf /src/*
 RUN useradd --create-home fedshow && mkdir /data && chown fedshow /data
 USER fedshow
 VOLUME /data

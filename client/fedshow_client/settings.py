@@ -41,6 +41,8 @@ class ClientSettings(BaseSettings):
     """Of a concept that may leave this machine, unless it was added with a limit of its own."""
     node_silence_seconds: float = Field(default=300.0, gt=30)
     """A SuperNode that asks its server for nothing for this long is started anew."""
+    keep_release: Literal["no", "diffusers", "lora"] = "no"
+    """Whether a copy of each server's newest release is kept in this home, and in which form."""
 
     @property
     def home(self) -> Path:

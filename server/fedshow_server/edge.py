@@ -1,32 +1,42 @@
-"""The public HTTPS door: joining, health, and Flower's fleet calls."""
+"""The public HTTPS door: joining, releases, health, and Flower's fleet calls."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from math import ceil
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from fedshow import rpc
-from fedshow.errors import FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
+from fedshow.errors import Exhausted, FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
 from fedshow.joining import JoinReply, JoinRequest, Refusal
 from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.enrolment import Enrolment
 from fedshow_server.fleet import Fleet
 from fedshow_server.superlink import SuperLink
+from fedshow_server.web.doors import POLICIES, HttpDoors, routes_of
+from fedshow_server.web.hub import NotOnHub
 
 MAX_JOIN_BYTES = 16 << 10
 STATUS: dict[type[FedshowError], int] = {
     InvalidInput: 400,
     Forbidden: 403,
     NotFound: 404,
+    Exhausted: 429,
     Unreachable: 503,
 }
 
 
-def make_edge(superlink: SuperLink, enrolment: Enrolment, ca_pem: bytes) -> FastAPI:
-    """The application behind the public port."""
+def make_edge(
+    superlink: SuperLink,
+    enrolment: Enrolment,
+    ca_pem: bytes,
+    doors: HttpDoors,
+    routers: Iterable[APIRouter],
+) -> FastAPI:
+    """The application behind the public port; `doors` stand before every route, also of `routers`."""
     fleet = Fleet(superlink)
 
     @asynccontextmanager
@@ -36,28 +46,19 @@ def make_edge(superlink: SuperLink, enrolment: Enrolment, ca_pem: bytes) -> Fast
 
     app = FastAPI(
         title="fedshow", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
-        lifespan=lifespan, redirect_slashes=False,
+        lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(doors)],
     )  # fmt: skip
     app.add_exception_handler(FedshowError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
-    app.include_router(_health(superlink.healthy.is_set))
     app.include_router(_joining(enrolment, ca_pem))
+    for router in routers:
+        app.include_router(router)
     app.add_api_route(
         "/v1/fleet/{call:path}", fleet.forward, methods=["POST"], include_in_schema=False
     )
+    closed = routes_of(app) - POLICIES.keys()
+    assert not closed, f"routes without a policy: {', '.join(sorted(closed))}"
     return app
-
-
-def _health(is_serving: Callable[[], bool]) -> APIRouter:
-    routes = APIRouter()
-
-    @routes.get("/healthz")
-    async def healthz() -> JSONResponse:
-        """200 while this server does its work."""
-        serving = is_serving()
-        return JSONResponse({"serving": serving}, 200 if serving else 503)
-
-    return routes
 
 
 def _joining(enrolment: Enrolment, ca_pem: bytes) -> APIRouter:
@@ -94,7 +95,16 @@ async def _refuse(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FedshowError)
     kinds = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     refusal = Refusal(reason=rpc.reason_of(error), message=str(error))
-    return JSONResponse(refusal.model_dump(), next(kinds, 500))
+    return JSONResponse(refusal.model_dump(), next(kinds, 500), _headers(error))
+
+
+def _headers(error: FedshowError) -> dict[str, str]:
+    found = {"x-error-message": " ".join(str(error).encode("ascii", "replace").decode().split())}
+    if isinstance(error, NotOnHub):
+        found |= error.headers
+    if isinstance(error, Exhausted):
+        found["retry-after"] = str(ceil(error.retry_seconds))
+    return found
 
 
 async def _refuse_http(_: Request, error: Exception) -> JSONResponse:

@@ -7,10 +7,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
-from fedshow.errors import InvalidInput, Unreachable
+from fedshow.errors import Forbidden, InvalidInput, Unreachable
 from fedshow.families.card import BaseCard
 from fedshow.joining import JoinReply, JoinRequest
+from fedshow.releases.signing import PublicKey
 from fedshow_server.folder import Facts
+from fedshow_server.guard import Guard
 from fedshow_server.store import Members, Node
 from fedshow_server.superlink import SuperLink
 
@@ -25,17 +27,33 @@ class Enrolment:
     """Redeems join codes; Flower's list of nodes follows ours."""
 
     def __init__(
-        self, members: Members, superlink: SuperLink, facts: Facts, card: BaseCard
+        self,
+        members: Members,
+        superlink: SuperLink,
+        facts: Facts,
+        card: BaseCard,
+        signing_key: PublicKey,
+        guard: Guard,
     ) -> None:
         self._members = members
         self._superlink = superlink
         self._facts = facts
         self._card = card
+        self._signing_key = signing_key
+        self._guard = guard
         self._turn = asyncio.Lock()  # a key is registered before its node is in our list
 
     async def join(self, request: JoinRequest) -> JoinReply:
-        """The new node's papers. Raises Forbidden, InvalidInput, Unreachable."""
+        """The new node's papers. Raises Forbidden, InvalidInput, Exhausted, Unreachable."""
+        self._guard.may_join()
         _check_key(request.public_key)
+        try:
+            return await self._redeemed(request)
+        except Forbidden as error:
+            await self._guard.refused(error)
+            raise
+
+    async def _redeemed(self, request: JoinRequest) -> JoinReply:
         async with self._turn:
             secret, key = request.secret, request.public_key
             again = await asyncio.to_thread(self._members.rejoin, secret, key)
@@ -93,6 +111,7 @@ class Enrolment:
             token=token,
             grpc=self._facts.grpc,
             base=self._card,
+            signing_key=self._signing_key,
         )
 
 

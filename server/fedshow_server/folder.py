@@ -11,6 +11,8 @@ from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.files import write_atomically
 from fedshow.joining import Address, NodeName
+from fedshow_server.calls import by_owner
+from fedshow_server.settings import load_settings
 from fedshow_server.store import Store, open_store
 
 PRIVATE_FOLDER = 0o700
@@ -28,6 +30,8 @@ class Facts(BaseModel):
     address: Address
     grpc: Address
     database: str
+    store: str | None = None
+    """Where content lies; None: in the data folder."""
 
 
 class DescribedBase(BaseModel):
@@ -101,4 +105,17 @@ class DataFolder:
 
     def open_store(self) -> Store:
         """The store of the server that runs here, or ran last. Raises InvalidInput."""
-        return open_store(self.facts().database, self.blobs)
+        facts = self.facts()
+        return open_store(facts.database, facts.store or self.blobs)
+
+
+@contextmanager
+def owners_store(data: Path | None) -> Iterator[Store]:
+    """The store of the server on `data`; changes inside are the owner's."""
+    folder = DataFolder(load_settings(data=data).data)
+    store = folder.open_store()
+    try:
+        with by_owner():
+            yield store
+    finally:
+        store.close()

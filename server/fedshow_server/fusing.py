@@ -14,7 +14,9 @@ from fedshow.families.card import BaseCard
 from fedshow_server.admitting import check_file
 from fedshow_server.children import die_with_parent
 from fedshow_server.folder import DataFolder, DescribedBase
+from fedshow_server.logs import set_up_logs
 from fedshow_server.publishing import publish
+from fedshow_server.signing import Signer, open_signer
 from fedshow_server.store import Concept, Store
 from fedshow_server.unfusable import UnfusableConcept
 
@@ -31,21 +33,27 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = DataFolder(arguments.data)
     die_with_parent()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    set_up_logs("text", "info")
     described = folder.base()
     assert described is not None, "the server describes its base before it fuses"
     store = folder.open_store()
     try:
         with tempfile.TemporaryDirectory(dir=folder.work, prefix="fusing-") as work:
-            fuse_admitted(store, described, Path(work), folder.ledgers, arguments.ray)
+            ledgers, signer = folder.ledgers, open_signer(folder.ca)
+            fuse_admitted(store, described, signer, Path(work), ledgers, arguments.ray)
     finally:
         store.close()
 
 
 def fuse_admitted(
-    store: Store, described: DescribedBase, work: Path, ledgers: Path, ray: str | None = None
+    store: Store,
+    described: DescribedBase,
+    signer: Signer,
+    work: Path,
+    ledgers: Path,
+    ray: str | None = None,
 ) -> None:
-    """Fuses the admitted concepts inside `work` and publishes the release.
+    """Fuses the admitted concepts inside `work` and publishes the release, signed.
 
     Concepts are recorded once, into a ledger below `ledgers` that holds the admitted ones only.
 
@@ -64,7 +72,7 @@ def fuse_admitted(
         (culprit,) = (concept for concept in concepts if concept.name == error.name)
         store.concepts.quarantine(culprit.sha256, error.reason)
         return
-    manifest, is_new = publish(store, work / "release")
+    manifest, is_new = publish(store, work / "release", signer)
     names = ", ".join(member.name for member in manifest.concepts)
     log.info("release %s (%s)%s", manifest.release, names, "" if is_new else " was there already")
 

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from fedshow_server.children import Child
@@ -20,6 +21,8 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 600.0
 FRESH = timedelta(seconds=60)
 
+OnFused = Callable[[bool, float], None]
+"""Told whether a fusion gave a release, and after how many seconds."""
 Members = frozenset[tuple[str, str]]
 """Name and digest of each concept."""
 
@@ -28,12 +31,20 @@ class FusionQueue:
     """One fusion at a time, in a child process; the database says what is due."""
 
     def __init__(
-        self, store: Store, folder: DataFolder, quiet_seconds: float, ray: str | None = None
+        self,
+        store: Store,
+        folder: DataFolder,
+        quiet_seconds: float,
+        ray: str | None = None,
+        on_fused: OnFused = lambda *_: None,
     ) -> None:
         self._store = store
         self._folder = folder
         self._quiet_seconds = quiet_seconds
         self._ray = ray
+        self._on_fused = on_fused
+        self.problem = ""
+        """What is wrong with fusing; empty when nothing is."""
 
     async def fuse_forever(self) -> None:
         """Runs until cancelled."""
@@ -42,9 +53,14 @@ class FusionQueue:
         pause = FIRST_PAUSE_SECONDS
         while True:
             due = await self._next_due()
-            if await self._fuse(due):
-                failed, pause = None, FIRST_PAUSE_SECONDS
+            started = time.monotonic()
+            succeeded = await self._fuse(due)
+            self._on_fused(succeeded, time.monotonic() - started)
+            if succeeded:
+                await asyncio.to_thread(self._log_release)
+                failed, pause, self.problem = None, FIRST_PAUSE_SECONDS, ""
                 continue
+            self.problem = "the last fusion failed; see logs/fusing.log"
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if due == failed else FIRST_PAUSE_SECONDS
             failed = due
             log.error("fusing failed; again in %.0f s; see logs/fusing.log", pause)
@@ -103,6 +119,11 @@ class FusionQueue:
         finally:
             await asyncio.shield(child.stop())
         return status == 0
+
+    def _log_release(self) -> None:
+        """With the audit log's head, outside of the database: cutting off its end is noticed."""
+        if last := self._store.releases.last():
+            log.info("release %s is out; audit log %s", last.id, self._store.audit.head())
 
     def _clear_leftovers(self) -> None:
         """Work of workers that were killed; nobody else uses this folder."""

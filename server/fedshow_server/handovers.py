@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from fedshow.errors import Unreachable
 from fedshow.wire import CONCEPT, FILE, HANDOVER, REQUEST, SAFETENSORS
 from fedshow_server.admitting import Admission
 from fedshow_server.store import Concept, Store
@@ -48,11 +49,14 @@ class Handovers:
         try:
             last_news = time.monotonic()
             while self._open or time.monotonic() - last_news < patience_seconds:
-                self._store.runs.beat(self._run_id)
-                if self._ask() + self._take():
-                    last_news = time.monotonic()
-                if not self._open and not self._waiting():
-                    break
+                try:
+                    self._store.runs.beat(self._run_id)
+                    if self._ask() + self._take():
+                        last_news = time.monotonic()
+                    if not self._open and not self._waiting():
+                        break
+                except Unreachable as error:  # the database comes back; answers wait in Flower
+                    log.warning("%s; trying again", error)
                 time.sleep(POLL_SECONDS)
         finally:
             self._store.runs.end(self._run_id)
@@ -82,6 +86,8 @@ class Handovers:
             if answers:
                 try:
                     self._answered(question.concept, answers[0])
+                except Unreachable:
+                    raise
                 except Exception:  # one node's answer must not end the others' handovers
                     log.exception("%s: its answer cannot be read", question.concept.name)
             elif time.monotonic() < question.deadline:

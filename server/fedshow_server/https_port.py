@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from fedshow.errors import InvalidInput
 from fedshow_server.certificates import Certificates
@@ -32,7 +32,7 @@ def hold_port(host: str, port: int) -> socket.socket:
 class HttpsServer(uvicorn.Server):
     """Uvicorn inside our loop: signals are ours, and cancelling ends it in order."""
 
-    def __init__(self, app: FastAPI, certificates: Certificates) -> None:
+    def __init__(self, app: ASGIApp, certificates: Certificates, drain_seconds: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -41,9 +41,23 @@ class HttpsServer(uvicorn.Server):
                 server_header=False,
                 ssl_certfile=str(certificates.certificate),
                 ssl_keyfile=str(certificates.key),
-                timeout_graceful_shutdown=2,
+                timeout_graceful_shutdown=drain_seconds,
             )
         )
+        self._certificates = certificates
+        self._serving: asyncio.Future[None] | None = None
+
+    def renew(self) -> None:
+        """Takes the certificate that lies in its place now; connections stay."""
+        if self.config.ssl is not None:
+            files = self._certificates
+            self.config.ssl.load_cert_chain(files.certificate, files.key)
+
+    async def drain(self) -> None:
+        """Takes no more requests; returns when those that run are answered or out of time."""
+        self.should_exit = True
+        if self._serving is not None:
+            await asyncio.wait((self._serving,))
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -52,7 +66,7 @@ class HttpsServer(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serves until cancelled."""
-        serving = asyncio.ensure_future(super().serve(sockets))
+        serving = self._serving = asyncio.ensure_future(super().serve(sockets))
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:

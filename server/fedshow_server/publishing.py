@@ -1,19 +1,41 @@
 """From a fused folder to a release that everybody sees: whole, or not at all."""
 
+import logging
 from pathlib import Path
 
+from fedshow.errors import NotFound
 from fedshow.files import digest
 from fedshow.releases import FileEntry, Manifest, verify_release
 from fedshow.releases.manifest import FILE_NAME
+from fedshow_server.signing import Signer
 from fedshow_server.store import Store
 
+log = logging.getLogger(__name__)
 
-def publish(store: Store, folder: Path) -> tuple[Manifest, bool]:
-    """Makes the release in `folder` the latest; False when it was already. Raises Damaged."""
+
+def publish(store: Store, folder: Path, signer: Signer) -> tuple[Manifest, bool]:
+    """Makes the release in `folder` the latest, signed; False when it was already. Raises Damaged."""
     manifest = verify_release(folder)
     for path, entry in manifest.files.items():
         store.blobs.put_file(folder / path, entry.sha256)
     listing_path = folder / FILE_NAME
     listing = FileEntry(sha256=digest(listing_path), size_bytes=listing_path.stat().st_size)
     store.blobs.put_file(listing_path, listing.sha256)
-    return manifest, store.releases.publish(manifest, listing)
+    signature = _sign(store, listing, signer)
+    return manifest, store.releases.publish(manifest, listing, signature)
+
+
+def sign_earlier(store: Store, signer: Signer) -> None:
+    """Signs releases of a server that did not sign yet; one whose manifest is lost stays unsigned."""
+    for release in store.releases.unsigned():
+        listing = store.releases.file(release.id, FILE_NAME)
+        try:
+            store.releases.add_signature(release.id, _sign(store, listing, signer))
+        except NotFound as error:
+            log.error("release %s cannot be signed: %s", release.id, error)
+
+
+def _sign(store: Store, listing: FileEntry, signer: Signer) -> FileEntry:
+    with store.blobs.open(listing.sha256) as file:
+        content = signer.sign_manifest(file.read())
+    return FileEntry(sha256=store.blobs.put(content), size_bytes=len(content))

@@ -7,28 +7,45 @@ import socket
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
+
+from fastapi import APIRouter
 
 from fedshow.families.card import BaseCard
 from fedshow_server.certificates import Certificates, prepare_certificates
 from fedshow_server.collecting import Collector
 from fedshow_server.describing import described_base
+from fedshow_server.disk import Disk
 from fedshow_server.edge import make_edge
 from fedshow_server.enrolment import Enrolment
 from fedshow_server.folder import DataFolder, Facts
 from fedshow_server.fusion_queue import FusionQueue
+from fedshow_server.guard import Guard
+from fedshow_server.health import FINE, Health
 from fedshow_server.https_port import HttpsServer, hold_port
+from fedshow_server.lasting import lasting
+from fedshow_server.metrics import Metrics
 from fedshow_server.news import News
 from fedshow_server.presence import Presence
+from fedshow_server.publishing import sign_earlier
 from fedshow_server.ray_cluster import check_address
+from fedshow_server.renewing import Renewal
 from fedshow_server.services.concepts import ConceptServicer
-from fedshow_server.services.doors import Doors
+from fedshow_server.services.doors import Doors, Entrance
 from fedshow_server.services.listening import Listener, add_services, listen
 from fedshow_server.services.releases import ReleaseServicer
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.settings import ServerSettings
+from fedshow_server.signing import Signer, open_signer
 from fedshow_server.store import Store, open_store
 from fedshow_server.superlink import SuperLink
+from fedshow_server.web.doors import HttpDoors
+from fedshow_server.web.files import FileSender
+from fedshow_server.web.hub import hub_routes
+from fedshow_server.web.releases import release_routes
+from fedshow_server.web.tracing import Traced
+from fedshow_server.web.watching import health_routes, metrics_routes
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +62,11 @@ class Ground:
     port: socket.socket
     certificates: Certificates
     store: Store
+    disk: Disk
+    metrics: Metrics
     presence: Presence
+    guard: Guard
+    entrance: Entrance
     streams: OpenStreams
     listener: Listener
     facts: Facts
@@ -86,14 +107,30 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
 def _ground(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
     certificates = prepare_certificates(folder.ca, settings.name)
     with hold_port(settings.host, settings.port) as port:
-        store = open_store(settings.database_url, folder.blobs)
+        store = open_store(settings.database_url, settings.store_url)
         try:
+            store.blobs.check()
             presence, streams = Presence(), OpenStreams(store.members)
-            doors = Doors(store.members, streams, presence.saw)
-            listener = listen(settings.grpc_address, certificates, doors)
-            facts = _facts(settings, port.getsockname()[1], listener.port)
+            disk = Disk(settings.data, settings.free_disk_bytes)
+            metrics = Metrics(store, lambda: disk.free_bytes)
+            guard = Guard(settings, store.audit)
+            entrance = Entrance(store.members, presence.saw, guard)
+            doors = Doors(entrance, streams)
+            listener = listen(settings.grpc_address, certificates, doors, metrics.answered)
             yield Ground(
-                settings, folder, port, certificates, store, presence, streams, listener, facts
+                settings=settings,
+                folder=folder,
+                port=port,
+                certificates=certificates,
+                store=store,
+                disk=disk,
+                metrics=metrics,
+                presence=presence,
+                guard=guard,
+                entrance=entrance,
+                streams=streams,
+                listener=listener,
+                facts=_facts(settings, port.getsockname()[1], listener.port),
             )
         finally:
             store.close()
@@ -105,59 +142,102 @@ def _facts(settings: ServerSettings, port: int, grpc_port: int) -> Facts:
         address=f"{settings.name}:{port}",
         grpc=f"{settings.name}:{grpc_port}",
         database=settings.database_url,
+        store=settings.store,
     )
 
 
 async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: OnReady) -> None:
     store, listener, settings = ground.store, ground.listener, ground.settings
     superlink = SuperLink(ground.folder, ground.certificates)
+    ground.metrics.superlink_starts.set_function(lambda: superlink.generation)
     collector, news = Collector(store, superlink, ground.presence), News(store)
-    enrolment = Enrolment(store.members, superlink, ground.facts, card)
+    signer = open_signer(ground.folder.ca)
+    await asyncio.to_thread(sign_earlier, store, signer)
+    enrolment = Enrolment(
+        store.members, superlink, ground.facts, card, signer.public_key, ground.guard
+    )
+    fused = ground.metrics.fused
+    fusion = FusionQueue(store, ground.folder, settings.quiet_seconds, settings.ray, fused)
+    health = _health(ground, superlink, fusion)
     add_services(
         listener,
-        ConceptServicer(store.concepts, card, settings.max_concept_bytes, collector.wake),
-        ReleaseServicer(store, news),
+        ConceptServicer(store.concepts, card, settings, ground.disk, collector.wake),
+        ReleaseServicer(store, news, signer),
     )
-    app = make_edge(superlink, enrolment, ground.certificates.ca_pem)
-    edge = HttpsServer(app, ground.certificates)
-    fusion = FusionQueue(store, ground.folder, settings.quiet_seconds, settings.ray)
+    routers = _routers(ground, signer, health)
+    app = make_edge(
+        superlink, enrolment, ground.certificates.ca_pem, HttpDoors(ground.entrance), routers
+    )
+    edge = HttpsServer(
+        Traced(app, ground.metrics.answered), ground.certificates, settings.drain_seconds
+    )
+    renewed = (edge.renew, listener.renew, partial(superlink.restart_because, "new certificate"))
     async with AsyncExitStack() as stack:
         tasks = [
             asyncio.create_task(work, name=name)
             for name, work in {
                 "superlink": superlink.supervise(),
                 "edge": edge.serve([ground.port]),
-                "news": news.watch_forever(),
-                "collector": collector.collect_forever(),
-                "fusion": fusion.fuse_forever(),
-                "revocations": enrolment.follow_revocations(),
-                "streams": ground.streams.cut_revoked_forever(),
-                "ready": _announce(ground, superlink, edge, on_ready),
+                "news": lasting(news.watch_forever),
+                "collector": lasting(collector.collect_forever),
+                "fusion": lasting(fusion.fuse_forever),
+                "revocations": lasting(enrolment.follow_revocations),
+                "streams": lasting(ground.streams.cut_revoked_forever),
+                "renewal": Renewal(ground.certificates, settings.name, renewed).renew_forever(),
+                "ready": _announce(ground, health, superlink, edge, on_ready),
                 "stop": stop.wait(),
             }.items()
         ]
         stack.push_async_callback(_end, tasks)
-        stack.push_async_callback(listener.stop)
+        stack.push_async_callback(_drain, ground, health, news, edge)
         await listener.start()
         await _first_end(tasks)
-        log.info("stopping")
+
+
+def _health(ground: Ground, superlink: SuperLink, fusion: FusionQueue) -> Health:
+    database = ground.store.database
+    return Health(
+        {
+            "database": lambda: asyncio.to_thread(database.problem),
+            "superlink": lambda: "" if superlink.healthy.is_set() else "is not up",
+            "disk": ground.disk.problem,
+            "fusion": lambda: fusion.problem,
+        }
+    )
+
+
+def _routers(ground: Ground, signer: Signer, health: Health) -> tuple[APIRouter, ...]:
+    """What the HTTPS port serves beside joining and Flower's calls."""
+    releases, sender = ground.store.releases, FileSender(ground.store.blobs, ground.streams)
+    return (
+        health_routes(health),
+        metrics_routes(ground.metrics.text, ground.settings.metrics_token),
+        release_routes(releases, sender, signer),
+        hub_routes(releases, sender),
+    )
 
 
 async def _announce(
-    ground: Ground, superlink: SuperLink, edge: HttpsServer, on_ready: OnReady
+    ground: Ground, health: Health, superlink: SuperLink, edge: HttpsServer, on_ready: OnReady
 ) -> None:
     """Says that all is up, then keeps the health service's word true."""
     await superlink.healthy.wait()
     while not edge.started:
         await asyncio.sleep(0.05)
-    await ground.listener.serving(True)
+    health.server_is(FINE)
+    await health.look()
+    await ground.listener.tell(health.serves)
     on_ready(ground.facts)
-    said = True
-    while True:
-        if superlink.healthy.is_set() != said:
-            said = not said
-            await ground.listener.serving(said)
-        await asyncio.sleep(1)
+    await health.watch_forever(partial(ground.listener.tell, health.serves))
+
+
+async def _drain(ground: Ground, health: Health, news: News, edge: HttpsServer) -> None:
+    """No new calls; those that run get their time; whoever only waits is sent away."""
+    seconds = ground.settings.drain_seconds
+    log.info("stopping: calls that run have %d s", seconds)
+    health.server_is("is stopping")
+    await news.stop()
+    await asyncio.gather(ground.listener.stop(seconds), edge.drain())
 
 
 async def _first_end(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -1,11 +1,13 @@
 """What the owner of a server can choose: flags, then FEDSHOW_SERVER_…, then a TOML file."""
 
 import os
+import re
 import socket
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,9 +18,11 @@ from pydantic_settings import (
 from fedshow.errors import InvalidInput
 from fedshow.joining import Address, NodeName
 from fedshow.wire import MAX_CONCEPT_BYTES
+from fedshow_server.logs import Format, Level
 
 FILE_NAME = "server.toml"
 ENVIRONMENT_PREFIX = "FEDSHOW_SERVER_"
+STORE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9!_.*'()/-]*)?")
 EVERYWHERE = ("0.0.0.0",)  # noqa: S104  # recognised, not bound
 
 
@@ -37,10 +41,31 @@ class ServerSettings(BaseSettings):
     public_name: NodeName | None = None
     """The host name that clients use; None: the host listened on, or this machine's name."""
     database: str | None = None
-    """None: SQLite in the data folder."""
+    """URL, sqlite:///FILE or postgresql://…; None: SQLite in the data folder."""
+    store: str | None = None
+    """Where content lies, a folder or s3://BUCKET/PREFIX; None: in the data folder."""
     quiet_seconds: float = Field(default=5.0, ge=0, le=86400)
     """A release is fused when this long no concept came or went."""
     max_concept_bytes: int = Field(default=256 << 20, ge=1, le=MAX_CONCEPT_BYTES)
+    log_format: Format = "text"
+    """What log lines on stderr are: text for people, or JSON for machines."""
+    log_level: Level = "info"
+    joins_per_minute: int = Field(default=60, ge=1)
+    """Attempts to join from one address."""
+    wrong_tokens_per_minute: int = Field(default=60, ge=1)
+    """Wrong tokens and join codes from one address; then only those are taken that were good before."""
+    calls_per_minute: int = Field(default=1200, ge=1)
+    """Calls of one node, over gRPC and HTTP."""
+    calls_at_once: int = Field(default=32, ge=2)
+    """Calls of one node that are open at the same time: downloads, its watch, all else."""
+    offers_at_once: int = Field(default=100, ge=1)
+    """Concepts of one node that were offered and are not collected yet."""
+    free_disk_bytes: int = Field(default=1 << 30, ge=0)
+    """No concept is taken that would leave less free than this."""
+    drain_seconds: int = Field(default=10, ge=0, le=3600)
+    """So long calls that run may finish when the server is told to end."""
+    metrics_token: SecretStr | None = None
+    """Whoever shows it may read /metrics; None: this machine may."""
     ray: str | None = None
     """Address of the Ray cluster that fuses; None: this machine does."""
 
@@ -48,6 +73,15 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, value: str | None) -> str | None:
+        if value is None or STORE.fullmatch(value):
+            return value
+        if "://" in value or not value:
+            raise ValueError("use a folder, or s3://BUCKET/PREFIX")
+        return str(Path(value).expanduser().absolute())
 
     @field_validator("listen", "grpc_listen")
     @classmethod
@@ -84,6 +118,11 @@ class ServerSettings(BaseSettings):
         """The database as SQLAlchemy names it."""
         return self.database or f"sqlite:///{self.data / 'fedshow.db'}"
 
+    @property
+    def store_url(self) -> str:
+        """Where content lies: a folder or an s3:// URL."""
+        return self.store or str(self.data / "blobs")
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -103,11 +142,23 @@ def load_settings(config: Path | None = None, **flags: Any) -> ServerSettings:
     Without `config`, `server.toml` in the data folder is read when it is there.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_unknown_variables()
     if config is not None and not config.is_file():
         raise InvalidInput(f"settings file {config} does not exist")
     if config is None:
         config = _build(None, given).data / FILE_NAME
     return _build(config, given)
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in ServerSettings.model_fields}
+    ours = (name for name in os.environ if name.upper().startswith(ENVIRONMENT_PREFIX))
+    for variable in ours:
+        if variable.upper() not in known:
+            near = get_close_matches(variable.upper(), known, 1, 0.0)
+            raise InvalidInput(
+                f"environment variable {variable}: no such setting; did you mean {near[0]}?"
+            )
 
 
 def _build(config: Path | None, given: dict[str, Any]) -> ServerSettings:

@@ -7,8 +7,9 @@ FedshowError            something failed (exit code 1)
 ├── NotFound            no such concept, release or file
 ├── Forbidden           no valid token, or not allowed with this one
 ├── Unreachable         the other side does not answer; worth another try
+│   └── Exhausted       it answers, but has no room or time for this now; says when to try again
 ├── Damaged             bytes that do not have the promised digest
-└── RefusedRelease      a release with something in it that no release may hold
+└── RefusedRelease      a release that its server did not sign, or with what no release may hold
 """
 
 
@@ -46,9 +47,17 @@ class Unreachable(FedshowError):
     """The other side does not answer now."""
 
 
+class Exhausted(Unreachable):
+    """A limit is reached that will not last: rates, calls at once, room on the disk."""
+
+    def __init__(self, message: str = "", retry_seconds: float = 60.0) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
+
+
 class Damaged(FedshowError):
     """Bytes arrived or lie on disk that are not what was promised."""
 
 
 class RefusedRelease(FedshowError):
-    """A release with something in it that no release may hold: code that is not fedshow's own."""
+    """Not signed by its server, or with something that no release may hold, such as strange code."""

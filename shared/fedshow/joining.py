@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from fedshow.concepts.header import Sha256
 from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
+from fedshow.releases.signing import PublicKey
 
 PREFIX = "fedshow-join:"
 MAX_CODE_LENGTH = 1024
@@ -79,6 +80,8 @@ class JoinReply(BaseModel):
     """Goes with every gRPC call as metadata `authorization: Bearer TOKEN`."""
     grpc: Address
     base: BaseCard
+    signing_key: PublicKey | None = None
+    """What the server's releases are signed with; None: its fedshow did not sign yet."""
 
 
 class Refusal(BaseModel):

@@ -32,6 +32,7 @@ REASONS: dict[str, tuple[type[FedshowError], int]] = {
     "NOT_FOUND": (errors.NotFound, code_pb2.NOT_FOUND),
     "FORBIDDEN": (errors.Forbidden, code_pb2.PERMISSION_DENIED),
     "UNREACHABLE": (errors.Unreachable, code_pb2.UNAVAILABLE),
+    "EXHAUSTED": (errors.Exhausted, code_pb2.RESOURCE_EXHAUSTED),
     "DAMAGED": (errors.Damaged, code_pb2.DATA_LOSS),
     "REFUSED_RELEASE": (errors.RefusedRelease, code_pb2.FAILED_PRECONDITION),
     "FAILED": (FedshowError, code_pb2.UNKNOWN),
@@ -108,8 +109,18 @@ def status_of(error: Exception) -> status_pb2.Status:
         return status_pb2.Status(code=code_pb2.INTERNAL, message=INTERNAL_TEXT)
     reason, detail = reason_of(error), any_pb2.Any()
     detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    details = [detail]
+    if isinstance(error, errors.Exhausted):
+        details.append(_retry_after(error.retry_seconds))
     message = str(error)[:MAX_MESSAGE_LENGTH]
-    return status_pb2.Status(code=REASONS[reason][1], message=message, details=[detail])
+    return status_pb2.Status(code=REASONS[reason][1], message=message, details=details)
+
+
+def _retry_after(seconds: float) -> any_pb2.Any:
+    info, detail = error_details_pb2.RetryInfo(), any_pb2.Any()
+    info.retry_delay.FromMilliseconds(int(seconds * 1000))
+    detail.Pack(info)
+    return detail
 
 
 def typed(error: grpc.RpcError) -> FedshowError:
@@ -188,4 +199,5 @@ async def abort(context: Any, error: Exception) -> None:
     if not isinstance(error, FedshowError):
         log.error("a call failed", exc_info=error)
     status = rpc_status.to_status(status_of(error))
-    await context.abort(status.code, status.details, status.trailing_metadata)
+    metadata = (*(context.trailing_metadata() or ()), *status.trailing_metadata)
+    await context.abort(status.code, status.details, metadata)

@@ -40,6 +40,7 @@ from fedshow.v1.releases_pb2_grpc import (
 )
 from fedshow_client.home import Home
 from fedshow_client.queue import Queue
+from fedshow_server.signing import Signer
 from tests.releases import standin_manifest
 
 TOKEN = "t" * 43
@@ -103,6 +104,10 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
     sent_bytes: int = 0
     fault: Callable[[bytes], bytes] = bytes
     """Applied to every chunk before it is sent; may raise."""
+    signer: Signer | None = None
+    """Signs what is published from then on."""
+    say: Callable[[releases_pb2.Release | None], tuple[bytes, bytes]] | None = None
+    """What is said of the latest release, and its signature, instead of the signer's own words."""
     _server: Any = None
 
     def publish(self, files: dict[str, bytes], names: tuple[str, ...] = ("potter",)) -> Manifest:
@@ -111,6 +116,8 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
         base = BaseRef(name="toyworld", sha256="b" * 64)
         manifest = standin_manifest(files, concepts, base)
         everything = {**files, "manifest.json": manifest.dump()}
+        if self.signer:
+            everything["manifest.sig"] = self.signer.sign_manifest(manifest.dump())
         self.files |= {digest(content): content for content in everything.values()}
         self.releases.insert(0, _release(manifest, everything))
         return manifest
@@ -138,18 +145,28 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
         self._check(context)
         for release in self.releases:
             if request.release in ("latest", release.id):
-                return releases_pb2.GetReleaseResponse(release=release)
+                return releases_pb2.GetReleaseResponse(
+                    release=release, latest=self._latest(release)
+                )
         return _abort(context, NotFound(f"no release {request.release!r}"))
 
     def WatchReleases(self, request: Any, context: Any) -> Iterator[Any]:
         self._check(context)
-        for release in self.releases[:1]:
-            yield releases_pb2.WatchReleasesResponse(release=release)
+        release = next(iter(self.releases), None)
+        yield releases_pb2.WatchReleasesResponse(release=release, latest=self._latest(release))
+
+    def _latest(self, release: releases_pb2.Release | None) -> releases_pb2.SignedLatest | None:
+        say = self.say or (self.signer and self.signer.say_latest)
+        if say is None:
+            return None
+        statement, signature = say(release)
+        return releases_pb2.SignedLatest(statement=statement, signature=signature)
 
     def DownloadFile(self, request: Any, context: Any) -> Iterator[Any]:
         self._check(context)
         self.offsets.append(request.offset_bytes)
-        content = self.files[request.sha256][request.offset_bytes :]
+        end = request.offset_bytes + request.length_bytes if request.length_bytes else None
+        content = self.files[request.sha256][request.offset_bytes : end]
         for start in range(0, len(content), CHUNK_BYTES):
             chunk = self.fault(content[start : start + CHUNK_BYTES])
             self.sent_bytes += len(chunk)

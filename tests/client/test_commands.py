@@ -138,7 +138,7 @@ def test_one_variable_moves_every_command(call, known, home: Path, monkeypatch) 
 
 
 def test_releases_are_listed_pulled_and_verified(call, known, host, tmp_path: Path) -> None:
-    manifest = host.publish({"fused.safetensors": b"weights", "concepts.json": b"[]"})
+    manifest = host.publish({"fused.safetensors": b"weights"})
     _, out, _ = call("releases", "home", "--json")
     assert [release["id"] for release in json.loads(out)] == [manifest.release]
     code, out, _ = call("pull", f"home@{manifest.release}", "-o", tmp_path / "model", "--json")

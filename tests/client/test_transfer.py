@@ -19,12 +19,19 @@ from fedshow.errors import (
 from fedshow.releases import verify_release
 from fedshow.transfer.backoff import Patience
 from fedshow.transfer.connection import Connection
-from fedshow.transfer.folder import LORA_FILES, pull_release
+from fedshow.transfer.folder import pull_release
+from fedshow.transfer.forms import LORA_FILES
 from fedshow.transfer.releases import get_release, list_releases, watch_releases
 from fedshow.transfer.servers import KnownServer, find_server, known_servers
+from tests.client.conftest import digest
+from tests.releases import concepts_json
 
 BIG = bytes(range(256)) * 4096  # 16 chunks
-FILES = {"fused.safetensors": BIG, "unet/config.json": b"{}", "concepts.json": b"[]"}
+FILES = {
+    "fused.safetensors": BIG,
+    "unet/config.json": b"{}",
+    "concepts.json": concepts_json({"potter": digest(b"potter")}),
+}
 
 
 def pull(connection: Connection, out: Path, **options):
@@ -135,7 +142,9 @@ def test_a_newer_release_sends_only_what_changed(host, connection, tmp_path) -> 
     host.publish(FILES)
     pull(connection, tmp_path / "model")
     host.sent_bytes = 0
-    second = host.publish({**FILES, "concepts.json": b"[1]"}, names=("potter", "hermione"))
+    concepts = {name: digest(name.encode()) for name in ("potter", "hermione")}
+    files = {**FILES, "concepts.json": concepts_json(concepts)}
+    second = host.publish(files, names=tuple(concepts))
     pull(connection, tmp_path / "model")
     assert verify_release(tmp_path / "model") == second
     assert host.sent_bytes < 10_000

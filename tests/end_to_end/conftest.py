@@ -21,6 +21,7 @@ from fedshow_client.home import Home
 from fedshow_client.queue import NewJob, Queue
 from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.publishing import publish
+from fedshow_server.signing import open_signer
 from tests.conftest import BASE, MakeConcept
 
 FEDSHOW = str(Path(sys.executable).with_name("fedshow"))
@@ -156,7 +157,7 @@ class Federation:
         """Makes a release folder the server's latest release."""
         store = self.data.open_store()
         try:
-            publish(store, folder)
+            publish(store, folder, open_signer(self.data.ca))
         finally:
             store.close()
 

@@ -31,11 +31,17 @@ from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.certificates import fingerprint
 from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.store import open_store
+from tests.server.backends import _s3_server, postgres, s3  # noqa: F401  # fixtures
 
 STANDIN = Path(__file__).parent / "standin"
 CARD = BaseCard(
     name="tiny", sha256="ab" * 32, family="sd1", slots=2, token_dim=4, layers={"unet.a": (3, 5)}
 )
+PATIENT = {  # all tests come from one address
+    "FEDSHOW_SERVER_JOINS_PER_MINUTE": "1000000",
+    "FEDSHOW_SERVER_WRONG_TOKENS_PER_MINUTE": "1000000",
+    "FEDSHOW_SERVER_CALLS_PER_MINUTE": "1000000",
+}
 PATIENCE_SECONDS = 240  # bounds a hang; a busy machine is no failure
 
 
@@ -112,7 +118,7 @@ class Server:
             ],
             stdout=subprocess.PIPE,
             stderr=log,
-            env=os.environ | {"PYTHONPATH": str(STANDIN)} | self.environment,
+            env=os.environ | {"PYTHONPATH": str(STANDIN)} | PATIENT | self.environment,
         )
         log.close()
         assert "{" in _first_line(self.process), (self.data / "server.log").read_text()
@@ -128,6 +134,13 @@ class Server:
     def store(self):
         """The server's store, opened beside it."""
         return DataFolder(self.data).open_store()
+
+    def store_state(self, sha256: str) -> str:
+        """What became of a concept."""
+        store = self.store()
+        (state,) = (str(found.state) for found in store.concepts.all() if found.sha256 == sha256)
+        store.close()
+        return state
 
     def kill_superlink(self) -> None:
         """SIGKILL for the SuperLink, and nothing else."""
@@ -296,10 +309,14 @@ def member(server, joined):
     return joined(server, "anna")
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres", "s3"])
 def store(request, tmp_path):
-    """An empty store of every kind there is."""
-    assert request.param == "sqlite"
-    found = open_store(f"sqlite:///{tmp_path / 'fedshow.db'}", tmp_path / "blobs")
+    """An empty store of every kind there is: each database, each place for content."""
+    database, content = f"sqlite:///{tmp_path / 'fedshow.db'}", tmp_path / "blobs"
+    if request.param == "postgres":
+        database = request.getfixturevalue("postgres").new_database()
+    if request.param == "s3":
+        content = request.getfixturevalue("s3").new_prefix()
+    found = open_store(database, content)
     yield found
     found.close()

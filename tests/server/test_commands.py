@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,8 @@ def test_settings_flags_over_environment_over_file(tmp_path, monkeypatch):
         ("not toml", "line 1"),
         ("base = 'toyworld", "at end of document"),
         ("[server]", "server = {}"),
+        ('store = "gs://bucket"', "s3://BUCKET/PREFIX"),
+        ('store = "s3://"', "s3://BUCKET/PREFIX"),
     ],
 )
 def test_bad_settings_are_named(tmp_path, text, words):
@@ -134,6 +137,19 @@ def test_bad_settings_are_named(tmp_path, text, words):
         with pytest.raises(InvalidInput, match=words) as caught:
             load_settings(config, data=tmp_path)
         assert f"settings file {file}" in str(caught.value)
+
+
+def test_unknown_variables_are_errors(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDSHOW_SERVER_QUITE_SECONDS", "7")
+    with pytest.raises(InvalidInput, match=r"QUITE_SECONDS: .* mean FEDSHOW_SERVER_QUIET_SECONDS"):
+        load_settings(data=tmp_path)
+
+
+def test_content_lies_where_it_is_told(tmp_path, monkeypatch):
+    assert load_settings(data=tmp_path).store_url == str(tmp_path / "blobs")
+    monkeypatch.setenv("FEDSHOW_SERVER_STORE", "s3://bucket/some/prefix")
+    assert load_settings(data=tmp_path).store_url == "s3://bucket/some/prefix"
+    assert load_settings(data=tmp_path, store="x").store_url == str(Path("x").absolute())
 
 
 def test_bad_settings_are_looked_for_where_they_are(tmp_path, monkeypatch):

@@ -13,13 +13,16 @@ import pytest
 
 from fedshow import rpc
 from fedshow.commands import releases as commands
-from fedshow.commands.pull import Form, pull
+from fedshow.commands.pull import pull
 from fedshow.errors import BaseMismatch, Damaged, Forbidden, InvalidInput, NotFound
 from fedshow.releases import FileEntry, Manifest, verify_release
+from fedshow.releases.signing import signer_of
+from fedshow.transfer.forms import Form
 from fedshow.transfer.servers import KnownServer, save_server
 from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb
 from fedshow_server.publishing import publish
+from fedshow_server.signing import open_signer
 from fedshow_server.store import Offer
 from tests.releases import standin_manifest
 
@@ -61,6 +64,10 @@ def states(calls):
     return {concept.sha256: concept for concept in answer.concepts}
 
 
+def listed(calls):
+    return calls.releases.ListReleases(rpb.ListReleasesRequest(), timeout=60).releases
+
+
 def watch(calls):
     """Releases as they are told."""
     heard = queue.Queue()
@@ -68,7 +75,8 @@ def watch(calls):
     def listen():
         try:
             for answer in calls.releases.WatchReleases(rpb.WatchReleasesRequest()):
-                heard.put(answer.release)
+                if answer.HasField("release"):
+                    heard.put(answer.release)
         except grpc.RpcError:
             heard.put(None)
 
@@ -76,9 +84,9 @@ def watch(calls):
     return heard
 
 
-def download(calls, digest, offset=0):
+def download(calls, digest, offset=0, length=0):
     with rpc.typed_errors():
-        request = rpb.DownloadFileRequest(sha256=digest, offset_bytes=offset)
+        request = rpb.DownloadFileRequest(sha256=digest, offset_bytes=offset, length_bytes=length)
         return b"".join(answer.chunk for answer in calls.releases.DownloadFile(request, timeout=60))
 
 
@@ -107,6 +115,7 @@ def test_life_of_concepts(own_server, joined, tools, tmp_path, monkeypatch, caps
         assert Path(own_server.environment["FEDSHOW_STANDIN_FAILS"]).exists()
         assert list(first.concepts) == ["potter"]
         _check_downloads(bobs, first, tmp_path)
+        assert signer_of(tmp_path / "release") == bob.reply.signing_key
 
         assert submit(calls, tools, potter).state == cpb.CONCEPT_STATE_ADMITTED
         with pytest.raises(InvalidInput, match="'potter' is taken"):
@@ -127,10 +136,9 @@ def test_life_of_concepts(own_server, joined, tools, tmp_path, monkeypatch, caps
         bobs.concepts.WithdrawConcept(cpb.WithdrawConceptRequest(name="malfoy"), timeout=60)
         for ears in (heard, late):
             assert ears.get(timeout=tools.patience_seconds).id == first.id
-        listed = calls.releases.ListReleases(rpb.ListReleasesRequest(), timeout=60).releases
-        assert [release.id for release in listed] == [first.id, second.id]
-        assert not any(release.files for release in listed)
-        assert [list(release.withdrawn) for release in listed] == [[], ["malfoy"]]
+        tools.eventually(lambda: [one.id for one in listed(calls)] == [first.id, second.id])
+        assert not any(release.files for release in listed(calls))
+        assert [list(release.withdrawn) for release in listed(calls)] == [[], ["malfoy"]]
 
         # with the last one withdrawn there is no latest, and a new watch hears nothing of the old
         calls.concepts.WithdrawConcept(cpb.WithdrawConceptRequest(name="potter"), timeout=60)
@@ -171,6 +179,10 @@ def _check_downloads(calls, release, tmp_path):
         assert (sha256(whole).hexdigest(), len(whole)) == (file.sha256, file.size_bytes)
         for offset in {1, file.size_bytes // 2, file.size_bytes - 1, file.size_bytes}:
             assert download(calls, file.sha256, offset) == whole[offset:]
+        if file.size_bytes > 4:
+            assert download(calls, file.sha256, 1, 3) == whole[1:4]
+            with pytest.raises(InvalidInput, match="length"):
+                download(calls, file.sha256, file.size_bytes - 1, 2)
         with pytest.raises(InvalidInput, match="offset"):
             download(calls, file.sha256, file.size_bytes + 1)
         target = tmp_path / "release" / file.path
@@ -273,7 +285,7 @@ def test_damaged_folder_is_not_published(store, tools, tmp_path):
     fuse("tiny", [concept], tmp_path / "out")
     (tmp_path / "out" / "fused.safetensors").write_bytes(b"x")
     with pytest.raises(Damaged):
-        publish(store, tmp_path / "out")
+        publish(store, tmp_path / "out", open_signer(tmp_path))
     assert store.releases.latest() is None
 
 
@@ -282,10 +294,11 @@ def test_publishing_again_changes_nothing(store, tools, tmp_path):
     concept = tmp_path / "potter.safetensors"
     concept.write_bytes(tools.concept_bytes("potter"))
     manifest = fuse("tiny", [concept], tmp_path / "out")
-    assert publish(store, tmp_path / "out") == (manifest, True)
+    signer = open_signer(tmp_path)
+    assert publish(store, tmp_path / "out", signer) == (manifest, True)
     before = store.releases.latest()
     fuse("tiny", [concept], tmp_path / "other")  # the same release, other bytes
-    assert publish(store, tmp_path / "other")[1] is False
+    assert publish(store, tmp_path / "other", signer)[1] is False
     assert store.releases.latest() == before
-    for entry in before.files.values():
+    for entry in store.releases.files(before.id).values():
         assert store.blobs.has(entry.sha256)

@@ -19,17 +19,16 @@ from fedshow.releases import Manifest, verify_release
 from fedshow.releases.contents import KNOWN_PIPELINES
 from fedshow.releases.loading import load_release
 from fedshow_server.fusion import fuse_to_folder
-from tests.releases import standin_manifest
+from tests.releases import concepts_json, standin_manifest
 
-FILES = {"fused.safetensors": b"weights", "concepts.json": b"[]"}
+CONCEPTS = {"potter": "a" * 64}
+FILES = {"fused.safetensors": b"weights", "concepts.json": concepts_json(CONCEPTS)}
 Spoil = Callable[[Path], object]
 
 
 def write(folder: Path, contents: dict[str, bytes]) -> Path:
     """A folder with these files and a manifest that lists them."""
-    manifest = standin_manifest(
-        contents, {"potter": "a" * 64}, BaseRef(name="toyworld", sha256="b" * 64)
-    )
+    manifest = standin_manifest(contents, CONCEPTS, BaseRef(name="toyworld", sha256="b" * 64))
     for path, content in {**contents, "manifest.json": manifest.dump()}.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
@@ -53,10 +52,25 @@ def test_a_folder_with_other_code_is_not_good(call, tmp_path: Path, path: str) -
     assert err.startswith(f"fedshow: {path}")
 
 
+@pytest.mark.parametrize(
+    ("listed", "says"),
+    [
+        (concepts_json({"potter": "b" * 64}), "concepts: potter is bbbb"),
+        (concepts_json({**CONCEPTS, "dobby": "a" * 64}), "concepts: dobby is aaaa"),
+        (concepts_json({}), "concepts: potter is None"),
+        (b"{}x", "concepts: concepts.json is no list"),
+        (b"[1]", "concepts: concepts.json is no list"),
+    ],
+)
+def test_concepts_that_are_not_the_manifests(tmp_path: Path, listed: bytes, says: str) -> None:
+    with pytest.raises(Damaged, match=says):
+        verify_release(write(tmp_path, {**FILES, "concepts.json": listed}))
+
+
 def test_progress_counts_every_byte(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     verify_release(write(tmp_path, FILES), lambda *now: seen.append(now))
-    assert seen[-1] == (9, 9)
+    assert seen[-1] == (sum(map(len, FILES.values())),) * 2
 
 
 @pytest.mark.parametrize(
@@ -124,6 +138,7 @@ def release(made: Path, tmp_path: Path) -> Path:
 def test_a_made_release_holds_what_releases_may_hold(made: Path) -> None:
     manifest = verify_release(made)
     assert "pipeline.py" in manifest.files
+    assert "unet/diffusion_pytorch_model.safetensors" in manifest.pieces
 
 
 def cut(path: str) -> Spoil:

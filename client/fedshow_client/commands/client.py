@@ -112,6 +112,9 @@ def _say_left_out(found: "ImageFolder") -> None:
 @group.command()
 def run(
     device: str = typer.Option(None, "--device", help="auto, cpu or cuda."),
+    keep_release: str = typer.Option(
+        None, help="Keep a copy of each server's newest release: no, diffusers or lora."
+    ),
 ) -> None:
     """Runs the daemon in the foreground until Ctrl-C: tunes, hands over, watches for releases.
 
@@ -125,7 +128,7 @@ def run(
     from fedshow_client.daemon.service import Daemon
     from fedshow_client.settings import load_settings
 
-    settings = load_settings(device=device)
+    settings = load_settings(device=device, keep_release=keep_release)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not known_servers(settings.home):
         say("no server joined yet; waiting for fedshow client join")

@@ -7,9 +7,11 @@ from threading import Event, Thread
 from fedshow.errors import FedshowError, Forbidden, Unreachable
 from fedshow.transfer.backoff import delays
 from fedshow.transfer.connection import Connection
+from fedshow.transfer.forms import Form
 from fedshow.transfer.releases import watch_releases
 from fedshow.transfer.servers import KnownServer
 from fedshow_client.daemon.courier import reconcile
+from fedshow_client.daemon.keeper import Keeper
 from fedshow_client.daemon.node import keep_node
 from fedshow_client.home import Home
 from fedshow_client.queue import Queue
@@ -25,7 +27,7 @@ Part = Callable[[], Iterator[None]]
 
 
 class ServerLink:
-    """The node, the courier and the watcher for one server."""
+    """The node, the courier, the watcher and, if wanted, the keeper for one server."""
 
     def __init__(
         self, server: KnownServer, home: Home, queue: Queue, settings: ClientSettings
@@ -35,7 +37,12 @@ class ServerLink:
         self._connection = Connection(server)
         self._stop = Event()
         self._news = Event()
+        self._keeper: Keeper | None = None
         parts: tuple[Part, ...] = (self._node, self._courier, self._watcher)
+        if settings.keep_release != "no":
+            form = Form(settings.keep_release)
+            self._keeper = Keeper(self._connection, queue, form, self._stop)
+            parts = (*parts, self._copies)
         self._threads = [
             Thread(target=self._guarded, args=(part,), name=f"{part.__name__}-{server.name}")
             for part in parts
@@ -51,6 +58,8 @@ class ServerLink:
         """Ends the threads and the node in order."""
         self._stop.set()
         self._news.set()
+        if self._keeper:
+            self._keeper.wake()
         self._connection.close()
         for thread in self._threads:
             thread.join()
@@ -92,11 +101,22 @@ class ServerLink:
             self._trouble(str(error))
 
         for release in watch_releases(self._connection, self._stop, on_wait=lost):
-            log.info("release %s: %s", release.id, ", ".join(release.concepts))
             self._queue.reached(self.server.name)
-            self._queue.saw_release(self.server.name, release.id, release.concepts)
+            if release:
+                log.info("release %s: %s", release.id, ", ".join(release.concepts))
+                self._queue.saw_release(self.server.name, release.id, release.concepts)
+            else:
+                log.info("%s has no latest release now", self.server.name)
+                self._queue.saw_no_release(self.server.name)
             self.wake()
+            if self._keeper:
+                self._keeper.wake()
             yield
+
+    def _copies(self) -> Iterator[None]:
+        assert self._keeper is not None
+        self._keeper.keep()
+        yield
 
     def _trouble(self, text: str) -> None:
         if not self._stop.is_set():

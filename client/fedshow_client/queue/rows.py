@@ -99,6 +99,21 @@ class SeenServer(Table):
     trouble: Mapped[str] = mapped_column(default="")
 
 
+class Latest(Table):
+    """What a server told last of its newest release, and the copy of it that is kept here."""
+
+    __tablename__ = "latest"
+
+    server: Mapped[str] = mapped_column(primary_key=True)
+    release: Mapped[str] = mapped_column(default="")
+    """Empty: none, for what there was has been withdrawn."""
+    kept: Mapped[str] = mapped_column(default="")
+    """The release that lies here; empty: none."""
+    form: Mapped[str] = mapped_column(default="")
+    trouble: Mapped[str] = mapped_column(default="")
+    """Why the copy is not up to date."""
+
+
 class SeenRelease(Table):
     """A release that a server told us about."""
 

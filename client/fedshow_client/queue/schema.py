@@ -17,6 +17,7 @@ STEPS = {
         "ALTER TABLE jobs DROP COLUMN steps",
         "ALTER TABLE jobs DROP COLUMN seed",
     ),
+    2: (),  # the table of what is the latest
 }
 """What makes the next version of each one; new tables need no step."""
 

@@ -14,6 +14,7 @@ from fedshow_client.queue.rows import (
     ACTIVE,
     Job,
     JobState,
+    Latest,
     NewJob,
     QueueState,
     SeenRelease,
@@ -211,6 +212,25 @@ class Queue:
         with self._writing() as session:
             seen = SeenRelease(server=server, release=release, concepts=names, seen=self._clock())
             session.merge(seen)
+            session.merge(Latest(server=server, release=release))
+
+    def saw_no_release(self, server: str) -> None:
+        """Notes that no release is the server's latest."""
+        with self._writing() as session:
+            session.merge(Latest(server=server, release=""))
+
+    def latest(self, server: str) -> Latest | None:
+        """What the server told last of its newest release; None before it told anything."""
+        found: list[Latest] = self._all(select(Latest).where(Latest.server == server))
+        return next(iter(found), None)
+
+    def kept(
+        self, server: str, form: str, *, release: str | None = None, trouble: str = ""
+    ) -> None:
+        """Notes which release the copy kept here is (empty: none), or why it is not the newest."""
+        values = {"form": form, "trouble": trouble}
+        values |= {} if release is None else {"kept": release}
+        self._changed(update(Latest).where(Latest.server == server).values(**values))
 
     def servers_seen(self) -> dict[str, SeenServer]:
         """What is known of each server that was tried, by name."""

@@ -30,6 +30,17 @@ class ReleaseStatus(Facts):
     concepts: list[str]
 
 
+class CopyStatus(Facts):
+    """The copy of a server's newest release that the daemon keeps here."""
+
+    folder: str
+    form: Literal["diffusers", "lora"]
+    release: str | None = Field(
+        description="The release that lies there; null: none yet, or no more."
+    )
+    trouble: str = Field(description="Why it is not the newest; empty if nothing is wrong.")
+
+
 class ServerStatus(Facts):
     """One joined server, as the daemon last found it."""
 
@@ -37,9 +48,16 @@ class ServerStatus(Facts):
     address: str
     node: str = Field(description="What this client is called there.")
     base: str
+    signing_key: str | None = Field(
+        description="What its releases must be signed with; null: it had no key when it was joined."
+    )
     reached: float = Field(description="Unix time of its last answer; 0: never.")
     trouble: str = Field(description="What keeps it from answering now; empty if nothing does.")
-    release: ReleaseStatus | None
+    release: ReleaseStatus | None = Field(description="Null: the server told of none.")
+    withdrawn: bool = Field(
+        description="Whether there is no newest release because what it held was withdrawn."
+    )
+    kept: CopyStatus | None = Field(description="Null: no copy is kept; see `keep_release`.")
 
 
 class ConceptStatus(Facts):

@@ -3,11 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from fedshow.transfer.servers import KnownServer, known_servers
+from fedshow.transfer.forms import Form
+from fedshow.transfer.servers import KnownServer, home_folder, known_servers
 from fedshow_client.daemon.progress import Progress, read_progress
 from fedshow_client.home import Home, holder_name
-from fedshow_client.queue import Job, JobState, Queue
-from fedshow_client.status.facts import ClientStatus, ConceptStatus, ReleaseStatus, ServerStatus
+from fedshow_client.queue import Job, JobState, Latest, Queue
+from fedshow_client.status.facts import (
+    ClientStatus,
+    ConceptStatus,
+    CopyStatus,
+    ReleaseStatus,
+    ServerStatus,
+)
 
 WAITING = (JobState.QUEUED, JobState.TUNED, JobState.SUBMITTED)
 NOT_JOINED = "waits until server {!r} is joined again"
@@ -120,12 +127,30 @@ def _kind(job: Job) -> tuple[str, str]:
 def _server(server: KnownServer, queue: Queue) -> ServerStatus:
     seen = queue.servers_seen().get(server.name)
     newest = next(iter(queue.releases_seen(server.name)), None)
+    latest = queue.latest(server.name)
+    gone = latest is not None and not latest.release
     return ServerStatus(
         name=server.name,
         address=server.address,
         node=server.node,
         base=server.base.name,
+        signing_key=server.signing_key,
         reached=seen.reached if seen else 0.0,
         trouble=seen.trouble if seen else "",
-        release=newest and ReleaseStatus(id=newest.release, concepts=newest.concepts.split()),
+        release=None
+        if gone or newest is None
+        else ReleaseStatus(id=newest.release, concepts=newest.concepts.split()),
+        withdrawn=gone and newest is not None,
+        kept=latest and _copy(server, latest),
+    )
+
+
+def _copy(server: KnownServer, latest: Latest) -> CopyStatus | None:
+    if latest.form not in tuple(Form):
+        return None
+    form = Form(latest.form)
+    folder = server.copy_folder(home_folder(), form)
+    here = latest.kept if folder.exists() else ""
+    return CopyStatus(
+        folder=str(folder), form=form.value, release=here or None, trouble=latest.trouble
     )

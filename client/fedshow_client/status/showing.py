@@ -5,7 +5,12 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from fedshow.commands.output import print_table
-from fedshow_client.status.facts import ClientStatus, ConceptStatus, ServerStatus
+from fedshow_client.status.facts import (
+    ClientStatus,
+    ConceptStatus,
+    CopyStatus,
+    ServerStatus,
+)
 
 HEAD = ("concept", "class", "server", "priority", "state", "steps", "rate", "left", "ready in")
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -22,8 +27,14 @@ def show(found: ClientStatus) -> None:
     print(f"daemon {running}; home {found.home}")
     for server in found.servers:
         print(f"server {server.name} at {server.address}: {_contact(server)}")
+        if server.signing_key is None:
+            print("  its signatures cannot be checked: join it again to learn its key")
         if release := server.release:
             print(f"  newest release {release.id}: {', '.join(release.concepts)}")
+        if server.withdrawn:
+            print("  no newest release now: what it held was withdrawn")
+        if server.kept and (server.release or server.kept.trouble):
+            print(f"  copy in {server.kept.folder}: {_copy(server, server.kept)}")
     print(_queue(found))
     if concepts := _newest(found.concepts):
         print_table(HEAD, map(_row, concepts))
@@ -84,6 +95,13 @@ def _reasons(concepts: Iterable[ConceptStatus]) -> Iterator[str]:
         if concept.not_before > time.time():
             hint = f"next try in {duration(concept.not_before - time.time())}"
         yield f"{concept.name}: {concept.reason}" + (f" ({hint})" if hint else "")
+
+
+def _copy(server: ServerStatus, kept: CopyStatus) -> str:
+    if kept.trouble:
+        return f"not the newest: {kept.trouble}"
+    newest = server.release and server.release.id == kept.release
+    return "the newest" if newest else "being fetched"
 
 
 def _contact(server: ServerStatus) -> str:

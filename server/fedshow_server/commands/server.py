@@ -1,6 +1,5 @@
 """`fedshow server …`: the aggregation server and what its owner does with it."""
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from fedshow.commands.output import JSON_OPTION, print_json, print_table, say
+from fedshow_server.commands import audit, backup
 
 if TYPE_CHECKING:
     from fedshow_server.folder import DataFolder, Facts
@@ -18,7 +18,11 @@ group = typer.Typer(
     no_args_is_help=True, help="The aggregation server: keeps concepts, fuses them, publishes."
 )
 
-DATA_OPTION = typer.Option(None, "--data", help="The server's folder. [default: ~/.fedshow-server]")
+group.add_typer(audit.group, name="audit")
+group.command()(backup.backup)
+group.command()(backup.restore)
+
+DATA_OPTION = audit.DATA_OPTION
 
 
 def register(app: typer.Typer) -> None:
@@ -40,12 +44,18 @@ def run(
         None, help="Host name under which clients reach this server."
     ),
     database: str | None = typer.Option(
-        None, help="SQLAlchemy URL. [default: SQLite in the folder]"
+        None, help="sqlite:///FILE or postgresql://…; best in the environment. [default: SQLite]"
+    ),
+    store: str | None = typer.Option(
+        None, help="Where content lies: a folder, or s3://BUCKET/PREFIX. [default: in the folder]"
     ),
     quiet_seconds: float | None = typer.Option(
         None, help="Fuse when this long no concept came or went. [default: 5]"
     ),
     max_concept_bytes: int | None = typer.Option(None, help="Largest concept file taken."),
+    log_format: str | None = typer.Option(
+        None, help="Log lines on stderr: text, or json for machines. [default: text]"
+    ),
     ray: str | None = typer.Option(
         None, help="Ray cluster that fuses: auto, HOST:PORT or ray://HOST:PORT. [default: none]"
     ),
@@ -60,8 +70,7 @@ def run(
     """
     import asyncio
 
-    _log()
-    from fedshow_server.running import serve
+    from fedshow_server.logs import quiet_grpc, set_up_logs
     from fedshow_server.settings import load_settings
 
     settings = load_settings(
@@ -72,21 +81,17 @@ def run(
         grpc_listen=grpc_listen,
         public_name=public_name,
         database=database,
+        store=store,
         quiet_seconds=quiet_seconds,
         max_concept_bytes=max_concept_bytes,
+        log_format=log_format,
         ray=ray,
     )
+    quiet_grpc()
+    set_up_logs(settings.log_format, settings.log_level)
+    from fedshow_server.running import serve
+
     asyncio.run(serve(settings, partial(_say_ready, settings.data, as_json)))
-
-
-def _log() -> None:
-    """Our own lines go to stderr, and what is wrong elsewhere; before anything imports gRPC."""
-    import logging
-
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own lines say less than our errors
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for name in ("httpx", "uvicorn"):  # a line per call is too much
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _say_ready(data: Path, as_json: bool, facts: "Facts") -> None:
@@ -115,6 +120,7 @@ def invite(
     from fedshow.errors import InvalidInput
     from fedshow.joining import JoinCode, NodeName
     from fedshow_server.certificates import fingerprint
+    from fedshow_server.folder import owners_store
 
     folder = _folder(data)
     facts = folder.facts()
@@ -124,9 +130,8 @@ def invite(
         raise InvalidInput(
             f"node name {name!r}: use 1 to 63 letters, digits, '.', '_', '-', no sign in front"
         ) from None
-    store = folder.open_store()
-    secret = store.members.invite(name, timedelta(hours=hours))
-    store.close()
+    with owners_store(data) as store:
+        secret = store.members.invite(name, timedelta(hours=hours))
     ca_sha256 = fingerprint((folder.ca / "ca.pem").read_bytes())
     described = folder.base()
     base = described.card.name if described else ""
@@ -138,14 +143,31 @@ def invite(
 
 
 @group.command()
+def key(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
+    """Prints the public key that releases are signed with, for `fedshow verify --key`.
+
+    Example: fedshow server key
+    """
+    from fedshow_server.signing import open_signer
+
+    folder = _folder(data)
+    folder.facts()  # or there would be a new key wherever somebody asks
+    public_key = open_signer(folder.ca).public_key
+    if as_json:
+        return print_json({"key": public_key})
+    return print(public_key)
+
+
+@group.command()
 def concepts(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
     """Lists all concepts, newest first.
 
     Example: fedshow server concepts --json
     """
-    store = _folder(data).open_store()
-    found = [_concept(concept) for concept in store.concepts.all()]
-    store.close()
+    from fedshow_server.folder import owners_store
+
+    with owners_store(data) as store:
+        found = [_concept(concept) for concept in store.concepts.all()]
     if as_json:
         return print_json(found)
     head = ("name", "class", "state", "owner", "size_bytes", "created", "reason")
@@ -163,10 +185,10 @@ def remove(
     Example: fedshow server remove potter
     """
     from fedshow.concepts import check_name
+    from fedshow_server.folder import owners_store
 
-    store = _folder(data).open_store()
-    concept = store.concepts.withdraw(check_name(name))
-    store.close()
+    with owners_store(data) as store:
+        concept = store.concepts.withdraw(check_name(name))
     if as_json:
         return print_json(_concept(concept))
     return print(f"{name} is out of the next release")
@@ -178,9 +200,10 @@ def nodes(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
 
     Example: fedshow server nodes
     """
-    store = _folder(data).open_store()
-    found = [_node(node) for node in store.members.nodes()]
-    store.close()
+    from fedshow_server.folder import owners_store
+
+    with owners_store(data) as store:
+        found = [_node(node) for node in store.members.nodes()]
     if as_json:
         return print_json(found)
     head = ("name", "joined", "revoked")
@@ -197,9 +220,10 @@ def revoke(
 
     Example: fedshow server revoke anna-laptop
     """
-    store = _folder(data).open_store()
-    node = store.members.revoke(name)
-    store.close()
+    from fedshow_server.folder import owners_store
+
+    with owners_store(data) as store:
+        node = store.members.revoke(name)
     if as_json:
         return print_json(_node(node))
     return print(f"{name} is cut off")

@@ -11,7 +11,9 @@ from fedshow.errors import BaseMismatch, InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.v1 import concepts_pb2 as pb
 from fedshow.v1.concepts_pb2_grpc import ConceptServiceServicer
+from fedshow_server.disk import Disk
 from fedshow_server.services.doors import caller
+from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Concept, Concepts, Offer, State
 from fedshow_server.store.blobs import DIGEST
 
@@ -31,12 +33,15 @@ class ConceptServicer(ConceptServiceServicer):
         self,
         concepts: Concepts,
         card: BaseCard,
-        max_concept_bytes: int,
+        limits: ServerSettings,
+        disk: Disk,
         on_offer: Callable[[], None],
     ) -> None:
         self._concepts = concepts
         self._card = card
-        self._max_concept_bytes = max_concept_bytes
+        self._max_concept_bytes = limits.max_concept_bytes
+        self._offers_at_once = limits.offers_at_once
+        self._disk = disk
         self._on_offer = on_offer
 
     async def ListConcepts(
@@ -51,7 +56,9 @@ class ConceptServicer(ConceptServiceServicer):
     ) -> pb.SubmitConceptResponse:
         """The concept as the server has it now."""
         offer = self._checked(request)
-        concept = await asyncio.to_thread(self._concepts.submit, caller().id, offer)
+        await asyncio.to_thread(self._disk.room_for, offer.size_bytes)
+        submit, most = self._concepts.submit, self._offers_at_once
+        concept = await asyncio.to_thread(submit, caller().id, offer, most)
         if concept.state is State.WANTED:
             self._on_offer()
         return pb.SubmitConceptResponse(concept=message_of(concept))

@@ -1,7 +1,8 @@
 """Who may call what: every method has an entry, or nobody may call it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from enum import Enum
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import grpc
 
 from fedshow.errors import Forbidden
+from fedshow_server import calls
+from fedshow_server.guard import Guard
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.store import Members, Node
+from fedshow_server.store.members import hash_secret
 
 CONCEPTS = "/fedshow.v1.ConceptService/"
 RELEASES = "/fedshow.v1.ReleaseService/"
@@ -45,15 +49,45 @@ def caller() -> Node:
     return _caller.get()
 
 
+class Entrance:
+    """Tells who is there by the token shown; the same for gRPC and HTTP."""
+
+    def __init__(self, members: Members, on_call: Callable[[Node], None], guard: Guard) -> None:
+        self._members = members
+        self._on_call = on_call
+        self._guard = guard
+        self._proven: set[str] = set()
+
+    @asynccontextmanager
+    async def entered(self, token: str | None) -> AsyncIterator[Node]:
+        """Inside, the node with this token is served. Raises Forbidden, Exhausted."""
+        node = await self._admitted(token)
+        calls.known_as(node.name)
+        with self._guard.busy(node):
+            self._on_call(node)
+            yield node
+
+    async def _admitted(self, token: str | None) -> Node:
+        """A stranger at the same address cannot lock out whoever came in before."""
+        if token is None or hash_secret(token) not in self._proven:
+            self._guard.may_try()
+        try:
+            if token is None:
+                raise Forbidden("this call needs a token: join the server first")
+            node = await asyncio.to_thread(self._members.authenticate, token)
+            self._proven.add(hash_secret(token))
+            return node
+        except Forbidden as error:
+            await self._guard.refused(error)
+            raise
+
+
 class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Lets a call in, or raises Forbidden in its place, or later while its answers stream."""
 
-    def __init__(
-        self, members: Members, streams: OpenStreams, on_call: Callable[[Node], None]
-    ) -> None:
-        self._members = members
+    def __init__(self, entrance: Entrance, streams: OpenStreams) -> None:
+        self._entrance = entrance
         self._streams = streams
-        self._on_call = on_call
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         """The handler, behind its door."""
@@ -61,27 +95,21 @@ class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         policy = POLICIES.get(details.method)
         if handler is None or policy is Policy.ANYBODY:
             return handler
-        token = _token(details.invocation_metadata) if policy is Policy.NODE else None
+        token = token_in(details.invocation_metadata) if policy is Policy.NODE else None
         return self._behind(handler, token)
-
-    async def _enter(self, token: str | None) -> Node:
-        if token is None:
-            raise Forbidden("this call needs a token: join the server first")
-        node = await asyncio.to_thread(self._members.authenticate, token)
-        self._on_call(node)
-        _caller.set(node)
-        return node
 
     def _behind(self, handler: Any, token: str | None) -> Any:
         async def call(request: Any, context: Any) -> Any:
-            await self._enter(token)
-            return await handler.unary_unary(request, context)
+            async with self._entrance.entered(token) as node:
+                _caller.set(node)
+                return await handler.unary_unary(request, context)
 
         async def stream(request: Any, context: Any) -> Any:
-            node = await self._enter(token)
-            answers = handler.unary_stream(request, context)
-            async for answer in self._streams.until_revoked(node, answers):
-                yield answer
+            async with self._entrance.entered(token) as node:
+                _caller.set(node)
+                answers = handler.unary_stream(request, context)
+                async for answer in self._streams.until_revoked(node, answers):
+                    yield answer
 
         codec = (handler.request_deserializer, handler.response_serializer)
         if handler.response_streaming:
@@ -89,8 +117,9 @@ class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         return grpc.unary_unary_rpc_method_handler(call, *codec)
 
 
-def _token(metadata: Any) -> str | None:
-    values = [value for name, value in metadata if name == "authorization"]
+def token_in(headers: Iterable[tuple[str, str | bytes]]) -> str | None:
+    """The one bearer token among metadata or headers; None when there is none, or more than one."""
+    values = [value for name, value in headers if name == "authorization"]
     if len(values) == 1 and str(values[0]).startswith(BEARER):
         return str(values[0]).removeprefix(BEARER)
     return None

@@ -3,71 +3,82 @@
 # ruff: noqa: N802, ARG002  # names and signatures are the contract's
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
 from typing import Any
 
 from fedshow.errors import InvalidInput
+from fedshow.releases import FileEntry
 from fedshow.v1 import releases_pb2 as pb
 from fedshow.v1.releases_pb2_grpc import ReleaseServiceServicer
 from fedshow.wire import CHUNK_BYTES
+from fedshow_server.content import read_content
 from fedshow_server.news import News
+from fedshow_server.signing import Signer
 from fedshow_server.store import Release, Store
+from fedshow_server.store.releases import LATEST
+
+NO_FILES: Mapping[str, FileEntry] = MappingProxyType({})
 
 
 class ReleaseServicer(ReleaseServiceServicer):
     """Answers from the store; streams cost no thread while they wait."""
 
-    def __init__(self, store: Store, news: News) -> None:
+    def __init__(self, store: Store, news: News, signer: Signer) -> None:
         self._releases = store.releases
         self._blobs = store.blobs
         self._news = news
+        self._signer = signer
 
     async def ListReleases(
         self, request: pb.ListReleasesRequest, context: Any
     ) -> pb.ListReleasesResponse:
         """All releases, newest first, without their files."""
         found = await asyncio.to_thread(self._releases.all)
-        messages = [message_of(release, with_files=False) for release in found]
-        return pb.ListReleasesResponse(releases=messages)
+        return pb.ListReleasesResponse(releases=map(message_of, found))
 
     async def GetRelease(
         self, request: pb.GetReleaseRequest, context: Any
     ) -> pb.GetReleaseResponse:
         """One release with its files."""
         found = await asyncio.to_thread(self._releases.get, request.release)
-        return pb.GetReleaseResponse(release=message_of(found))
+        files = await asyncio.to_thread(self._releases.files, found.id)
+        latest = self._signed(found) if request.release == LATEST else None
+        return pb.GetReleaseResponse(release=message_of(found, files), latest=latest)
 
     async def WatchReleases(
         self, request: pb.WatchReleasesRequest, context: Any
     ) -> AsyncIterator[pb.WatchReleasesResponse]:
-        """The latest release, then each new one."""
-        latest = await asyncio.to_thread(self._releases.latest)
-        told = latest.sequence if latest else 0
-        if latest:
-            yield pb.WatchReleasesResponse(release=message_of(latest))
+        """The latest release at once, then whatever takes its place; an empty answer for none."""
+        told: str | None = ""  # nothing yet, not even that there is none
         while True:
-            reached = await self._news.later_than(told)
-            for release in await asyncio.to_thread(self._releases.since, told):
-                yield pb.WatchReleasesResponse(release=message_of(release))
-                reached = max(reached, release.sequence)
-            told = reached
+            latest = await self._news.other_than(told)
+            told = latest.id if latest else None
+            message = message_of(latest) if latest else None
+            yield pb.WatchReleasesResponse(release=message, latest=self._signed(latest))
 
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Any
     ) -> AsyncIterator[pb.DownloadFileResponse]:
-        """The file's bytes from the offset on."""
+        """The bytes asked for."""
         size = await asyncio.to_thread(self._releases.file_size, request.sha256)
-        if request.offset_bytes > size:
-            raise InvalidInput(f"offset {request.offset_bytes}: the file has {size} bytes")
-        with await asyncio.to_thread(self._blobs.open, request.sha256) as file:
-            file.seek(request.offset_bytes)
-            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+        start, length = request.offset_bytes, request.length_bytes
+        end = start + length if length else max(start, size)
+        if end > size:
+            raise InvalidInput(f"offset {start}, length {length}: the file has {size} bytes")
+        content = read_content(self._blobs, request.sha256, start, end, CHUNK_BYTES)
+        async with aclosing(content):
+            async for chunk in content:
                 yield pb.DownloadFileResponse(chunk=chunk)
 
+    def _signed(self, release: Release | None) -> pb.SignedLatest:
+        statement, signature = self._signer.say_latest(release)
+        return pb.SignedLatest(statement=statement, signature=signature)
 
-def message_of(release: Release, *, with_files: bool = True) -> pb.Release:
+
+def message_of(release: Release, files: Mapping[str, FileEntry] = NO_FILES) -> pb.Release:
     """The release in the contract's words."""
-    files = release.files.items() if with_files else ()
     message = pb.Release(
         id=release.id,
         base_sha256=release.base_sha256,
@@ -75,7 +86,7 @@ def message_of(release: Release, *, with_files: bool = True) -> pb.Release:
         manifest_sha256=release.manifest_sha256,
         files=[
             pb.ReleaseFile(path=path, size_bytes=entry.size_bytes, sha256=entry.sha256)
-            for path, entry in files
+            for path, entry in files.items()
         ],
         withdrawn=release.withdrawn,
     )

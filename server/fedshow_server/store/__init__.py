@@ -3,18 +3,23 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedshow_server.store.audit import Audit, Entry, Head
 from fedshow_server.store.blobs import Blobs, FolderBlobs
 from fedshow_server.store.concepts import Concept, Concepts, Offer, State
 from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.members import Members, Node
 from fedshow_server.store.releases import Release, Releases
 from fedshow_server.store.runs import Runs
+from fedshow_server.store.s3 import SCHEME, S3Blobs
 
 __all__ = [
+    "Audit",
     "Blobs",
     "Concept",
     "Concepts",
+    "Entry",
     "FolderBlobs",
+    "Head",
     "Members",
     "Node",
     "Offer",
@@ -37,20 +42,26 @@ class Store:
     concepts: Concepts
     releases: Releases
     runs: Runs
+    audit: Audit
 
     def close(self) -> None:
         """Gives the database's connections back."""
         self.database.close()
 
 
-def open_store(url: str, blobs: Path) -> Store:
-    """The store with its database at `url` and content under `blobs`. Raises InvalidInput."""
+def open_store(url: str, blobs: Path | str) -> Store:
+    """The store with its database at `url` and content in `blobs`, a folder or `s3://…`.
+
+    Raises InvalidInput.
+    """
+    content = S3Blobs(str(blobs)) if str(blobs).startswith(SCHEME) else FolderBlobs(Path(blobs))
     database = open_database(url)
     return Store(
         database=database,
-        blobs=FolderBlobs(blobs),
+        blobs=content,
         members=Members(database),
         concepts=Concepts(database),
         releases=Releases(database),
         runs=Runs(database),
+        audit=Audit(database),
     )

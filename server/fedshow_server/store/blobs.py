@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from fedshow.errors import Damaged, NotFound
+from fedshow.errors import Damaged, InvalidInput, NotFound
 from fedshow.files import BLOCK_BYTES, write_atomically
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -15,6 +15,9 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 class Blobs(Protocol):
     """Where content lies; putting the same content twice changes nothing."""
+
+    def check(self) -> None:
+        """Raises InvalidInput unless content can be kept here."""
 
     def put(self, content: bytes) -> str:
         """Keeps `content` and returns its digest; on the disk when this returns."""
@@ -35,6 +38,14 @@ class FolderBlobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def check(self) -> None:
+        """Raises InvalidInput unless content can be kept there."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self._folder).close()
+        except OSError as error:
+            raise InvalidInput(f"store {self._folder}: {error.strerror}") from None
+
     def put(self, content: bytes) -> str:
         """Keeps `content` and returns its digest; on the disk when this returns."""
         digest = sha256(content).hexdigest()
@@ -54,7 +65,7 @@ class FolderBlobs:
             with os.fdopen(handle, "wb") as out:
                 found = _copy(path, out)
             if found != digest:
-                raise Damaged(f"{path.name}: sha256 {found[:12]}…, must be {digest[:12]}…")
+                raise damaged(path, found, digest)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
@@ -71,9 +82,19 @@ class FolderBlobs:
         return self._path(digest).is_file()
 
     def _path(self, digest: str) -> Path:
-        if not DIGEST.fullmatch(digest):
-            raise NotFound(f"{digest[:80]!r} is no digest")
-        return self._folder / digest[:2] / digest
+        return self._folder / check_digest(digest)[:2] / digest
+
+
+def check_digest(digest: str) -> str:
+    """`digest` as it is; raises NotFound when it is anything else, a path for instance."""
+    if not DIGEST.fullmatch(digest):
+        raise NotFound(f"{digest[:80]!r} is no digest")
+    return digest
+
+
+def damaged(path: Path, found: str, digest: str) -> Damaged:
+    """The error for a file that is not what it was said to be."""
+    return Damaged(f"{path.name}: sha256 {found[:12]}…, must be {digest[:12]}…")
 
 
 def _copy(path: Path, out: BinaryIO) -> str:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
-from fedshow.errors import InvalidInput, NotFound
+from fedshow.errors import Exhausted, InvalidInput, NotFound
+from fedshow_server.store.audit import note
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import concepts, nodes
 
@@ -24,6 +25,7 @@ class State(StrEnum):
 
 
 LIVE = (State.WANTED, State.ADMITTED)
+OFFERS_AT_ONCE = 100
 COLUMNS = (concepts, nodes.c.name.label("owner"), nodes.c.flower_id, nodes.c.revoked)
 
 
@@ -59,13 +61,18 @@ class Concepts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def submit(self, node_id: int, offer: Offer) -> Concept:
-        """The concept, WANTED when it is new; repeating changes nothing. Raises InvalidInput."""
+    def submit(self, node_id: int, offer: Offer, at_once: int = OFFERS_AT_ONCE) -> Concept:
+        """The concept, WANTED when it is new; repeating changes nothing.
+
+        Raises InvalidInput, and Exhausted when `at_once` of the node are WANTED already.
+        """
         with self._database.writing() as connection:
             known = _one(connection, concepts.c.sha256 == offer.sha256)
             if known is None:
                 _refuse_taken(connection, node_id, offer.name)
+                _refuse_too_many(connection, node_id, at_once)
                 connection.execute(_insertion(node_id, offer))
+                note(connection, "concept.offered", offer.name, sha256=offer.sha256)
                 known = _one(connection, concepts.c.sha256 == offer.sha256)
             assert known is not None
             if (known.node_id, known.name) != (node_id, offer.name):
@@ -85,6 +92,8 @@ class Concepts:
             if found is None:
                 raise NotFound(f"no concept {name!r} that could be taken out")
             connection.execute(update(concepts).where(where).values(state=State.WITHDRAWN))
+            action = "concept.removed" if node_id is None else "concept.withdrawn"
+            note(connection, action, name, sha256=found.sha256)
             after = _one(connection, concepts.c.sha256 == found.sha256)
             assert after is not None
             return after
@@ -102,20 +111,25 @@ class Concepts:
                 .values(state=State.REPLACED, reason="replaced by a newer one")
             )
             connection.execute(update(concepts).where(_wanted(sha256)).values(state=State.ADMITTED))
+            note(connection, "concept.admitted", found.name, sha256=sha256, owner=found.owner)
 
     def refuse(self, sha256: str, reason: str) -> None:
         """A WANTED concept is refused for good."""
-        with self._database.writing() as connection:
-            connection.execute(
-                update(concepts).where(_wanted(sha256)).values(state=State.REFUSED, reason=reason)
-            )
+        self._refuse(_wanted(sha256), reason)
 
     def quarantine(self, sha256: str, reason: str) -> None:
         """An ADMITTED concept turned out to be unusable: it is refused after all."""
-        admitted = (concepts.c.sha256 == sha256) & (concepts.c.state == State.ADMITTED)
+        self._refuse((concepts.c.sha256 == sha256) & (concepts.c.state == State.ADMITTED), reason)
+
+    def _refuse(self, where: Any, reason: str) -> None:
         with self._database.writing() as connection:
-            connection.execute(
-                update(concepts).where(admitted).values(state=State.REFUSED, reason=reason)
+            found = _one(connection, where)
+            if found is None:
+                return
+            values = {"state": State.REFUSED, "reason": reason}
+            connection.execute(update(concepts).where(where).values(values))
+            note(
+                connection, "concept.refused", found.name, sha256=found.sha256, reason=reason[:500]
             )
 
     def all(self) -> list[Concept]:
@@ -140,6 +154,13 @@ def _refuse_taken(connection: Connection, node_id: int, name: str) -> None:
     )
     if _one(connection, others):
         raise InvalidInput(f"the name {name!r} is taken by another node's concept: choose another")
+
+
+def _refuse_too_many(connection: Connection, node_id: int, at_once: int) -> None:
+    waiting = (concepts.c.node_id == node_id) & (concepts.c.state == State.WANTED)
+    query = select(func.count()).select_from(concepts).where(waiting)
+    if (connection.scalar(query) or 0) >= at_once:
+        raise Exhausted(f"{at_once} concepts of this node are still to be collected: try later")
 
 
 def _wanted(sha256: str) -> Any:

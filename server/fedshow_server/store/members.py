@@ -10,10 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from fedshow.errors import Forbidden, InvalidInput, NotFound
+from fedshow_server.store.audit import note
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import invites, nodes
 
 SECRET_BYTES = 32
+HOUR = timedelta(hours=1)
 
 
 def hash_secret(secret: str) -> str:
@@ -50,6 +52,7 @@ class Members:
                     expires=datetime.now(UTC) + lifetime,
                 )
             )
+            note(connection, "node.invited", node_name, hours=round(lifetime / HOUR))
         return secret
 
     def invited_name(self, secret: str) -> str:
@@ -69,6 +72,7 @@ class Members:
                 return None
             mine = nodes.c.id == row.id
             connection.execute(update(nodes).where(mine).values(token_sha256=hash_secret(token)))
+            note(connection, "node.rejoined", row.name, node_id=row.flower_id)
         return _node(row), token
 
     def join(self, secret: str, public_key: str, flower_id: int) -> tuple[Node, str]:
@@ -92,6 +96,7 @@ class Members:
                     joined=now,
                 )
             )
+            note(connection, "node.joined", name, node_id=str(flower_id))
             row = connection.execute(select(nodes).where(nodes.c.flower_id == str(flower_id))).one()
         return _node(row), token
 
@@ -121,6 +126,7 @@ class Members:
             connection.execute(
                 update(nodes).where(nodes.c.id == row.id).values(revoked=datetime.now(UTC))
             )
+            note(connection, "node.revoked", name, node_id=row.flower_id)
             return _node(connection.execute(select(nodes).where(nodes.c.id == row.id)).one())
 
 

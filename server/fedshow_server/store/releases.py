@@ -1,5 +1,6 @@
 """Published releases: whole or not there; with a withdrawn concept none is the latest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,8 @@ from sqlalchemy import Connection, exists, insert, select, update
 
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
+from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow_server.store.audit import note
 from fedshow_server.store.concepts import State
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import concepts, release_concepts, release_files, releases
@@ -18,7 +21,7 @@ SHORTEST_PREFIX = 8
 
 @dataclass(frozen=True)
 class Release:
-    """One release and all that it lists."""
+    """One release; `Releases.files` tells what it consists of."""
 
     id: str
     sequence: int
@@ -29,8 +32,6 @@ class Release:
     """Name to digest of the concept file."""
     withdrawn: list[str]
     """Names of those that were withdrawn since."""
-    files: dict[str, FileEntry]
-    """Every file by path, manifest.json among them."""
 
 
 class Releases:
@@ -39,7 +40,9 @@ class Releases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def publish(self, manifest: Manifest, listing: FileEntry) -> bool:
+    def publish(
+        self, manifest: Manifest, listing: FileEntry, signature: FileEntry | None = None
+    ) -> bool:
         """Makes the release the latest; `listing` is manifest.json itself. False: it was already.
 
         Its blobs must be in the store before. A known release keeps what it is.
@@ -50,7 +53,9 @@ class Releases:
                 return False
             sequence = last.sequence + 1 if last else 1
             if not _renumber(connection, manifest.release, sequence):
-                _insert(connection, manifest, listing, sequence)
+                beside = {FILE_NAME: listing} | ({SIGNATURE: signature} if signature else {})
+                _insert(connection, manifest, beside, sequence)
+            note(connection, "release.published", manifest.release, manifest=listing.sha256)
         return True
 
     def get(self, reference: str) -> Release:
@@ -58,7 +63,16 @@ class Releases:
         with self._database.reading() as connection:
             if reference == LATEST:
                 return _latest(connection)
-            return _with_files(connection, _by_prefix(connection, reference))
+            return _one(connection, _by_prefix(connection, reference))
+
+    def by_manifest(self, prefix: str) -> Release:
+        """The release whose manifest.json has a digest that starts like this. Raises NotFound."""
+        query = select(releases).where(releases.c.manifest_sha256.startswith(prefix))
+        with self._database.reading() as connection:
+            row = connection.execute(query.limit(1)).first()
+            if row is None:
+                raise NotFound(f"no release has the manifest {prefix[:64]!r}")
+            return _one(connection, row)
 
     def latest(self) -> Release | None:
         """The newest release without a withdrawn concept, when there is one."""
@@ -70,18 +84,40 @@ class Releases:
         with self._database.reading() as connection:
             return _last(connection)
 
-    def since(self, sequence: int) -> list[Release]:
-        """Releases without withdrawn concepts that were published after that number, oldest first."""
-        later = (releases.c.sequence > sequence) & CLEAN
-        query = select(releases).where(later).order_by(releases.c.sequence)
-        with self._database.reading() as connection:
-            return [_with_files(connection, row) for row in connection.execute(query).all()]
-
     def all(self) -> list[Release]:
         """Every release, newest first."""
         query = select(releases).order_by(releases.c.sequence.desc())
         with self._database.reading() as connection:
-            return [_with_files(connection, row) for row in connection.execute(query).all()]
+            return _many(connection, connection.execute(query).all())
+
+    def unsigned(self) -> list[Release]:
+        """Releases without a signature."""
+        signed = exists().where(
+            release_files.c.release_id == releases.c.id, release_files.c.path == SIGNATURE
+        )
+        with self._database.reading() as connection:
+            return _many(connection, connection.execute(select(releases).where(~signed)).all())
+
+    def add_signature(self, release: str, signature: FileEntry) -> None:
+        """Puts the signature beside the manifest of a release that has none."""
+        with self._database.writing() as connection:
+            connection.execute(insert(release_files), _file_row(release, SIGNATURE, signature))
+
+    def files(self, release: str) -> dict[str, FileEntry]:
+        """Every file of the release with this id by path, manifest.json among them."""
+        query = select(release_files).where(release_files.c.release_id == release)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(release_files.c.path)).all()
+        return {row.path: _entry(row) for row in rows}
+
+    def file(self, release: str, path: str) -> FileEntry:
+        """One file of the release with this id; raises NotFound."""
+        one = (release_files.c.release_id == release) & (release_files.c.path == path)
+        with self._database.reading() as connection:
+            row = connection.execute(select(release_files).where(one)).first()
+        if row is None:
+            raise NotFound(f"release {release} has no file {path[:200]!r}")
+        return _entry(row)
 
     def file_size(self, sha256: str) -> int:
         """Size of a file that some release lists; raises NotFound for anything else."""
@@ -104,7 +140,7 @@ CLEAN = ~exists().where(
 def _last(connection: Connection, *, clean: bool = False) -> Release | None:
     query = select(releases).order_by(releases.c.sequence.desc()).limit(1)
     row = connection.execute(query.where(CLEAN) if clean else query).first()
-    return _with_files(connection, row) if row else None
+    return _one(connection, row) if row else None
 
 
 def _latest(connection: Connection) -> Release:
@@ -135,14 +171,16 @@ def _renumber(connection: Connection, release: str, sequence: int) -> bool:
     return connection.execute(query).rowcount > 0
 
 
-def _insert(connection: Connection, manifest: Manifest, listing: FileEntry, sequence: int) -> None:
+def _insert(
+    connection: Connection, manifest: Manifest, beside: dict[str, FileEntry], sequence: int
+) -> None:
     connection.execute(
         insert(releases).values(
             id=manifest.release,
             sequence=sequence,
             created=manifest.created,
             base_sha256=manifest.base.sha256,
-            manifest_sha256=listing.sha256,
+            manifest_sha256=beside[FILE_NAME].sha256,
         )
     )
     members = [
@@ -150,30 +188,38 @@ def _insert(connection: Connection, manifest: Manifest, listing: FileEntry, sequ
         for member in manifest.concepts
     ]
     files = [
-        {
-            "release_id": manifest.release,
-            "path": path,
-            "sha256": entry.sha256,
-            "size_bytes": entry.size_bytes,
-        }
-        for path, entry in {**manifest.files, FILE_NAME: listing}.items()
+        _file_row(manifest.release, path, entry)
+        for path, entry in {**manifest.files, **beside}.items()
     ]
     connection.execute(insert(release_concepts), members)
     connection.execute(insert(release_files), files)
 
 
-def _with_files(connection: Connection, row: Any) -> Release:
-    members = connection.execute(
+def _file_row(release: str, path: str, entry: FileEntry) -> dict[str, Any]:
+    sha256, size_bytes = entry.sha256, entry.size_bytes
+    return {"release_id": release, "path": path, "sha256": sha256, "size_bytes": size_bytes}
+
+
+def _one(connection: Connection, row: Any) -> Release:
+    (found,) = _many(connection, [row])
+    return found
+
+
+def _many(connection: Connection, rows: Sequence[Any]) -> list[Release]:
+    """The releases in these rows, with what became of their concepts."""
+    members: dict[str, list[Any]] = {row.id: [] for row in rows}
+    query = (
         select(release_concepts, concepts.c.state)
         .outerjoin(concepts, concepts.c.sha256 == release_concepts.c.sha256)
-        .where(release_concepts.c.release_id == row.id)
+        .where(release_concepts.c.release_id.in_(members))
         .order_by(release_concepts.c.name)
-    ).all()
-    files = connection.execute(
-        select(release_files)
-        .where(release_files.c.release_id == row.id)
-        .order_by(release_files.c.path)
     )
+    for member in connection.execute(query):
+        members[member.release_id].append(member)
+    return [_release(row, members[row.id]) for row in rows]
+
+
+def _release(row: Any, members: Sequence[Any]) -> Release:
     return Release(
         id=row.id,
         sequence=row.sequence,
@@ -182,7 +228,8 @@ def _with_files(connection: Connection, row: Any) -> Release:
         manifest_sha256=row.manifest_sha256,
         concepts={member.name: member.sha256 for member in members},
         withdrawn=[member.name for member in members if member.state == State.WITHDRAWN],
-        files={
-            file.path: FileEntry(sha256=file.sha256, size_bytes=file.size_bytes) for file in files
-        },
     )
+
+
+def _entry(row: Any) -> FileEntry:
+    return FileEntry(sha256=row.sha256, size_bytes=row.size_bytes)

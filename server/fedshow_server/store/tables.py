@@ -1,4 +1,4 @@
-"""The database's tables; `SCHEMA_VERSION` goes up with every change here."""
+"""The database's tables; every change here comes with a migration."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +16,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
-
-SCHEMA_VERSION = 1
 
 metadata = MetaData(
     naming_convention={
@@ -43,8 +41,6 @@ class Moment(TypeDecorator[datetime]):
         """UTC on the way out."""
         return None if value is None else value.replace(tzinfo=UTC)
 
-
-schema = Table("schema", metadata, Column("version", Integer, primary_key=True))
 
 invites = Table(
     "invites",
@@ -106,6 +102,20 @@ release_files = Table(
     Column("path", String(512), primary_key=True),
     Column("sha256", String(64), nullable=False, index=True),
     Column("size_bytes", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("call", String(32), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("subject", String(512), nullable=False),
+    Column("details", Text, nullable=False),  # JSON
+    Column("hash", String(64), nullable=False),
 )
 
 runs = Table(

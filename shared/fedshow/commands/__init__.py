@@ -2,9 +2,9 @@
 
 import typer
 
-from fedshow.commands import demo, pull, releases, sample, verify
+from fedshow.commands import demo, hub, pull, releases, sample, verify
 
-MODULES = (demo, sample, releases, pull, verify)
+MODULES = (demo, sample, releases, pull, hub, verify)
 
 
 def register(app: typer.Typer) -> None:

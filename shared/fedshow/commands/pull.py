@@ -1,6 +1,5 @@
 """`fedshow pull`: a server's fused checkpoint, verified, in one piece."""
 
-from enum import StrEnum
 from pathlib import Path
 
 import typer
@@ -8,13 +7,7 @@ import typer
 from fedshow.commands.destination import output_folder
 from fedshow.commands.output import JSON_OPTION, byte_progress, print_json, say_waiting
 from fedshow.commands.releases import WAIT_OPTION
-
-
-class Form(StrEnum):
-    """What to download."""
-
-    diffusers = "diffusers"
-    lora = "lora"
+from fedshow.transfer.forms import FILES_OF, Form
 
 
 def register(app: typer.Typer) -> None:
@@ -37,22 +30,24 @@ def pull(
     """
     output_folder(out)
     from fedshow.transfer.connection import Connection
-    from fedshow.transfer.folder import LORA_FILES, pull_release
+    from fedshow.transfer.folder import pull_release
     from fedshow.transfer.servers import find_server, home_folder
 
     name, _, release = server.partition("@")
+    found = find_server(name, home_folder())
     with (
-        Connection(find_server(name, home_folder())) as connection,
+        Connection(found) as connection,
         byte_progress("pulling") as on_progress,
     ):
         manifest = pull_release(
             connection,
             release or "latest",
             out,
-            only=LORA_FILES if form is Form.lora else None,
+            only=FILES_OF[form],
             patience_seconds=wait,
             on_wait=say_waiting,
             on_progress=on_progress,
+            others=[found.copy_folder(home_folder(), kept) for kept in Form],
         )
     concepts = [member.name for member in manifest.concepts]
     if as_json:

@@ -6,13 +6,27 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fedshow.concepts.header import BaseRef, Key, Number, Sha256
 from fedshow.concepts.names import NAME
 from fedshow.errors import Damaged
+from fedshow.releases.signing import FILE_NAME as SIGNATURE
 
 FILE_NAME = "manifest.json"
+BESIDE = frozenset({FILE_NAME, SIGNATURE})
+"""Files of a release that its manifest does not list: itself and what is said of it."""
+
+
+PIECE_BYTES = 1 << 20
+DIGEST_BYTES = 32
 
 
 class FileEntry(BaseModel):
@@ -37,7 +51,9 @@ class Member(BaseModel):
 class Manifest(BaseModel):
     """Everything a release contains and where it came from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64"
+    )
 
     format: int = 1
     release: str = Field(pattern=r"^[0-9a-f]{16}$")
@@ -48,6 +64,9 @@ class Manifest(BaseModel):
     fusion: dict[Key, str | Number]
     files: dict[str, FileEntry]
     """Path inside the folder (forward slashes) to digest; manifest.json itself is not listed."""
+    pieces: dict[str, bytes] = {}
+    """Path of a larger file to the sha256 of its pieces, one after another: what is wrong with a
+    file can be found and fetched again without the rest of it."""
 
     @field_validator("files")
     @classmethod
@@ -60,10 +79,18 @@ class Manifest(BaseModel):
                 or ".." in parts
                 or "\\" in path
                 or not path.isprintable()
-                or path == FILE_NAME
+                or path in BESIDE
             ):
                 raise ValueError(f"path {path!r} is not inside the release")
         return files
+
+    @model_validator(mode="after")
+    def _pieces_make_files(self) -> Self:
+        for path, digests in self.pieces.items():
+            size = self.files[path].size_bytes if path in self.files else 0
+            if len(digests) != -(-size // PIECE_BYTES) * DIGEST_BYTES:
+                raise ValueError(f"pieces of {path!r}: {len(digests)} bytes for {size} of the file")
+        return self
 
     @property
     def content_id(self) -> str:
@@ -94,6 +121,27 @@ class Manifest(BaseModel):
                 f"{folder} is no release folder: {FILE_NAME}: {error.strerror}"
             ) from error
         return cls.parse(content)
+
+
+def list_files(folder: Path) -> tuple[dict[str, FileEntry], dict[str, bytes]]:
+    """Every file of a folder as a manifest has it, and the pieces of those that have several."""
+    files, pieces = {}, {}
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        path = file.relative_to(folder).as_posix()
+        files[path], digests = _looked_through(file)
+        if len(digests) > DIGEST_BYTES:
+            pieces[path] = digests
+    return files, pieces
+
+
+def _looked_through(file: Path) -> tuple[FileEntry, bytes]:
+    whole, size, digests = sha256(), 0, b""
+    with file.open("rb") as opened:
+        while piece := opened.read(PIECE_BYTES):
+            whole.update(piece)
+            digests += sha256(piece).digest()
+            size += len(piece)
+    return FileEntry(sha256=whole.hexdigest(), size_bytes=size), digests
 
 
 def release_id(

@@ -1,12 +1,15 @@
 """Checking a release folder against its manifest."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 from fedshow.errors import Damaged
 from fedshow.files import digest
 from fedshow.releases.contents import check_contents
-from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
+from fedshow.releases.manifest import BESIDE, FileEntry, Manifest
+
+CONCEPTS = "concepts.json"
 
 OnProgress = Callable[[int, int], None]
 """Told of bytes done and bytes in all."""
@@ -15,8 +18,9 @@ OnProgress = Callable[[int, int], None]
 def verify_release(folder: Path, on_progress: OnProgress = lambda _done, _all: None) -> Manifest:
     """The manifest of `folder`, when every file is there with the promised bytes and no other is.
 
-    Raises Damaged naming the first file that is missing, changed or not listed, RefusedRelease
-    naming one that no release may hold.
+    Raises Damaged naming the first file that is missing, changed or not listed, or a concept that
+    is not the manifest's, RefusedRelease naming a file that no release may hold. Who signed the
+    manifest, `fedshow.releases.signing` tells.
     """
     manifest = Manifest.read(folder)
     if manifest.release != manifest.content_id:
@@ -29,8 +33,9 @@ def verify_release(folder: Path, on_progress: OnProgress = lambda _done, _all: N
     _check_digests(folder, manifest, on_progress)
     for found in sorted(folder.rglob("*")):
         path = found.relative_to(folder).as_posix()
-        if found.is_file() and path != FILE_NAME and path not in manifest.files:
+        if found.is_file() and path not in BESIDE and path not in manifest.files:
             raise Damaged(f"{path} is not part of the release")
+    _check_concepts(folder, manifest)
     return manifest
 
 
@@ -54,3 +59,21 @@ def _check_digests(folder: Path, manifest: Manifest, on_progress: OnProgress) ->
     for path, entry in manifest.files.items():
         if (found := digest(folder / path, count)) != entry.sha256:
             raise Damaged(f"{path}: sha256 {found[:12]}…, must be {entry.sha256[:12]}…")
+
+
+def _check_concepts(folder: Path, manifest: Manifest) -> None:
+    """Raises Damaged unless concepts.json, which people read, says what the manifest does."""
+    if CONCEPTS not in manifest.files:
+        return
+    promised = {member.name: member.sha256 for member in manifest.concepts}
+    try:
+        listed = json.loads((folder / CONCEPTS).read_bytes())
+        found = {str(concept["name"]): concept["sha256"] for concept in listed}
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"concepts: {CONCEPTS} is no list of concepts: {error!s:.200}") from None
+    for name in sorted(found.keys() | promised.keys()):
+        if found.get(name) != promised.get(name):
+            raise Damaged(
+                f"concepts: {name} is {found.get(name)} in {CONCEPTS}, {promised.get(name)} in the "
+                "manifest"
+            )

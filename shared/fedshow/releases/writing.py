@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,13 @@ from fedshow import __version__
 from fedshow.concepts import ConceptHeader
 from fedshow.families import Base
 from fedshow.families.opening import load_pipeline
-from fedshow.files import digest, write_atomically
+from fedshow.files import write_atomically
 from fedshow.releases.card import model_card
 from fedshow.releases.contents import PIPELINE
 from fedshow.releases.loading import FUSED, load_release
-from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest, Member, release_id
+from fedshow.releases.manifest import FILE_NAME, Manifest, Member, list_files, release_id
 from fedshow.releases.updates import deltas
-
-CONCEPTS = "concepts.json"
+from fedshow.releases.verify import CONCEPTS
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ def write_release(folder: Path, base: Base, content: ReleaseContent) -> Manifest
     _save_pipeline(folder, base, content)
     _save_fused(folder, release, base, content)
     _save_texts(folder, release, base, content)
+    files, pieces = list_files(folder)
     manifest = Manifest(
         release=release,
         created=datetime.now(UTC).replace(microsecond=0),
@@ -60,7 +60,8 @@ def write_release(folder: Path, base: Base, content: ReleaseContent) -> Manifest
         family=base.card.family,
         concepts=content.members,
         fusion=content.fusion,
-        files=_entries(folder),
+        files=files,
+        pieces=pieces,
     )
     write_atomically(folder / FILE_NAME, manifest.dump())
     _try_out(folder, content)
@@ -88,7 +89,7 @@ def _save_pipeline(folder: Path, base: Base, content: ReleaseContent) -> None:
     index["concepts"] = {f"<{h.name}>": list(h.words) for h in content.headers}
     index["slots"] = base.card.slots
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    source = files("fedshow.releases") / "standalone_pipeline.py"
+    source = resources.files("fedshow.releases") / "standalone_pipeline.py"
     (folder / PIPELINE).write_bytes(source.read_bytes())
 
 
@@ -152,16 +153,6 @@ def _save_texts(folder: Path, release: str, base: Base, content: ReleaseContent)
     for name, content_png in content.pictures.items():
         (folder / name).write_bytes(content_png)
     (folder / "README.md").write_text(model_card(release, base.card, concepts, content.fusion))
-
-
-def _entries(folder: Path) -> dict[str, FileEntry]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): FileEntry(
-            sha256=digest(path), size_bytes=path.stat().st_size
-        )
-        for path in found
-    }
 
 
 def _try_out(folder: Path, content: ReleaseContent) -> None:

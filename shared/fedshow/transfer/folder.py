@@ -2,24 +2,24 @@
 
 import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 from fedshow.errors import Damaged, FedshowError, InvalidInput, RefusedRelease
 from fedshow.files import digest
 from fedshow.releases import Manifest, verify_release
 from fedshow.releases.contents import check_contents
-from fedshow.releases.manifest import FILE_NAME
+from fedshow.releases.manifest import BESIDE, FILE_NAME
+from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow.releases.signing import check_manifest
 from fedshow.releases.verify import OnProgress
 from fedshow.transfer.backoff import OnWait, Patience, patiently
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.download import download_file
 from fedshow.transfer.releases import get_release
 from fedshow.v1.releases_pb2 import Release, ReleaseFile
-
-LORA_FILES = frozenset({"fused.safetensors", "concepts.json"})
-"""What `--format lora` takes of a release."""
 
 
 def pull_release(
@@ -31,25 +31,31 @@ def pull_release(
     patience_seconds: float | None = None,
     on_wait: OnWait | None = None,
     on_progress: OnProgress = lambda _here, _all: None,
+    stop: Event | None = None,
+    others: Iterable[Path] = (),
 ) -> Manifest:
     """Puts a release into the folder `out` and returns its manifest; every byte is verified.
 
-    `only` takes some of its files. What an older release in `out` already has is not sent again. An
-    interrupted pull goes on where it stopped. Raises RefusedRelease, before anything else is sent,
-    when a wanted file could run code that is not fedshow's own.
+    `only` takes some of its files. What a release in `out`, or in one of the `others`, already has
+    is not sent again. An interrupted pull goes on where it stopped; `stop` ends its waiting.
+    Raises RefusedRelease, before any other file is sent, when the server did not sign the release
+    or a wanted file could run code that is not fedshow's own.
     """
     out = out.absolute()
-    patience = Patience(patience_seconds, on_wait)
+    patience = Patience(patience_seconds, on_wait, stop)
     with _staging(out) as staging:
         _check_replaceable(out, only or frozenset())
         found = patiently(lambda: get_release(connection, release), patience)
         patience.progressed()
-        if only is None and (manifest := _already_there(out, found.id, on_progress)):
+        if only is None and (manifest := _already_there(out, found, on_progress)):
             return manifest
         manifest = _fetch_manifest(connection, found, staging, patience)
         wanted = _wanted(found, manifest, only)
         _reuse(wanted, staging, out)
-        _fetch(connection, wanted, staging, patience, on_progress)
+        for folder in others:
+            _borrow(wanted, staging, folder)
+        _seed(wanted, manifest, staging, out)
+        _fetch(connection, wanted, manifest, staging, patience, on_progress)
         _put(_assemble(wanted, staging), out, staging)
     return manifest
 
@@ -63,7 +69,7 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
     found = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
     if FILE_NAME in found:
         try:
-            expected |= {FILE_NAME, *Manifest.read(out).files}
+            expected |= {*BESIDE, *Manifest.read(out).files}
         except Damaged as error:
             raise InvalidInput(f"{out} holds something else ({error}); choose another") from None
     if extra := sorted(found - expected):
@@ -72,25 +78,31 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
         )
 
 
-def _already_there(out: Path, wanted_id: str, on_progress: OnProgress) -> Manifest | None:
+def _already_there(out: Path, wanted: Release, on_progress: OnProgress) -> Manifest | None:
+    """The manifest of what lies in `out`, when that is the release down to its signature."""
+    listed = {file.path: file.sha256 for file in wanted.files if file.path in BESIDE}
+    beside = {path: out / path for path in BESIDE if (out / path).is_file()}
+    if listed != {path: digest(file) for path, file in beside.items()}:
+        return None
     try:
-        manifest = verify_release(out, on_progress)
+        return verify_release(out, on_progress)
     except (Damaged, RefusedRelease):
         return None
-    return manifest if manifest.release == wanted_id else None
 
 
 def _fetch_manifest(
     connection: Connection, release: Release, staging: Path, patience: Patience
 ) -> Manifest:
-    """The release's manifest, when the server's list of files says the same as it does."""
-    listed = next((file for file in release.files if file.path == FILE_NAME), None)
-    if listed is None or listed.sha256 != release.manifest_sha256:
+    """The release's manifest, when the server signed it, and its list of files says the same."""
+    listed = {file.path: file for file in release.files if file.path in BESIDE}
+    if FILE_NAME not in listed or listed[FILE_NAME].sha256 != release.manifest_sha256:
         raise Damaged(f"release {release.id}: no {FILE_NAME} with the promised digest")
-    target = staging / listed.sha256
-    if not target.exists():
-        download_file(connection, listed, target, patience)
-    manifest = Manifest.parse(target.read_bytes())
+    for file in listed.values():
+        if not (staging / file.sha256).exists():
+            download_file(connection, file, staging / file.sha256, patience)
+    found = {path: (staging / file.sha256).read_bytes() for path, file in listed.items()}
+    check_manifest(found[FILE_NAME], found.get(SIGNATURE), connection.server.signing_key)
+    manifest = Manifest.parse(found[FILE_NAME])
     if not manifest.release == manifest.content_id == release.id:
         raise Damaged(f"release {release.id}: its manifest is that of {manifest.content_id}")
     return manifest
@@ -109,21 +121,53 @@ def _wanted(
     if only is not None and (missing := sorted(only - set(files))):
         raise FedshowError(f"release {release.id} has no {missing[0]}")
     if only is None:
-        (own,) = (file for file in release.files if file.path == FILE_NAME)
-        files[FILE_NAME] = own
+        files |= {file.path: file for file in release.files if file.path in BESIDE}
     return files
 
 
 def _reuse(wanted: dict[str, ReleaseFile], staging: Path, folder: Path) -> None:
     """Takes over files that lie in a release folder with the very bytes wanted."""
     digests = {file.sha256 for file in wanted.values()}
-    for path, sha256 in _listed(folder):
+    for path, sha256 in _listed(folder) or _places(wanted):
         target = staging / sha256
         source = folder / path
         if sha256 not in digests or target.exists() or not source.is_file():
             continue
         if digest(source) == sha256:
             _copy(source, target)
+
+
+def _borrow(wanted: dict[str, ReleaseFile], staging: Path, folder: Path) -> None:
+    """Copies files out of a folder that somebody else may replace at any moment."""
+    digests = {file.sha256 for file in wanted.values()}
+    for path, sha256 in _listed(folder) or _places(wanted):
+        source, copied = folder / path, staging / f"{sha256}.copy"
+        if sha256 not in digests or (staging / sha256).exists():
+            continue
+        with suppress(OSError):
+            shutil.copyfile(source, copied)
+            if digest(copied) == sha256:
+                copied.replace(staging / sha256)
+        copied.unlink(missing_ok=True)
+
+
+def _places(wanted: dict[str, ReleaseFile]) -> list[tuple[str, str]]:
+    return [(path, file.sha256) for path, file in wanted.items()]
+
+
+def _seed(wanted: dict[str, ReleaseFile], manifest: Manifest, staging: Path, folder: Path) -> None:
+    """Begins with what lies in the place of a file now, if it may be nearly that file.
+
+    So that a file with a damaged byte costs one piece. `_fetch` looks at every piece.
+    """
+    for path in manifest.pieces.keys() & wanted.keys():
+        source, target = folder / path, staging / wanted[path].sha256
+        part = target.with_name(f"{target.name}.part")
+        if target.exists() or part.exists() or not source.is_file():
+            continue
+        size = source.stat().st_size
+        if size == wanted[path].size_bytes and size < shutil.disk_usage(staging).free:
+            shutil.copyfile(source, part)
 
 
 def _listed(folder: Path) -> list[tuple[str, str]]:
@@ -147,6 +191,7 @@ def _copy(source: Path, target: Path) -> None:
 def _fetch(
     connection: Connection,
     wanted: dict[str, ReleaseFile],
+    manifest: Manifest,
     staging: Path,
     patience: Patience,
     on_progress: OnProgress,
@@ -166,7 +211,8 @@ def _fetch(
 
     arrived(0)
     for sha256, file in missing.items():
-        download_file(connection, file, staging / sha256, patience, arrived)
+        pieces = manifest.pieces.get(file.path, b"")
+        download_file(connection, file, staging / sha256, patience, arrived, pieces)
 
 
 def _check_space(staging: Path, needed_bytes: int) -> None:

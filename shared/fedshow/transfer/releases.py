@@ -7,6 +7,7 @@ from threading import Event
 from fedshow.errors import Unreachable
 from fedshow.transfer.backoff import OnWait, Patience
 from fedshow.transfer.connection import STREAM_SECONDS, Connection
+from fedshow.transfer.latest import check_latest
 from fedshow.v1.releases_pb2 import (
     GetReleaseRequest,
     ListReleasesRequest,
@@ -14,6 +15,7 @@ from fedshow.v1.releases_pb2 import (
     WatchReleasesRequest,
 )
 
+LATEST = "latest"
 RENEWAL_PAUSE_SECONDS = 0.5
 
 
@@ -24,27 +26,37 @@ def list_releases(connection: Connection) -> list[Release]:
 
 
 def get_release(connection: Connection, release: str = "latest") -> Release:
-    """One release with its files: an id, a prefix of 8 digits or more, or "latest"."""
+    """One release with its files: an id, a prefix of 8 digits or more, or "latest".
+
+    Raises RefusedRelease unless the server vouches for what it calls its latest.
+    """
     request = GetReleaseRequest(release=release)
-    found: Release = connection.call(connection.releases.GetRelease, request).release
+    reply = connection.call(connection.releases.GetRelease, request)
+    found: Release = reply.release
+    if release == LATEST:
+        check_latest(connection.server, found, reply.latest)
     return found
 
 
 def watch_releases(
     connection: Connection, stop: Event, on_wait: OnWait | None = None
-) -> Iterator[Release]:
-    """The newest release, then each new one once; survives any outage, ends when `stop` is set.
+) -> Iterator[Release | None]:
+    """The newest release, then whatever takes its place, once; None says that nothing does.
+
+    Survives any outage, ends when `stop` is set.
+    Raises RefusedRelease when the server does not vouch for what it tells.
 
     Close the connection to end it at once.
     """
     patience = Patience(None, on_wait, stop)
-    last = ""
+    last: str | None = ""
     while not stop.is_set():
         try:
             for release in _stream(connection):
                 patience.progressed()
-                if release.id != last:
-                    last = release.id
+                found = release.id if release else None
+                if found != last:
+                    last = found
                     yield release
             stop.wait(RENEWAL_PAUSE_SECONDS)
         except Unreachable as error:
@@ -52,14 +64,16 @@ def watch_releases(
                 _wait_unless_stopped(patience, error)
 
 
-def _stream(connection: Connection) -> Iterator[Release]:
-    """One stream's releases; its own deadline is an end like any other."""
+def _stream(connection: Connection) -> Iterator[Release | None]:
+    """One stream's news; its own deadline is an end like any other."""
     started = time.monotonic()
     try:
         with connection.translated():
             request = WatchReleasesRequest()
             for reply in connection.releases.WatchReleases(request, timeout=STREAM_SECONDS):
-                yield reply.release
+                release = reply.release if reply.HasField("release") else None
+                check_latest(connection.server, release, reply.latest)
+                yield release
     except Unreachable:
         if time.monotonic() - started < STREAM_SECONDS:
             raise

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from fedshow.errors import FedshowError, NotFound
 from fedshow.files import write_atomically
 from fedshow.joining import Address, JoinReply, NodeName
+from fedshow.transfer.forms import Form
 
 RECORD = "server.json"
 PRIVATE_FOLDER = 0o700
@@ -27,6 +28,10 @@ class KnownServer(JoinReply):
     def folder(self, home: Path) -> Path:
         """Where its record and this node's key lie."""
         return home / "servers" / self.name
+
+    def copy_folder(self, home: Path, form: Form) -> Path:
+        """Where the daemon keeps a copy of its newest release, when it is told to."""
+        return home / "releases" / form / self.name
 
 
 def home_folder() -> Path:

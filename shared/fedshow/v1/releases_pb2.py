@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64show/v1/releases.proto\x12\nfedshow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n\x0bReleaseFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xbd\x01\n\x07Release\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x07\x63reated\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x62\x61se_sha256\x18\x03 \x01(\t\x12\x10\n\x08\x63oncepts\x18\x04 \x03(\t\x12\x17\n\x0fmanifest_sha256\x18\x05 \x01(\t\x12&\n\x05\x66iles\x18\x06 \x03(\x0b\x32\x17.fedshow.v1.ReleaseFile\x12\x11\n\twithdrawn\x18\x07 \x03(\t\"\x15\n\x13ListReleasesRequest\"=\n\x14ListReleasesResponse\x12%\n\x08releases\x18\x01 \x03(\x0b\x32\x13.fedshow.v1.Release\"$\n\x11GetReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\":\n\x12GetReleaseResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Release\"\x16\n\x14WatchReleasesRequest\"=\n\x15WatchReleasesResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Release\";\n\x13\x44ownloadFileRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x04\"%\n\x14\x44ownloadFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xdd\x02\n\x0eReleaseService\x12Q\n\x0cListReleases\x12\x1f.fedshow.v1.ListReleasesRequest\x1a .fedshow.v1.ListReleasesResponse\x12K\n\nGetRelease\x12\x1d.fedshow.v1.GetReleaseRequest\x1a\x1e.fedshow.v1.GetReleaseResponse\x12V\n\rWatchReleases\x12 .fedshow.v1.WatchReleasesRequest\x1a!.fedshow.v1.WatchReleasesResponse0\x01\x12S\n\x0c\x44ownloadFile\x12\x1f.fedshow.v1.DownloadFileRequest\x1a .fedshow.v1.DownloadFileResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64show/v1/releases.proto\x12\nfedshow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n\x0bReleaseFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xbd\x01\n\x07Release\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x07\x63reated\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x62\x61se_sha256\x18\x03 \x01(\t\x12\x10\n\x08\x63oncepts\x18\x04 \x03(\t\x12\x17\n\x0fmanifest_sha256\x18\x05 \x01(\t\x12&\n\x05\x66iles\x18\x06 \x03(\x0b\x32\x17.fedshow.v1.ReleaseFile\x12\x11\n\twithdrawn\x18\x07 \x03(\t\"4\n\x0cSignedLatest\x12\x11\n\tstatement\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x15\n\x13ListReleasesRequest\"=\n\x14ListReleasesResponse\x12%\n\x08releases\x18\x01 \x03(\x0b\x32\x13.fedshow.v1.Release\"$\n\x11GetReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"d\n\x12GetReleaseResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Release\x12(\n\x06latest\x18\x02 \x01(\x0b\x32\x18.fedshow.v1.SignedLatest\"\x16\n\x14WatchReleasesRequest\"g\n\x15WatchReleasesResponse\x12$\n\x07release\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Release\x12(\n\x06latest\x18\x02 \x01(\x0b\x32\x18.fedshow.v1.SignedLatest\"Q\n\x13\x44ownloadFileRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x03 \x01(\x04\"%\n\x14\x44ownloadFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xdd\x02\n\x0eReleaseService\x12Q\n\x0cListReleases\x12\x1f.fedshow.v1.ListReleasesRequest\x1a .fedshow.v1.ListReleasesResponse\x12K\n\nGetRelease\x12\x1d.fedshow.v1.GetReleaseRequest\x1a\x1e.fedshow.v1.GetReleaseResponse\x12V\n\rWatchReleases\x12 .fedshow.v1.WatchReleasesRequest\x1a!.fedshow.v1.WatchReleasesResponse0\x01\x12S\n\x0c\x44ownloadFile\x12\x1f.fedshow.v1.DownloadFileRequest\x1a .fedshow.v1.DownloadFileResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,22 +36,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASEFILE']._serialized_end=137
   _globals['_RELEASE']._serialized_start=140
   _globals['_RELEASE']._serialized_end=329
-  _globals['_LISTRELEASESREQUEST']._serialized_start=331
-  _globals['_LISTRELEASESREQUEST']._serialized_end=352
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=354
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=415
-  _globals['_GETRELEASEREQUEST']._serialized_start=417
-  _globals['_GETRELEASEREQUEST']._serialized_end=453
-  _globals['_GETRELEASERESPONSE']._serialized_start=455
-  _globals['_GETRELEASERESPONSE']._serialized_end=513
-  _globals['_WATCHRELEASESREQUEST']._serialized_start=515
-  _globals['_WATCHRELEASESREQUEST']._serialized_end=537
-  _globals['_WATCHRELEASESRESPONSE']._serialized_start=539
-  _globals['_WATCHRELEASESRESPONSE']._serialized_end=600
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=602
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=661
-  _globals['_DOWNLOADFILERESPONSE']._serialized_start=663
-  _globals['_DOWNLOADFILERESPONSE']._serialized_end=700
-  _globals['_RELEASESERVICE']._serialized_start=703
-  _globals['_RELEASESERVICE']._serialized_end=1052
+  _globals['_SIGNEDLATEST']._serialized_start=331
+  _globals['_SIGNEDLATEST']._serialized_end=383
+  _globals['_LISTRELEASESREQUEST']._serialized_start=385
+  _globals['_LISTRELEASESREQUEST']._serialized_end=406
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=408
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=469
+  _globals['_GETRELEASEREQUEST']._serialized_start=471
+  _globals['_GETRELEASEREQUEST']._serialized_end=507
+  _globals['_GETRELEASERESPONSE']._serialized_start=509
+  _globals['_GETRELEASERESPONSE']._serialized_end=609
+  _globals['_WATCHRELEASESREQUEST']._serialized_start=611
+  _globals['_WATCHRELEASESREQUEST']._serialized_end=633
+  _globals['_WATCHRELEASESRESPONSE']._serialized_start=635
+  _globals['_WATCHRELEASESRESPONSE']._serialized_end=738
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=740
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=821
+  _globals['_DOWNLOADFILERESPONSE']._serialized_start=823
+  _globals['_DOWNLOADFILERESPONSE']._serialized_end=860
+  _globals['_RELEASESERVICE']._serialized_start=863
+  _globals['_RELEASESERVICE']._serialized_end=1212
 # @@protoc_insertion_point(module_scope)

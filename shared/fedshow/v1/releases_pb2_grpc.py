@@ -74,14 +74,14 @@ class ReleaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchReleases(self, request, context):
-        """The newest release now, then each new one when it is published; never ends by itself.
+        """What is "latest" now, then whatever takes its place, without files; never ends by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadFile(self, request, context):
-        """The bytes of one file from an offset on, in chunks of at most 1 MiB.
+        """The bytes of one file, or of a part of it, in chunks of at most 1 MiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,9 +36,9 @@ class ReleaseServiceStub:
     GetRelease: _grpc.UnaryUnaryMultiCallable[_releases_pb2.GetReleaseRequest, _releases_pb2.GetReleaseResponse]
     """One release with its files."""
     WatchReleases: _grpc.UnaryStreamMultiCallable[_releases_pb2.WatchReleasesRequest, _releases_pb2.WatchReleasesResponse]
-    """The newest release now, then each new one when it is published; never ends by itself."""
+    """What is "latest" now, then whatever takes its place, without files; never ends by itself."""
     DownloadFile: _grpc.UnaryStreamMultiCallable[_releases_pb2.DownloadFileRequest, _releases_pb2.DownloadFileResponse]
-    """The bytes of one file from an offset on, in chunks of at most 1 MiB."""
+    """The bytes of one file, or of a part of it, in chunks of at most 1 MiB."""
 
 @_typing.type_check_only
 class ReleaseServiceAsyncStub(ReleaseServiceStub):
@@ -48,9 +48,9 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     GetRelease: _aio.UnaryUnaryMultiCallable[_releases_pb2.GetReleaseRequest, _releases_pb2.GetReleaseResponse]  # type: ignore[assignment]
     """One release with its files."""
     WatchReleases: _aio.UnaryStreamMultiCallable[_releases_pb2.WatchReleasesRequest, _releases_pb2.WatchReleasesResponse]  # type: ignore[assignment]
-    """The newest release now, then each new one when it is published; never ends by itself."""
+    """What is "latest" now, then whatever takes its place, without files; never ends by itself."""
     DownloadFile: _aio.UnaryStreamMultiCallable[_releases_pb2.DownloadFileRequest, _releases_pb2.DownloadFileResponse]  # type: ignore[assignment]
-    """The bytes of one file from an offset on, in chunks of at most 1 MiB."""
+    """The bytes of one file, or of a part of it, in chunks of at most 1 MiB."""
 
 class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -75,7 +75,7 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _releases_pb2.WatchReleasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_releases_pb2.WatchReleasesResponse], _abc.AsyncIterator[_releases_pb2.WatchReleasesResponse]]:
-        """The newest release now, then each new one when it is published; never ends by itself."""
+        """What is "latest" now, then whatever takes its place, without files; never ends by itself."""
 
     @_abc_1.abstractmethod
     def DownloadFile(
@@ -83,6 +83,6 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _releases_pb2.DownloadFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_releases_pb2.DownloadFileResponse], _abc.AsyncIterator[_releases_pb2.DownloadFileResponse]]:
-        """The bytes of one file from an offset on, in chunks of at most 1 MiB."""
+        """The bytes of one file, or of a part of it, in chunks of at most 1 MiB."""
 
 def add_ReleaseServiceServicer_to_server(servicer: ReleaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -254,6 +254,6 @@ def test_the_servers_fusion_gets_the_address(
     monkeypatch.setattr(fusing, "fuse_admitted", lambda *all_of: given.append(all_of[-1]))
     monkeypatch.setattr(DataFolder, "base", lambda _: "described")
     monkeypatch.setattr(DataFolder, "open_store", lambda _: MagicMock())
-    (tmp_path / "work").mkdir()
+    DataFolder(tmp_path).make()
     fusing.main()
     assert given == ["ray://cards:10001"]

@@ -1,0 +1,53 @@
+"""`fedshow server backup` and `restore`: everything that a server cannot make again, in one file."""
+
+from pathlib import Path
+
+import typer
+
+from fedshow.commands.output import JSON_OPTION, print_json, say
+from fedshow_server.commands.audit import DATA_OPTION
+
+
+def backup(
+    file: Path = typer.Argument(help="The file to write; it holds private keys."),
+    data: Path | None = DATA_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Writes members, concepts, releases and keys into one file, while the server runs or not.
+
+    Example: fedshow server backup /backup/fedshow-monday.tar
+    """
+    from fedshow_server.backup import make_backup
+    from fedshow_server.folder import DataFolder, owners_store
+    from fedshow_server.settings import load_settings
+
+    with owners_store(data) as store:
+        store.audit.happened("server.backed_up", file.name)
+    listing = make_backup(DataFolder(load_settings(data=data).data), file)
+    for what in listing.left_out:
+        say(f"not in the file: {what}")
+    if as_json:
+        return print_json(
+            {"file": file, "bytes": file.stat().st_size, "left_out": listing.left_out}
+        )
+    return print(f"{file}: {len(listing.blobs)} files of content, {file.stat().st_size} bytes")
+
+
+def restore(
+    file: Path = typer.Argument(help="What `server backup` wrote."),
+    data: Path = typer.Option(..., "--data", help="The new server's folder: empty, or none yet."),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Makes a data folder out of a backup; everything in it is checked.
+
+    Example: fedshow server restore /backup/fedshow-monday.tar --data /srv/fedshow
+    """
+    from fedshow_server.backup import restore_backup
+
+    listing = restore_backup(file, data.absolute(), say)
+    for what in listing.left_out:
+        say(f"was not in the file: {what}")
+    if as_json:
+        return print_json({"data": data, "created": listing.created.isoformat()})
+    made = listing.created.isoformat(" ", "seconds")
+    return print(f"{data}: as of {made}; start it with fedshow server run --data {data}")

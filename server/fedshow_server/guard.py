@@ -1,0 +1,74 @@
+"""How often and how much one caller may: rates, calls at once, and what refused ones leave behind."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from fedshow.errors import Exhausted
+from fedshow_server import calls
+from fedshow_server.settings import ServerSettings
+from fedshow_server.store import Audit, Node
+
+NOTED_PER_ADDRESS = RateLimitItemPerMinute(6, namespace="noted")
+NOTED = RateLimitItemPerMinute(60, namespace="noted")
+"""Refusals written into the audit log: strangers knock as often as they like."""
+
+
+class Guard:
+    """Stands at every door of one server; what it counts is forgotten when the server ends."""
+
+    def __init__(self, settings: ServerSettings, audit: Audit) -> None:
+        self._audit = audit
+        self._rates = FixedWindowRateLimiter(MemoryStorage())
+        self._joins = RateLimitItemPerMinute(settings.joins_per_minute, namespace="join")
+        self._wrong = RateLimitItemPerMinute(settings.wrong_tokens_per_minute, namespace="wrong")
+        self._calls = RateLimitItemPerMinute(settings.calls_per_minute, namespace="calls")
+        self._at_once = settings.calls_at_once
+        self._open: Counter[int] = Counter()
+
+    def may_try(self) -> None:
+        """Raises Exhausted when the current address showed too much lately that is not valid."""
+        address = calls.current().address
+        if not self._rates.test(self._wrong, address):
+            raise self._too_often(self._wrong, address, "wrong tokens or codes from this address")
+
+    def may_join(self) -> None:
+        """Raises Exhausted when the current address tried to join too often lately."""
+        self.may_try()
+        self._count(self._joins, calls.current().address, "attempts to join from this address")
+
+    async def refused(self, error: Exception) -> None:
+        """The current call was not let in: counted, and written down if there is room."""
+        address = calls.current().address
+        self._rates.hit(self._wrong, address)
+        if self._rates.hit(NOTED_PER_ADDRESS, address) and self._rates.hit(NOTED):
+            await asyncio.to_thread(self._audit.refused, str(error))
+
+    @contextmanager
+    def busy(self, node: Node) -> Iterator[None]:
+        """Inside, the node has one more call open. Raises Exhausted when it has too many."""
+        self._count(self._calls, str(node.id), "calls of this node")
+        if self._open[node.id] >= self._at_once:
+            raise Exhausted(f"this node has {self._at_once} calls open, no more are taken at once")
+        self._open[node.id] += 1
+        try:
+            yield
+        finally:
+            self._open[node.id] -= 1
+
+    def _count(self, limit: RateLimitItem, key: str, what: str) -> None:
+        if not self._rates.hit(limit, key):
+            raise self._too_often(limit, key, what)
+
+    def _too_often(self, limit: RateLimitItem, key: str, what: str) -> Exhausted:
+        seconds = max(1.0, self._rates.get_window_stats(limit, key).reset_time - time.time())
+        return Exhausted(
+            f"too many {what}: {limit.amount} a minute are taken; try again in {seconds:.0f} s",
+            seconds,
+        )

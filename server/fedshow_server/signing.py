@@ -1,0 +1,83 @@
+"""The server's signing key: releases are its word, and so is which of them is the latest."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from fedshow.errors import InvalidInput
+from fedshow.releases.signing import LATEST, MANIFEST, Latest, Signature
+from fedshow_server.store import Release
+
+FILE_NAME = "signing.key"
+OWNER_ONLY = 0o600
+TICK = timedelta(microseconds=1)
+
+
+class Signer:
+    """Signs with one key; what it says of the latest release is never older than before."""
+
+    def __init__(
+        self, key: Ed25519PrivateKey, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._key = key
+        self._now = now
+        self._said = datetime.min.replace(tzinfo=UTC)
+        self.public_key = key.public_key().public_bytes_raw().hex()
+
+    def sign_manifest(self, content: bytes) -> bytes:
+        """The content of the file that goes beside a manifest.json."""
+        return self._sign(MANIFEST, content).model_dump_json().encode()
+
+    def say_latest(self, release: Release | None) -> tuple[bytes, bytes]:
+        """What is the latest release now, and the signature of these very bytes."""
+        self._said = max(self._now(), self._said + TICK)
+        latest = Latest(manifest_sha256=release and release.manifest_sha256, said=self._said)
+        content = latest.model_dump_json().encode()
+        return content, self._sign(LATEST, content).model_dump_json().encode()
+
+    def _sign(self, purpose: bytes, content: bytes) -> Signature:
+        found = self._key.sign(purpose + content)
+        return Signature(key=self.public_key, signature=found.hex())
+
+
+def open_signer(folder: Path) -> Signer:
+    """The signer with the key in `folder`, which is made when there is none. Raises InvalidInput."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        _make(path)
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise InvalidInput(f"signing key {path}: {error!s:.200}; put its backup there") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InvalidInput(f"signing key {path} is none of Ed25519; put its backup there")
+    return Signer(key)
+
+
+def _make(path: Path) -> None:
+    """Whole or not at all: clients trust this key for ever."""
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+    with os.fdopen(handle, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(unfinished, path)  # unlike a rename, leaves the key that another process made
+    except FileExistsError:
+        pass
+    finally:
+        unfinished.unlink()

@@ -1,0 +1,67 @@
+"""Who may ask what over HTTP: every route has an entry, or nobody may ask it."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request
+from fastapi.routing import iter_route_contexts
+
+from fedshow.errors import Forbidden
+from fedshow.wire import CA_PATH, JOIN_PATH
+from fedshow_server.services.doors import Entrance, Policy, token_in
+from fedshow_server.store import Node
+
+REPO = "/api/models/{namespace}/{repo}"
+RESOLVE = "/{namespace}/{repo}/resolve/{revision}/{path:path}"
+
+POLICIES: dict[str, Policy] = {
+    "GET /healthz": Policy.ANYBODY,
+    "GET /metrics": Policy.ANYBODY,  # this machine, or a token of its own: looked at inside
+    "GET /api/openapi.json": Policy.ANYBODY,
+    "HEAD /api/openapi.json": Policy.ANYBODY,
+    f"GET {CA_PATH}": Policy.ANYBODY,
+    f"POST {JOIN_PATH}": Policy.ANYBODY,  # the join code's secret is asked for inside
+    "POST /v1/fleet/{call:path}": Policy.ANYBODY,  # Flower checks the signature of every call
+    "GET /api/latest": Policy.NODE,
+    "GET /api/releases": Policy.NODE,
+    "GET /api/releases/{release}": Policy.NODE,
+    "GET /releases/{release}/{path:path}": Policy.NODE,
+    "HEAD /releases/{release}/{path:path}": Policy.NODE,
+    f"GET {REPO}": Policy.NODE,
+    f"GET {REPO}/revision/{{revision}}": Policy.NODE,
+    f"GET {REPO}/tree/{{revision}}": Policy.NODE,
+    f"GET {RESOLVE}": Policy.NODE,
+    f"HEAD {RESOLVE}": Policy.NODE,
+}
+"""Method and route to policy; the last five are the hub's."""
+
+
+class HttpDoors:
+    """A dependency of every route: lets a request in, or raises Forbidden."""
+
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
+
+    async def __call__(self, request: Request) -> AsyncIterator[None]:
+        """The request goes on, to the last byte of its answer; `visitor` tells who asks."""
+        policy = POLICIES.get(f"{request.method} {request.scope['route'].path}")
+        if policy is Policy.ANYBODY:
+            yield
+            return
+        token = token_in(request.headers.items()) if policy is Policy.NODE else None
+        async with self._entrance.entered(token) as node:
+            request.state.visitor = node
+            yield
+
+
+def routes_of(app: FastAPI) -> set[str]:
+    """Every method and route that the application answers, as POLICIES names them."""
+    found = iter_route_contexts(app.routes)
+    return {f"{method} {route.path}" for route in found for method in route.methods or ()}
+
+
+def visitor(request: Request) -> Node:
+    """The node that asks; only behind a door that asks for one."""
+    node = getattr(request.state, "visitor", None)
+    if not isinstance(node, Node):
+        raise Forbidden("this route is open to nobody")
+    return node

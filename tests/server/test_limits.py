@@ -1,0 +1,137 @@
+"""Limits have clear answers, over gRPC and HTTP, and whoever keeps to them is not bothered."""
+
+from datetime import timedelta
+from hashlib import sha256
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from fedshow import rpc
+from fedshow.errors import Exhausted, Forbidden
+from fedshow.joining import JoinRequest
+from fedshow.v1 import concepts_pb2, releases_pb2
+from fedshow.wire import JOIN_PATH
+from fedshow_server.store import Offer
+
+OFFER = Offer("potter", "man", sha256(b"1").hexdigest(), 1000)
+
+
+@pytest.fixture(scope="module")
+def narrow(tools, tmp_path_factory):
+    """A server with hardly any room."""
+    environment = {
+        "FEDSHOW_SERVER_JOINS_PER_MINUTE": "1000000",
+        "FEDSHOW_SERVER_WRONG_TOKENS_PER_MINUTE": "3",
+        "FEDSHOW_SERVER_CALLS_AT_ONCE": "2",
+        "FEDSHOW_SERVER_FREE_DISK_BYTES": str(10**18),
+    }
+    data = tools.make_data(tmp_path_factory.mktemp("narrow") / "data")
+    found = tools.Server(data, environment=environment)
+    found.start()
+    yield found
+    assert found.end() == 0
+
+
+@pytest.fixture(scope="module")
+def anna(narrow, joined):
+    """Its node."""
+    return joined(narrow, "anna")
+
+
+def submit(calls, card):
+    with rpc.typed_errors():
+        request = concepts_pb2.SubmitConceptRequest(
+            name=OFFER.name,
+            class_word=OFFER.class_word,
+            sha256=OFFER.sha256,
+            size_bytes=OFFER.size_bytes,
+            base_sha256=card.sha256,
+        )
+        calls.concepts.SubmitConcept(request, timeout=60)
+
+
+def releases(calls):
+    with rpc.typed_errors():
+        return calls.releases.ListReleases(releases_pb2.ListReleasesRequest(), timeout=60)
+
+
+def test_full_disk_refuses_concepts_and_says_so(narrow, anna, tools):
+    with anna.calls() as calls:
+        with pytest.raises(Exhausted, match=r"disk is nearly full: \d+ MiB are free"):
+            submit(calls, tools.card)
+        releases(calls)  # what needs no room goes on
+    with narrow.http() as client:
+        answer = client.get("/healthz")
+        assert answer.status_code == 503
+        assert "nearly full" in answer.json()["parts"]["disk"]
+
+
+def test_calls_of_one_node_at_once(narrow, anna, tools):
+    with anna.calls() as calls:
+        watches = [calls.releases.WatchReleases(releases_pb2.WatchReleasesRequest()) for _ in "ab"]
+        for watch in watches:
+            next(watch)  # they are open now
+        with pytest.raises(Exhausted, match="2 calls open"):
+            releases(calls)
+        with narrow.http() as client:
+            headers = {"authorization": f"Bearer {anna.reply.token}"}
+            answer = client.get("/api/releases", headers=headers)
+            assert answer.status_code == 429
+            assert answer.json()["reason"] == "EXHAUSTED"
+            assert int(answer.headers["retry-after"]) > 0
+        watches[0].cancel()
+
+        def again():
+            try:
+                return releases(calls) is not None
+            except Exhausted:
+                return False
+
+        tools.eventually(again)
+        watches[1].cancel()
+
+
+def test_wrong_tokens_are_slowed_down_but_nobody_is_locked_out(narrow, anna, tools):
+    with anna.calls() as calls:
+        releases(calls)  # its token was good before
+        with anna.calls(token="x" * 43) as strangers:
+            told = [refusal(strangers) for _ in range(5)]
+        assert told[0] is Forbidden
+        assert told[-1] is Exhausted
+        releases(calls)
+    body = JoinRequest(secret="y" * 43, public_key=tools.openssh_line(anna.key)).model_dump()
+    with narrow.http() as client:
+        answer = client.post(JOIN_PATH, json=body)
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert "3 a minute" in answer.json()["message"]
+
+
+def refusal(calls):
+    try:
+        releases(calls)
+    except (Forbidden, Exhausted) as error:
+        return type(error)
+    return None
+
+
+def test_grpc_tells_when_to_try_again():
+    status = rpc.status_of(Exhausted("full", 90.0))
+    assert status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    info = error_details_pb2.RetryInfo()
+    assert any(detail.Is(info.DESCRIPTOR) and detail.Unpack(info) for detail in status.details)
+    assert info.retry_delay.seconds == 90
+    assert rpc_status.to_status(status).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_offers_that_wait_are_bounded(store):
+    anna, _ = store.members.join(store.members.invite("anna", timedelta(days=1)), "key", 5)
+    store.concepts.submit(anna.id, OFFER, 1)
+    store.concepts.submit(anna.id, OFFER, 1)  # the same again
+    other = Offer("dobby", "man", sha256(b"2").hexdigest(), 10)
+    with pytest.raises(Exhausted, match="1 concepts of this node"):
+        store.concepts.submit(anna.id, other, 1)
+    store.concepts.admit(OFFER.sha256)
+    store.concepts.submit(anna.id, other, 1)
