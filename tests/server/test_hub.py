@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fedshow.releases import verify_release
 from tests.server.publishing import put_release
 
 FILES = {
@@ -81,6 +82,7 @@ def test_the_hubs_library_downloads_a_release(tools, environment, release, name)
     found = json.loads(run(tools, environment, sys.executable, "-c", PROGRAM, repo))
     everything = {**FILES, "manifest.json": release.dump()}
     assert read(found["folder"]) == everything
+    assert verify_release(Path(found["folder"])) == release
     assert Path(found["one"]).read_bytes() == FILES["README.md"]
     assert found["sha"] == sha256(release.dump()).hexdigest()[:40]
     assert found["private"]
@@ -100,6 +102,7 @@ def test_hf_download(tools, environment, release, tmp_path):
     out = tmp_path / "out"
     run(tools, environment, program, "download", "fedshow/latest", "--local-dir", out)
     assert read(out).items() >= FILES.items()
+    assert verify_release(out).release == release.release
     verify = (program, "cache", "verify", "fedshow/latest", "--local-dir", out)
     run(tools, environment, *verify, "--fail-on-missing-files")
     weights = out / "unet" / "weights.safetensors"

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fedshow_server import calls
 
 LONGEST_PATH = 200
+METHODS = ("GET", "HEAD", "POST")
 NO_ROUTE = "no route"
 
 
@@ -56,6 +57,6 @@ class _Sending:
 
 
 def _method(scope: Scope) -> str:
-    """Method and route, never the path itself: strangers would make up ever new words."""
+    """Method and route, never what was sent: strangers would make up ever new words."""
     path = getattr(scope.get("route"), "path", None)
-    return f"{scope['method']} {path}" if path else NO_ROUTE
+    return f"{scope['method']} {path}" if path and scope["method"] in METHODS else NO_ROUTE

@@ -10,6 +10,8 @@ from fedshow.releases.contents import check_contents
 from fedshow.releases.manifest import BESIDE, FileEntry, Manifest
 
 CONCEPTS = "concepts.json"
+HUB_NOTES = ".cache/huggingface/"
+"""What `hf download --local-dir` leaves beside the files that it brings; nothing loads from there."""
 
 OnProgress = Callable[[int, int], None]
 """Told of bytes done and bytes in all."""
@@ -33,7 +35,8 @@ def verify_release(folder: Path, on_progress: OnProgress = lambda _done, _all: N
     _check_digests(folder, manifest, on_progress)
     for found in sorted(folder.rglob("*")):
         path = found.relative_to(folder).as_posix()
-        if found.is_file() and path not in BESIDE and path not in manifest.files:
+        listed = path in BESIDE or path in manifest.files or path.startswith(HUB_NOTES)
+        if found.is_file() and not listed:
             raise Damaged(f"{path} is not part of the release")
     _check_concepts(folder, manifest)
     return manifest
