@@ -7,10 +7,9 @@ from statistics import fmean
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import Tensor
 
 from benchmarks.fusing.drawing import concept_of, draw_fused
-from benchmarks.fusing.judging import generic_moments, judged, solved, test_moments
+from benchmarks.fusing.judging import fused_by, generic_moments, judged, test_moments
 from benchmarks.ledger import Ledger, work_off
 from fedshow.families import open_base
 from fedshow_server.fusion.fuse import bring_in, ledger_of
@@ -59,16 +58,14 @@ def one_point(
     """Records, fuses and draws with one plan."""
     base, plan = open_base("toyworld"), Plan(tuple(range(seeds)), steps=steps, fit_prompts=texts)
     concepts = [concept_of(character, work) for character in characters]
-    tests = {c.header.name: test_moments(base, c, work) for c in concepts}
     with tempfile.TemporaryDirectory() as folder:
         with ledger_of(base, plan, Path(folder) / "ledger") as ledger:
             bring_in(ledger, base, concepts, plan, lambda _: None)
-            tensors: dict[str, Tensor] = {}
-            solutions = solved("gradient", ledger, characters)
-            found = judged(solutions, characters, tensors, tests, generic_moments(base, work))
+            tensors = fused_by("gradient", ledger.layers(dict.fromkeys(characters, 1.0)))
         fused = Path(folder) / "fused.safetensors"
-        save_file(tensors, fused)
+        save_file({key: tensor.float().contiguous() for key, tensor in tensors.items()}, fused)
         drawn = draw_fused(characters, fused, work, drift=True)
+    found = judged(base, characters, tensors, work)
     concepts_drawn = drawn["concepts"].values()
     return {
         "heldout": fmean(found["heldout"].values()),

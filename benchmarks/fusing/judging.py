@@ -1,28 +1,32 @@
 """Fusions of the benchmark's sets by every rule, judged by inputs that neither fit nor choice has seen."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
-from types import MappingProxyType
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import fedshow_server.fusion
 from benchmarks.fusing.drawing import GENERIC, GENERIC_STEPS, concept_of
 from fedshow.concepts import ConceptFile
 from fedshow.families import Base
+from fedshow.releases.updates import deltas
 from fedshow.sampling.model import Model
 from fedshow_server.fusion import prompts
-from fedshow_server.fusion.fuse import fuse, ledger_of
-from fedshow_server.fusion.ledger import Ledger
+from fedshow_server.fusion.fuse import bring_in, fuse, ledger_of, unrecorded_layers
 from fedshow_server.fusion.recording import Drawn, Plan, record
 from fedshow_server.fusion.rules import FUSIONS, OWN_METHOD_ONLY
 from fedshow_server.fusion.sums import Layer, energy
-from fedshow_server.fusion.update import Update, smallest
+from fedshow_server.fusion.update import smallest, tensors_of
 
 REFINED = "gradient-refined"
 """Gradient fusion, recorded once more through the fused model (`fuse --refine 1`)."""
+
+CHOOSERS = ("gradient", "subspace")
+"""Rules that choose settings by unseen inputs."""
 
 RULES = (*(rule for rule in FUSIONS if rule not in OWN_METHOD_ONLY), REFINED)
 TEST_SEED = 3000
@@ -42,63 +46,70 @@ TEST = (
 Moments = dict[str, Tensor]
 
 
-def fuse_set(base: Base, characters: Sequence[str], work: Path, plan: Plan) -> dict[str, Any]:
-    """Fuses one set by every rule; updates go to files, figures come back."""
+def solve_set(
+    base: Base, characters: Sequence[str], work: Path, plan: Plan, rules: Collection[str]
+) -> None:
+    """Fuses one set by these rules, each into its file."""
     concepts = [concept_of(character, work) for character in characters]
-    tests = {c.header.name: test_moments(base, c, work) for c in concepts}
-    generic = generic_moments(base, work)
-    refined = fuse(base, concepts, plan=plan, ledger=work / "ledger", refine=1).updates
-    with ledger_of(base, plan, work / "ledger") as ledger:
-        found = {}
-        for rule in RULES:
-            tensors: dict[str, Tensor] = {}
-            solutions = solved(rule, ledger, characters, refined)
-            found[rule] = judged(solutions, characters, tensors, tests, generic)
-            out = fused_path(rule, characters, work)
-            out.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, out)
-        return found
+    folder = work / "ledger"
+    if REFINED in rules:
+        refined = fuse(base, concepts, plan=plan, ledger=folder, refine=1)
+        _keep(tensors_of(refined.updates), fused_path(REFINED, characters, work))
+    with ledger_of(base, plan, folder) as ledger:
+        bring_in(ledger, base, concepts, plan, print)
+        for rule in (rule for rule in rules if rule != REFINED):
+            layers = ledger.layers(dict.fromkeys(characters, 1.0))
+            _keep(fused_by(rule, layers), fused_path(rule, characters, work))
+
+
+def fused_by(rule: str, layers: Iterable[Layer]) -> dict[str, Tensor]:
+    """The fused update as a release keeps it."""
+    updates = {
+        layer.name: smallest(FUSIONS[rule](layer).delta_OI, layer.parts(moments=False))
+        for layer in layers
+    }
+    return tensors_of(updates)
+
+
+def _keep(tensors: Mapping[str, Tensor], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: tensor.float().contiguous() for key, tensor in tensors.items()}, path)
+
+
+def source_of(rule: str) -> str:
+    """Changes with what a rule makes of a set: the digest of its own code, and of the choice's."""
+    names = [f"rules/{rule.removesuffix('-refined').replace('-', '_')}.py"]
+    if rule in (*CHOOSERS, REFINED):
+        names.append("sums.py")
+    folder = Path(fedshow_server.fusion.__file__).parent
+    return sha256("".join((folder / name).read_text() for name in names).encode()).hexdigest()
 
 
 def judged(
-    solutions: Iterable[tuple[Layer, Update]],
-    characters: Sequence[str],
-    tensors: dict[str, Tensor],
-    tests: Mapping[str, Moments],
-    generic: Moments,
+    base: Base, characters: Sequence[str], tensors: Mapping[str, Tensor], work: Path
 ) -> dict[str, Any]:
-    """Residual per concept and drift, means over layers; updates go into `tensors`."""
-    missed: dict[str, list[float]] = {name: [] for name in characters}
+    """What a fused update misses of each concept, and how far it moves the base, on unseen inputs.
+
+    Means over layers, relative to what concepts do there on average: one that does next to nothing in a
+    layer can lose next to nothing.
+    """
+    concepts = [concept_of(character, work) for character in characters]
+    tests = [test_moments(base, concept, work) for concept in concepts]
+    generic, fused = generic_moments(base, work), dict(deltas(tensors))
+    missed: list[list[float]] = [[] for _ in concepts]
     drifts = []
-    for layer, update in solutions:
-        delta_OI, signals = update.delta_OI, []
-        tensors |= {k: t.float().contiguous() for k, t in update.tensors(layer.name).items()}
-        for name, part in zip(sorted(characters), layer.parts(moments=False), strict=True):
-            own_II = tests[name][layer.input_name]
-            signal = energy(part.delta_OI, own_II)
-            signals.append(signal)
-            if signal:
-                missed[name].append(energy(delta_OI - part.delta_OI, own_II) / signal)
-        if any(signals):
-            drifts.append(energy(delta_OI, generic[layer.input_name]) / fmean(signals))
+    for layer in unrecorded_layers(base, concepts, dict.fromkeys(characters, 1.0)):
+        parts, delta_OI = list(layer.parts()), fused[layer.name]
+        reads = [moments[layer.input_name] for moments in tests]
+        signal = fmean(energy(p.delta_OI, m) for p, m in zip(parts, reads, strict=True))
+        for values, part, moment_II in zip(missed, parts, reads, strict=True):
+            values.append(energy(delta_OI - part.delta_OI, moment_II) / signal)
+        drifts.append(energy(delta_OI, generic[layer.input_name]) / signal)
+    names = (concept.header.name for concept in concepts)
     return {
-        "heldout": {name: fmean(values) for name, values in missed.items()},
+        "heldout": {n: fmean(values) for n, values in zip(names, missed, strict=True)},
         "drift_statistic": fmean(drifts),
     }
-
-
-def solved(
-    rule: str,
-    ledger: Ledger,
-    characters: Sequence[str],
-    refined: Mapping[str, Update] = MappingProxyType({}),
-) -> Iterator[tuple[Layer, Update]]:
-    """What a rule makes of each layer."""
-    for layer in ledger.layers(dict.fromkeys(characters, 1.0)):
-        if rule == REFINED:
-            yield layer, refined[layer.name]
-        else:
-            yield layer, smallest(FUSIONS[rule](layer).delta_OI, layer.parts(moments=False))
 
 
 def fused_path(rule: str, characters: Sequence[str], work: Path) -> Path:

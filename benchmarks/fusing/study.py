@@ -7,12 +7,13 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from benchmarks.fusing import curve as curves
 from benchmarks.fusing import growth, solver, tables, whole_fusion
 from benchmarks.fusing.concepts import CHARACTERS, SIZES, sets, tune_character
 from benchmarks.fusing.drawing import draw_fused, draw_generic, draw_single
-from benchmarks.fusing.judging import RULES, fuse_set, fused_path
+from benchmarks.fusing.judging import RULES, fused_path, judged, solve_set, source_of
 from benchmarks.fusing.plots import plot_curve, plot_growth
 from benchmarks.ledger import Ledger, work_off
 from benchmarks.private_folder import person
@@ -79,13 +80,9 @@ def pictures(work: Path, workers: int) -> dict[str, Any]:
     """Identity, distance to single pictures, drift: every rule at every size."""
     tune_all(work, workers)
     singles = draw_singles(work, workers)
-    statistics = fuse_sets(work)
-    drawn = draw_sets(work, workers)
-    results = {
-        (rule, members): drawn[rule, members] | statistics[members][rule]
-        for rule in RULES
-        for members in all_sets()
-    }
+    fuse_sets(work)
+    drawn, unseen = draw_sets(work, workers), judge_sets(work)
+    results = {key: drawn[key] | unseen[key] for key in drawn}
     found = tables.table(results, singles, RULES)
     print(tables.markdown(found))
     return {
@@ -116,20 +113,33 @@ def draw_singles(work: Path, workers: int) -> dict[str, float]:
     return {c: found[k]["identity"] for k, c in enumerate(CHARACTERS)}
 
 
-def fuse_sets(work: Path) -> dict[tuple[str, ...], dict[str, Any]]:
+def fuse_sets(work: Path) -> None:
     """Every set by every rule, in this process, for a ledger belongs to one."""
     start_worker()
-    base, plan = open_base("toyworld"), Plan()
-    ledger, found = _ledger(work), {}
+    base, plan, ledger = open_base("toyworld"), Plan(), _ledger(work)
     for members in all_sets():
-        key = {"fuse": members, "recording": plan.settings, "rules": RULES}
-        if (known := ledger.get(key)) is None:
-            started = time.perf_counter()
-            known = fuse_set(base, members, work, plan)
-            ledger.add(key, known)
+        started = time.perf_counter()
+        keys = {rule: _fused_key(rule, members, plan) for rule in RULES}
+        missing = [rule for rule in RULES if ledger.get(keys[rule]) is None]
+        if missing:
+            solve_set(base, members, work, plan, missing)
             print(f"fused {len(members)} in {time.perf_counter() - started:.0f} s", flush=True)
-        found[members] = known
-    return found
+        for rule in missing:
+            ledger.add(keys[rule], {"sha256": digest(fused_path(rule, members, work))})
+
+
+def _fused_key(rule: str, members: Sequence[str], plan: Plan) -> dict[str, Any]:
+    return {"fuse": members, "rule": rule, "code": source_of(rule), "recording": plan.settings}
+
+
+def judge_sets(work: Path) -> dict[tuple[str, tuple[str, ...]], dict[str, Any]]:
+    """Every set of every rule by inputs that no fusion has seen."""
+    base = open_base("toyworld")
+    return {
+        (rule, members): judged(base, members, load_file(fused_path(rule, members, work)), work)
+        for members in all_sets()
+        for rule in RULES
+    }
 
 
 def draw_sets(work: Path, workers: int) -> dict[tuple[str, tuple[str, ...]], dict[str, Any]]:
