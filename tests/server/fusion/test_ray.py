@@ -174,10 +174,12 @@ def test_a_worker_that_dies(
 ) -> None:
     """It is replaced, and when that does not help, the error says so."""
     monkeypatch.setattr(ray_workers, "RETRIES", retries)
-    recording = workers.record([""], QUICK)
+    recording = workers.record([""], replace(QUICK, steps=40))  # long enough to be met at work
     with ThreadPoolExecutor() as threads:
         result = threads.submit(next, recording)
-        tools.eventually(cluster.recorder).kill()
+        worker = tools.eventually(lambda: cluster.recorder() or (result.done() and result))
+        assert worker is not result, f"over before it could be killed: {result}"
+        worker.kill()
         if retries:
             assert isinstance(result.result(tools.patience_seconds)[1], Seen)
         else:
