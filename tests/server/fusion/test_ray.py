@@ -174,7 +174,9 @@ def test_a_worker_that_dies(
 ) -> None:
     """It is replaced, and when that does not help, the error says so."""
     monkeypatch.setattr(ray_workers, "RETRIES", retries)
-    recording = workers.record([""], replace(QUICK, steps=40))  # long enough to be met at work
+    recording = workers.record(
+        [""], dataclasses.replace(QUICK, steps=40)
+    )  # long enough to be met at work
     with ThreadPoolExecutor() as threads:
         result = threads.submit(next, recording)
         worker = tools.eventually(lambda: cluster.recorder() or (result.done() and result))
