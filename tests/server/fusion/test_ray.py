@@ -175,7 +175,7 @@ def test_a_worker_that_dies(
     """It is replaced, and when that does not help, the error says so."""
     monkeypatch.setattr(ray_workers, "RETRIES", retries)
     recording = workers.record(
-        [""], dataclasses.replace(QUICK, steps=40)
+        [""], dataclasses.replace(QUICK, steps=200)
     )  # long enough to be met at work
     with ThreadPoolExecutor() as threads:
         result = threads.submit(next, recording)
