@@ -12,7 +12,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-DRIFT = 1.2
+DRIFT = 0.6
 """How much moving the base counts beside missing the concepts: less would move it further than averaging."""
 
 SILENT = 1e-10
