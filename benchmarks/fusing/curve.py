@@ -6,10 +6,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from safetensors.torch import save_file
-
 from benchmarks.fusing.drawing import concept_of, draw_fused
-from benchmarks.fusing.judging import fused_by, generic_moments, judged, test_moments
+from benchmarks.fusing.judging import fused_by, generic_moments, judged, keep, test_moments
 from benchmarks.ledger import Ledger, work_off
 from fedshow.families import open_base
 from fedshow_server.fusion.fuse import bring_in, ledger_of
@@ -63,7 +61,7 @@ def one_point(
             bring_in(ledger, base, concepts, plan, lambda _: None)
             tensors = fused_by("gradient", ledger.layers(dict.fromkeys(characters, 1.0)))
         fused = Path(folder) / "fused.safetensors"
-        save_file({key: tensor.float().contiguous() for key, tensor in tensors.items()}, fused)
+        keep(tensors, fused)
         drawn = draw_fused(characters, fused, work, drift=True)
     found = judged(base, characters, tensors, work)
     concepts_drawn = drawn["concepts"].values()

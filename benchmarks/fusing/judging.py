@@ -54,12 +54,12 @@ def solve_set(
     folder = work / "ledger"
     if REFINED in rules:
         refined = fuse(base, concepts, plan=plan, ledger=folder, refine=1)
-        _keep(tensors_of(refined.updates), fused_path(REFINED, characters, work))
+        keep(tensors_of(refined.updates), fused_path(REFINED, characters, work))
     with ledger_of(base, plan, folder) as ledger:
         bring_in(ledger, base, concepts, plan, print)
         for rule in (rule for rule in rules if rule != REFINED):
             layers = ledger.layers(dict.fromkeys(characters, 1.0))
-            _keep(fused_by(rule, layers), fused_path(rule, characters, work))
+            keep(fused_by(rule, layers), fused_path(rule, characters, work))
 
 
 def fused_by(rule: str, layers: Iterable[Layer]) -> dict[str, Tensor]:
@@ -71,7 +71,8 @@ def fused_by(rule: str, layers: Iterable[Layer]) -> dict[str, Tensor]:
     return tensors_of(updates)
 
 
-def _keep(tensors: Mapping[str, Tensor], path: Path) -> None:
+def keep(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Writes a fused update."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({key: tensor.float().contiguous() for key, tensor in tensors.items()}, path)
 

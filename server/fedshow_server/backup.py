@@ -11,8 +11,8 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from sqlalchemy import make_url
 from fedshow import __version__
 from fedshow.concepts.header import Sha256
 from fedshow.errors import Damaged, InvalidInput
-from fedshow.files import BLOCK_BYTES, digest
+from fedshow.files import BLOCK_BYTES, digest, whole_or_not
 from fedshow_server.folder import PRIVATE_FOLDER, DataFolder
 from fedshow_server.settings import FILE_NAME as SETTINGS
 from fedshow_server.store import Store, open_store
@@ -70,7 +70,7 @@ def make_backup(folder: DataFolder, out: Path) -> Listing:
             blobs=tuple(sorted(path.name for path in blobs)),
             left_out=tuple(left_out),
         )
-        with _whole_or_not(out) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        with whole_or_not(out) as file, tarfile.open(fileobj=file, mode="w") as tar:
             _add(
                 tar,
                 LISTING,
@@ -175,20 +175,6 @@ class _Hashed(io.BufferedIOBase):
         block = self._file.read(-1 if size is None else size)
         self.found.update(block)
         return block
-
-
-@contextmanager
-def _whole_or_not(out: Path) -> Iterator[IO[bytes]]:
-    handle, name = tempfile.mkstemp(dir=out.absolute().parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(out)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _extract(file: Path, work: Path) -> Listing:

@@ -63,7 +63,9 @@ class FolderBlobs:
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as out:
-                found = _copy(path, out)
+                found = copy(path, out)
+                out.flush()
+                os.fsync(out.fileno())
             if found != digest:
                 raise damaged(path, found, digest)
             part.replace(target)
@@ -97,13 +99,11 @@ def damaged(path: Path, found: str, digest: str) -> Damaged:
     return Damaged(f"{path.name}: sha256 {found[:12]}…, must be {digest[:12]}…")
 
 
-def _copy(path: Path, out: BinaryIO) -> str:
-    """Copies the file onto the disk and returns the digest of what went through."""
+def copy(path: Path, out: BinaryIO) -> str:
+    """Copies the file and returns the digest of what went through."""
     found = sha256()
     with path.open("rb") as source:
         while block := source.read(BLOCK_BYTES):
             found.update(block)
             out.write(block)
-    out.flush()
-    os.fsync(out.fileno())
     return found.hexdigest()

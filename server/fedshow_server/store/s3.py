@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from fedshow.errors import InvalidInput, NotFound, Unreachable
-from fedshow.files import BLOCK_BYTES
-from fedshow_server.store.blobs import check_digest, damaged
+from fedshow_server.store.blobs import check_digest, copy, damaged
 
 SCHEME = "s3://"
 READ_BLOCK_BYTES = 4 << 20
@@ -56,7 +55,8 @@ class S3Blobs:
         with self._speaking(digest):
             out = self._files.open(self._path(digest), "wb", autocommit=False)
             try:
-                found = _copy(path, out)
+                found = copy(path, out)
+                out.close()
                 if found != digest:
                     raise damaged(path, found, digest)
                 out.commit()
@@ -89,14 +89,3 @@ class S3Blobs:
             raise NotFound(f"{missing} ({error})" if "bucket" in str(error) else missing) from None
         except (OSError, BotoCoreError, ClientError) as error:
             raise Unreachable(f"the content store does not answer: {str(error)[:200]}") from error
-
-
-def _copy(path: Path, out: Any) -> str:
-    """Sends the file, still invisible there, and returns the digest of what went through."""
-    found = sha256()
-    with path.open("rb") as source:
-        while block := source.read(BLOCK_BYTES):
-            found.update(block)
-            out.write(block)
-    out.close()
-    return found.hexdigest()
