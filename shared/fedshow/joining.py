@@ -10,6 +10,7 @@ from fedshow.concepts.header import Sha256
 from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.releases.signing import PublicKey
+from fedshow.roles import Role
 
 PREFIX = "fedshow-join:"
 MAX_CODE_LENGTH = 1024
@@ -62,7 +63,11 @@ class JoinRequest(BaseModel):
 
     secret: Secret
     public_key: str = Field(pattern=r"^ecdsa-sha2-nistp384 [A-Za-z0-9+/=]{64,512}$")
-    """The node's new key as one OpenSSH line without a comment; its private half stays at home."""
+    """The node's new key as one OpenSSH line without a comment; its private half stays at home.
+
+    Whoever brings concepts hands them over with it; a downloader's is only what a repeated join is
+    recognised by.
+    """
 
 
 class JoinReply(BaseModel):
@@ -74,8 +79,9 @@ class JoinReply(BaseModel):
     """The server's public name; fit for a folder's name."""
     node: NodeName
     """The node's name here, as the invitation gave it."""
-    node_id: int
-    """Flower's number for the node's key."""
+    role: Role = Role.CONTRIBUTOR
+    node_id: int | None
+    """Flower's number for the node's key; None: Flower does not know a downloader."""
     token: Secret
     """Goes with every gRPC call as metadata `authorization: Bearer TOKEN`."""
     grpc: Address

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from fedshow.releases import verify_release
+from fedshow.roles import Role
+from fedshow.transfer.servers import save_server
 from fedshow_client.settings import load_settings
 from tests.conftest import Call
 
@@ -65,6 +67,17 @@ def test_impossible_names_are_refused(call, known, pictures, name, word, says) -
     code, _, err = call("client", "add", pictures, "--name", name, "--class", word)
     assert code == 2
     assert says in err
+
+
+def test_a_downloader_cannot_add_and_sees_its_role(call, known, home, pictures: Path) -> None:
+    save_server(known.model_copy(update={"role": Role.DOWNLOADER, "node_id": None}), home)
+    code, _, err = add(call, pictures)
+    assert code == 2
+    assert "is a downloader at home" in err
+    found = status(call)
+    assert found["concepts"] == []
+    assert found["servers"][0]["role"] == "downloader"
+    assert ", downloader: " in call("client", "status")[1]
 
 
 def test_without_a_server_nothing_can_be_added(call, pictures: Path) -> None:

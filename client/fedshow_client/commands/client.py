@@ -43,10 +43,13 @@ def join(
     patience = Patience(wait, say_waiting)
     server = join_server(code, home_folder(), patience, name=name, base_source=base)
     if as_json:
-        found = {"server": server.name, "node": server.node, "base": server.base.name}
+        found = {"server": server.name, "node": server.node, "role": server.role}
+        found |= {"base": server.base.name}
         return print_json({**found, "base_source": server.base_source})
-    print(f"joined {server.name} ({server.address}) as {server.node}")
+    print(f"joined {server.name} ({server.address}) as {server.node}, {server.role}")
     print(f"base {server.base.name}: {origin(server.base_source)}")
+    if not server.role.contributes:
+        return say(f"next: fedshow pull {server.name} -o model")
     return say("next: fedshow client add IMAGES --name N --class W, then fedshow client run")
 
 
@@ -76,7 +79,7 @@ def add(
 
     Example: fedshow client add photos/anna --name anna --class woman
     """
-    from fedshow_client.adding import check, tune_options
+    from fedshow_client.adding import check, check_contributes, tune_options
     from fedshow_client.home import Home
     from fedshow_client.queue import NewJob, Queue
     from fedshow_client.settings import load_settings
@@ -84,6 +87,7 @@ def add(
 
     home = Home(load_settings().home)
     target = _one_server(server, home.folder)
+    check_contributes(target)
     named = {"steps": steps, "seed": seed, "method": method, "rank": rank, "flip": flip}
     options = tune_options(changes, **named, max_leakage=max_leakage)
     source = target.base_source

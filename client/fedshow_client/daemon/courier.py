@@ -17,6 +17,7 @@ STATES = {
     pb.CONCEPT_STATE_ADMITTED: JobState.ADMITTED,
     pb.CONCEPT_STATE_REFUSED: JobState.REFUSED,
     pb.CONCEPT_STATE_WITHDRAWN: JobState.WITHDRAWN,
+    pb.CONCEPT_STATE_REPLACED: JobState.WITHDRAWN,
 }
 REMOVED = "removed by the server"
 """Reason of a withdrawal that was not the user's."""

@@ -47,6 +47,7 @@ invites = Table(
     metadata,
     Column("secret_sha256", String(64), primary_key=True),
     Column("node_name", String(63), nullable=False),
+    Column("role", String(16), nullable=False, server_default="contributor"),
     Column("expires", Moment, nullable=False),
     Column("used", Moment),  # the moment its node joined
 )
@@ -56,7 +57,8 @@ nodes = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String(63), nullable=False, index=True),
-    Column("flower_id", String(20), nullable=False, unique=True),  # unsigned 64 bit: no integer
+    Column("role", String(16), nullable=False, server_default="contributor"),
+    Column("flower_id", String(20), unique=True),  # unsigned 64 bit: no integer; not of downloaders
     Column("public_key", Text, nullable=False),
     Column("token_sha256", String(64), nullable=False, unique=True),
     Column("joined", Moment, nullable=False),

@@ -35,6 +35,8 @@ class _ConceptStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConceptS
     """Checked and refused; `reason` says why."""
     CONCEPT_STATE_WITHDRAWN: _ConceptState.ValueType  # 4
     """Taken back by its owner or removed by the server's owner."""
+    CONCEPT_STATE_REPLACED: _ConceptState.ValueType  # 5
+    """Its node brought a newer one of the same name."""
 
 class ConceptState(_ConceptState, metaclass=_ConceptStateEnumTypeWrapper):
     """What became of a concept on the server."""
@@ -48,6 +50,8 @@ CONCEPT_STATE_REFUSED: ConceptState.ValueType  # 3
 """Checked and refused; `reason` says why."""
 CONCEPT_STATE_WITHDRAWN: ConceptState.ValueType  # 4
 """Taken back by its owner or removed by the server's owner."""
+CONCEPT_STATE_REPLACED: ConceptState.ValueType  # 5
+"""Its node brought a newer one of the same name."""
 Global___ConceptState: _TypeAlias = ConceptState  # noqa: Y015
 
 @_typing.final
