@@ -103,7 +103,7 @@ def test_a_concept_whose_server_left_says_what_it_waits_for(call, known, home, p
     (known.folder(home) / "server.json").unlink()
     (concept,) = status(call)["concepts"]
     assert concept["state"] == "queued"
-    assert concept["reason"] == "waits until server 'home' is joined again"
+    assert concept["reason"] == "waits until server 'home' is joined again, as a contributor"
     assert "potter: waits until server 'home' is joined again" in call("client", "status")[1]
 
 
