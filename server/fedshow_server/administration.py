@@ -4,11 +4,9 @@
 
 from datetime import timedelta
 
-from pydantic import TypeAdapter, ValidationError
-
 from fedshow.concepts import check_name
 from fedshow.errors import InvalidInput
-from fedshow.joining import JoinCode, NodeName
+from fedshow.joining import JoinCode, check_node_name
 from fedshow.roles import Role
 from fedshow.v1 import admin_pb2 as pb
 from fedshow_server.certificates import fingerprint
@@ -35,7 +33,7 @@ class Administration:
     def InviteNode(self, request: pb.InviteNodeRequest) -> pb.InviteNodeResponse:
         """A join code. Raises InvalidInput."""
         facts = self._folder.facts()
-        name, role = _node_name(request.name), ROLE_OF.get(request.role)
+        name, role = check_node_name(request.name), ROLE_OF.get(request.role)
         if role is None:
             raise InvalidInput(f"role {request.role}: use one of {', '.join(Role)}")
         if not SHORTEST_HOURS <= request.hours <= LONGEST_HOURS:
@@ -66,15 +64,6 @@ class Administration:
         """Takes a concept out. Raises InvalidInput, NotFound."""
         concept = self._store.concepts.withdraw(check_name(request.name))
         return pb.RemoveConceptResponse(concept=message_of(concept))
-
-
-def _node_name(name: str) -> str:
-    try:
-        return TypeAdapter(NodeName).validate_python(name)
-    except ValidationError:
-        raise InvalidInput(
-            f"node name {name[:80]!r}: use 1 to 63 letters, digits, '.', '_', '-', no sign in front"
-        ) from None
 
 
 def _node(node: Node) -> pb.Node:

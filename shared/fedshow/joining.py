@@ -4,7 +4,14 @@ import base64
 import binascii
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from fedshow.concepts.header import Sha256
 from fedshow.errors import InvalidInput
@@ -13,6 +20,10 @@ from fedshow.releases.signing import PublicKey
 from fedshow.roles import Role
 
 PREFIX = "fedshow-join:"
+EVERYBODY = "everybody"
+"""Stands for all nodes where concepts are shown to some."""
+ME = "me"
+"""Stands for the node that brings a concept, and no other."""
 MAX_CODE_LENGTH = 1024
 
 Address = Annotated[
@@ -88,6 +99,18 @@ class JoinReply(BaseModel):
     base: BaseCard
     signing_key: PublicKey | None = None
     """What the server's releases are signed with; None: its fedshow did not sign yet."""
+
+
+def check_node_name(name: str) -> str:
+    """The name, if a node can have it. Raises InvalidInput."""
+    if name in (EVERYBODY, ME):
+        raise InvalidInput(f"node name {name!r} has a meaning of its own: choose another")
+    try:
+        return TypeAdapter(NodeName).validate_python(name)
+    except ValidationError:
+        raise InvalidInput(
+            f"node name {name[:80]!r}: use 1 to 63 letters, digits, '.', '_', '-', no sign in front"
+        ) from None
 
 
 class Refusal(BaseModel):

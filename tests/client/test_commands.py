@@ -36,6 +36,17 @@ def test_an_added_concept_waits_in_the_queue(call, known, pictures: Path) -> Non
     assert (concept["name"], concept["state"], concept["server"]) == ("potter", "queued", "home")
 
 
+def test_who_may_have_it_is_said_and_changed(call, known, pictures: Path) -> None:
+    assert add(call, pictures, "--visible-to", "bob", "--visible-to", "anna")[0] == 0
+    assert status(call)["concepts"][0]["visible_to"] == ["anna", "bob"]
+    code, out, _ = call("client", "visible", "potter", "me")
+    assert (code, out) == (0, "potter on home is visible to me\n")
+    assert status(call)["concepts"][0]["visible_to"] == ["me"]
+    code, _, err = call("client", "visible", "potter", "no name")
+    assert code == 2
+    assert "'no name'" in err
+
+
 def test_an_empty_folder_is_refused_by_name(call, known, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     code, _, err = add(call, tmp_path / "nothing")

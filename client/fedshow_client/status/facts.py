@@ -87,6 +87,7 @@ class ConceptStatus(Facts):
     not_before: float = Field(
         description="Unix time of the next try after a failed one; 0: any time."
     )
+    visible_to: list[str] = Field(description="`everybody`, `me`, or names of nodes.")
     images: str = Field(description="Folder of the private images; never leaves this machine.")
     base: str
     options: dict[str, Any] = Field(description="Options of `fedshow tune` that were asked for.")

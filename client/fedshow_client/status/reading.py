@@ -101,6 +101,7 @@ class _Reader:
             eta_seconds=eta,
             reason=self._reason(job, progress),
             not_before=job.not_before if job.state == JobState.QUEUED else 0.0,
+            visible_to=job.visible_to,
             images=job.images,
             base=job.base,
             options=job.options,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from fedshow.v1.admin_pb2 import Node
-    from fedshow.v1.concepts_pb2 import Concept
+    from fedshow.v1.concepts_pb2 import Concept, Removal
 
 SERVER_OPTION = typer.Option(
     None, "--server", help="A joined server where this node is an owner. [default: the one here]"
@@ -106,8 +106,8 @@ def concepts(
     listed = [_concept(concept) for concept in found]
     if as_json:
         return print_json(listed)
-    head = ("name", "class", "state", "owner", "size_bytes", "created", "reason")
-    return print_table(head, ([concept[key] for key in head] for concept in listed))
+    head = ("name", "class", "state", "owner", "visible to", "size_bytes", "created", "remark")
+    return print_table(head, map(_row, listed))
 
 
 def remove(
@@ -127,6 +127,17 @@ def remove(
     if as_json:
         return print_json(_concept(concept))
     return print(f"{name} is out of the next release")
+
+
+def _row(concept: dict[str, Any]) -> tuple[object, ...]:
+    named, removal = concept["visible_to"], concept["removal"]
+    visible = "everybody" if named is None else " ".join(named) or "its node"
+    remark = concept["reason"]
+    if removal:
+        remark = f"out of the statistics; differs by {removal['largest_difference']:.1e}"
+    keys = ("name", "class", "state", "owner"), ("size_bytes", "created")
+    first, second = ([concept[key] for key in each] for each in keys)
+    return (*first, visible, *second, remark)
 
 
 @contextmanager
@@ -172,6 +183,17 @@ def _concept(concept: "Concept") -> dict[str, Any]:
         "created": _moment(concept.created),
         "reason": concept.reason,
         "sha256": concept.sha256,
+        "visible_to": list(concept.visible.nodes) if concept.HasField("visible") else None,
+        "removal": _removal(concept.removal) if concept.HasField("removal") else None,
+    }
+
+
+def _removal(found: "Removal") -> dict[str, Any]:
+    return {
+        "at": _moment(found.at),
+        "remaining": found.remaining,
+        "remaining_sha256": found.remaining_sha256,
+        "largest_difference": found.largest_difference,
     }
 
 

@@ -46,18 +46,16 @@ def fuse(
     plan: Plan = Plan(),  # noqa: B008  # frozen
     ledger: Path | None = None,
     judge: bool = False,
-    only: bool = False,
     workers: Workers | None = None,
     refine: int = 0,
 ) -> Fused:
     """Fuses concepts that were checked against `base`; order does not matter.
 
     Concepts are recorded once per `ledger` folder, and once per call without one. Rules that need no
-    recordings are judged, too, where `judge` asks for it. `only`: what else the ledger holds is taken out
-    of it, exactly. `workers` record and solve; without them, this process does. `refine`: how many times
-    to record once more, through the model as it is fused, and to solve again. Raises InvalidInput for
-    an empty set, two concepts of one name, an unknown method or weight, and UnfusableConcept for one that
-    makes the base read anything but numbers.
+    recordings are judged, too, where `judge` asks for it. `workers` record and solve; without them, this
+    process does. `refine`: how many times to record once more, through the model as it is fused, and to
+    solve again. Raises InvalidInput for an empty set, two concepts of one name, an unknown method or
+    weight, and UnfusableConcept for one that makes the base read anything but numbers.
     """
     concepts = sorted(concepts, key=lambda concept: concept.header.name)
     _check(concepts, method, weights or {})
@@ -65,13 +63,11 @@ def fuse(
         raise InvalidInput(f"refining records inputs, which method {method!r} does not use")
     workers = workers or Here(base)
     chosen = {c.header.name: (weights or {}).get(c.header.name, 1.0) for c in concepts}
-    if method not in NEEDS_INPUTS and not judge and not only:
+    if method not in NEEDS_INPUTS and not judge:
         return _solve(workers, unrecorded_layers(base, concepts, chosen), method, [], say)
     job = _Job(base, concepts, chosen, method, plan, say, workers)
     with ledger_of(base, plan, ledger) as opened:
         bring_in(opened, base, concepts, plan, say, workers)
-        if only:
-            take_out_others(opened, set(chosen), say)
         fused = job.solve(opened, is_last=refine == 0)
         for left in reversed(range(refine)):
             fused = job.refined(fused, opened, is_last=left == 0)
@@ -157,9 +153,9 @@ def _unrecorded(ledger: Ledger, concepts: Sequence[ConceptFile], say: Say) -> It
         yield concept
 
 
-def take_out_others(ledger: Ledger, kept: Collection[str], say: Say) -> None:
-    """Removes every concept that is not among `kept`; the ledger keeps the receipts."""
-    for name in set(ledger.weights) - set(kept):
+def remove_all(ledger: Ledger, names: Collection[str], say: Say) -> None:
+    """Removes those of these concepts that are there; the ledger keeps the receipts."""
+    for name in sorted(set(ledger.weights) & set(names)):
         receipt = ledger.remove(name, lambda layer: gradient_fusion(layer).delta_OI)
         say(
             f"removed <{name}>: the fusion of the others differs by {receipt.largest_difference:.1e} "

@@ -30,6 +30,7 @@ POLICIES: dict[str, Policy] = {
     f"{CONCEPTS}ListConcepts": Policy.MEMBER,
     f"{CONCEPTS}SubmitConcept": Policy.CONTRIBUTOR,
     f"{CONCEPTS}WithdrawConcept": Policy.CONTRIBUTOR,
+    f"{CONCEPTS}ShowConcept": Policy.CONTRIBUTOR,
     f"{RELEASES}ListReleases": Policy.MEMBER,
     f"{RELEASES}GetRelease": Policy.MEMBER,
     f"{RELEASES}WatchReleases": Policy.MEMBER,

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Float,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 metadata = MetaData(
@@ -76,7 +78,25 @@ concepts = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("state", String(10), nullable=False, index=True),
     Column("reason", Text, nullable=False, default=""),
+    Column("restricted", Boolean, nullable=False, server_default=false()),  # see `viewers`
     Column("created", Moment, nullable=False),
+)
+
+viewers = Table(
+    "viewers",  # who may have a restricted concept, beside the node that brought it
+    metadata,
+    Column("concept_id", ForeignKey("concepts.id"), primary_key=True),
+    Column("node_name", String(63), primary_key=True),
+)
+
+removals = Table(
+    "removals",  # receipts: what a fusion took out of what was recorded
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of the concept file
+    Column("remaining_sha256", String(64), primary_key=True),
+    Column("remaining", Integer, nullable=False),
+    Column("largest_difference", Float, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 releases = Table(
