@@ -65,6 +65,16 @@ class Administration:
         concept = self._store.concepts.withdraw(check_name(request.name))
         return pb.RemoveConceptResponse(concept=message_of(concept))
 
+    def ApproveConcept(self, request: pb.ApproveConceptRequest) -> pb.ApproveConceptResponse:
+        """Lets a pending concept in. Raises InvalidInput, NotFound."""
+        concept = self._store.concepts.approve(check_name(request.name))
+        return pb.ApproveConceptResponse(concept=message_of(concept))
+
+    def RejectConcept(self, request: pb.RejectConceptRequest) -> pb.RejectConceptResponse:
+        """Refuses a pending concept. Raises InvalidInput, NotFound."""
+        concept = self._store.concepts.reject(check_name(request.name))
+        return pb.RejectConceptResponse(concept=message_of(concept))
+
 
 def _node(node: Node) -> pb.Node:
     message = pb.Node(name=node.name, role=ROLES[node.role], node_id=node.flower_id or 0)

@@ -20,7 +20,7 @@ from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.publishing import publish
 from fedshow_server.signing import Signer, open_signer
 from fedshow_server.store import Concept, Store
-from fedshow_server.unfusable import UnfusableConcept
+from fedshow_server.unfusable import OddConcept, UnfusableConcept
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,8 @@ def fuse_admitted(
     Concepts are recorded once, into a ledger below `ledgers`; those that may not be there any more are
     taken out first. What was released before is not fused again.
 
-    A concept that cannot be fused is refused instead; then the others are due.
+    A concept that cannot be fused is refused instead, an odd one waits for the owner; then the others are
+    due.
     """
     due = find_due(store, ledgers)
     if due.leaving:
@@ -80,15 +81,24 @@ def fuse_admitted(
         folder = work / "-".join(("set", *(concept.sha256[:4] for concept in chosen)))[:80]
         try:
             files = [_file_of(concept, store, described.card, work) for concept in chosen]
-            _fuse(described.base, files, folder, ledgers, ray)
+            trusted = {concept.sha256 for concept in chosen if concept.approved}
+            _fuse(described.base, files, folder, ledgers, ray, trusted)
         except UnfusableConcept as error:
-            log.error("%s; it is refused", error)
             (culprit,) = (concept for concept in chosen if concept.name == error.name)
-            store.concepts.quarantine(culprit.sha256, error.reason)
+            _put_aside(culprit, error, store)
             return
         manifest, _ = publish(store, folder, signer)
         log.info("release %s", manifest.release)
         shutil.rmtree(folder)
+
+
+def _put_aside(concept: Concept, error: UnfusableConcept, store: Store) -> None:
+    if isinstance(error, OddConcept):
+        log.warning("%s; the owner decides", error)
+        store.concepts.quarantine(concept.sha256, error.reason)
+    else:
+        log.error("%s; it is refused", error)
+        store.concepts.refuse_admitted(concept.sha256, error.reason)
 
 
 def _file_of(concept: Concept, store: Store, card: BaseCard, work: Path) -> Path:
@@ -112,13 +122,29 @@ def _take_out(base: str, names: Collection[str], ledgers: Path) -> None:
         take_out(base, ledger, names, device=choose_device(), say=log.info)
 
 
-def _fuse(base: str, files: list[Path], out: Path, ledgers: Path, ray: str | None = None) -> None:
+def _fuse(
+    base: str,
+    files: list[Path],
+    out: Path,
+    ledgers: Path,
+    ray: str | None = None,
+    trusted: Collection[str] = (),
+) -> None:
     from fedshow.device import choose_device
     from fedshow_server.fusion import current_ledger, fuse_to_folder  # torch: seconds to load
 
     with _given_up_if_damaged(current_ledger(ledgers)) as ledger:
         device = choose_device()
-        fuse_to_folder(base, files, out, device=device, say=log.info, ledger=ledger, ray=ray)
+        fuse_to_folder(
+            base,
+            files,
+            out,
+            device=device,
+            say=log.info,
+            ledger=ledger,
+            ray=ray,
+            trusted=trusted,
+        )
 
 
 @contextmanager

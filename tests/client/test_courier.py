@@ -189,3 +189,18 @@ def test_a_receipt_is_told(host, connection, queue, place, job) -> None:
     host.concepts["potter"].removal.remaining = 2
     reconcile(connection, queue, place)
     assert queue.find("potter").reason == FORGOTTEN
+
+
+def test_one_that_the_owner_looks_at_is_not_asked_about_all_the_time(
+    host, connection, queue, place, job
+) -> None:
+    reconcile(connection, queue, place)
+    host.concepts["potter"].state = pb.CONCEPT_STATE_PENDING
+    host.concepts["potter"].reason = "odd"
+    assert not reconcile(connection, queue, place)
+    found = queue.find("potter")
+    assert (found.state, found.reason) == (JobState.SUBMITTED, "waits for the server's owner: odd")
+    host.concepts["potter"].state = pb.CONCEPT_STATE_ADMITTED
+    host.concepts["potter"].reason = ""
+    reconcile(connection, queue, place)
+    assert (queue.find("potter").state, queue.find("potter").reason) == (JobState.ADMITTED, "")

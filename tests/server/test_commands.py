@@ -72,7 +72,7 @@ def test_server_ends_while_it_looks_at_its_base(tools, tmp_path):
 def test_commands_need_a_server_that_ran(tmp_path):
     for call in (
         lambda: commands.invite("anna", Role.OWNER, 24.0, tmp_path, None, False),
-        lambda: commands.concepts(tmp_path, None, False),
+        lambda: commands.concepts(False, tmp_path, None, False),
         lambda: commands.nodes(tmp_path, None, False),
         lambda: commands.remove("potter", tmp_path, None, False),
         lambda: commands.revoke("anna", tmp_path, None, False),
@@ -86,9 +86,9 @@ def test_owner_sees_nodes_and_concepts(server, member, capsys):
     assert "anna" in [node["name"] for node in json.loads(capsys.readouterr().out)]
     commands.nodes(server.data, None, False)
     assert "anna" in capsys.readouterr().out
-    commands.concepts(server.data, None, True)
+    commands.concepts(False, server.data, None, True)
     assert json.loads(capsys.readouterr().out) == []
-    commands.concepts(server.data, None, False)
+    commands.concepts(False, server.data, None, False)
     assert capsys.readouterr().out.split()[0] == "name"
     with pytest.raises(NotFound, match="no concept 'potter'"):
         commands.remove("potter", server.data, None, False)

@@ -230,13 +230,49 @@ def test_refused_keeps_its_reason(store, anna):
     assert (after.state, after.reason) == (State.REFUSED, "NaN")
 
 
-def test_quarantine_takes_out_what_was_admitted(store, anna):
+def test_what_was_admitted_can_be_refused_after_all(store, anna):
     digest = admitted(store, anna, "potter", "1")
     waiting = store.concepts.submit(anna.id, offer("dobby", "2"))
     for sha in (digest, waiting.sha256):
-        store.concepts.quarantine(sha, "draws nothing")
+        store.concepts.refuse_admitted(sha, "draws nothing")
     assert [c.state for c in store.concepts.all()] == [State.WANTED, State.REFUSED]
     assert store.concepts.admitted() == []
+
+
+def test_odd_concepts_wait_for_the_owner(store, anna, bob):
+    for name in ("potter", "dobby"):
+        found = store.concepts.submit(anna.id, offer(name, name))
+        store.concepts.admit(found.sha256)
+        store.concepts.quarantine(found.sha256, "odd")
+        store.concepts.quarantine(found.sha256, "odd")  # changes nothing
+    assert store.concepts.admitted() == []
+    with pytest.raises(InvalidInput, match="taken"):
+        store.concepts.submit(bob.id, offer("potter", "other"))
+    approved, rejected = store.concepts.approve("potter"), store.concepts.reject("dobby")
+    assert (approved.state, approved.approved, approved.reason) == (State.ADMITTED, True, "")
+    assert (rejected.state, rejected.reason) == (
+        State.REFUSED,
+        "rejected by the server's owner: odd",
+    )
+    assert [concept.name for concept in store.concepts.admitted()] == ["potter"]
+    with pytest.raises(NotFound, match="no concept 'potter' waits"):
+        store.concepts.approve("potter")
+    actions = [entry.action for entry in store.audit.last(50)]
+    assert actions.count("concept.pending") == 2
+    assert {"concept.approved", "concept.rejected"} <= set(actions)
+
+
+def test_a_newer_one_takes_the_place_of_a_pending_one(store, anna):
+    old, new = (offer("potter", text) for text in ("old", "new"))
+    store.concepts.submit(anna.id, old)
+    store.concepts.admit(old.sha256)
+    store.concepts.quarantine(old.sha256, "odd")
+    store.concepts.submit(anna.id, new)
+    store.concepts.admit(new.sha256)
+    with pytest.raises(NotFound):
+        store.concepts.approve("potter")
+    store.concepts.quarantine(new.sha256, "odd")
+    assert store.concepts.withdraw("potter", anna.id).state is State.WITHDRAWN
 
 
 def test_revoked_nodes_are_not_asked(store, anna):

@@ -272,10 +272,10 @@ def _check_withdrawal(server, anna, stranger, general, tools, capsys):
         assert {r.id: list(r.withdrawn) for r in listed}[before.id] == ["potter"]
 
     def receipt():
-        commands.concepts(server.data, None, True)
+        commands.concepts(False, server.data, None, True)
         found = {concept["name"]: concept for concept in json.loads(capsys.readouterr().out)}
         return found["potter"]["removal"]
 
     assert tools.eventually(receipt)["largest_difference"] == 1e-9
-    commands.concepts(server.data, None, False)
+    commands.concepts(False, server.data, None, False)
     assert "out of the statistics; differs by 1.0e-09" in capsys.readouterr().out

@@ -16,12 +16,14 @@ log = logging.getLogger(__name__)
 
 STATES = {
     pb.CONCEPT_STATE_WANTED: JobState.SUBMITTED,
+    pb.CONCEPT_STATE_PENDING: JobState.SUBMITTED,
     pb.CONCEPT_STATE_ADMITTED: JobState.ADMITTED,
     pb.CONCEPT_STATE_REFUSED: JobState.REFUSED,
     pb.CONCEPT_STATE_WITHDRAWN: JobState.WITHDRAWN,
     pb.CONCEPT_STATE_REPLACED: JobState.WITHDRAWN,
 }
-LIVE = (pb.CONCEPT_STATE_WANTED, pb.CONCEPT_STATE_ADMITTED)
+LIVE = (pb.CONCEPT_STATE_WANTED, pb.CONCEPT_STATE_PENDING, pb.CONCEPT_STATE_ADMITTED)
+PENDING = "waits for the server's owner: {}"
 FORGOTTEN = "out of all that the server recorded for fusing, by its receipt"
 """Reason of a withdrawal that is complete."""
 REMOVED = "removed by the server"
@@ -51,7 +53,8 @@ def reconcile(connection: Connection, queue: Queue, home: Home) -> bool:
             queue.move(job.id, state, reason, unless=(JobState.WITHDRAWN,))
         if state in (JobState.REFUSED, JobState.WITHDRAWN):
             _clear(home.concept_file(job.server, job.sha256))
-    return bool(queue.jobs(JobState.TUNED, JobState.SUBMITTED, server=server.name))
+    waiting = queue.jobs(JobState.TUNED, JobState.SUBMITTED, server=server.name)
+    return any(not job.reason for job in waiting)  # one with a reason waits for a person
 
 
 def _take_back(connection: Connection, queue: Queue, ours: dict[str, pb.Concept]) -> None:
@@ -87,6 +90,8 @@ def _settled(
 ) -> tuple[JobState, str]:
     """The state that a job is in once server and outbox have been asked."""
     if concept and concept.state != pb.CONCEPT_STATE_WANTED:
+        if concept.state == pb.CONCEPT_STATE_PENDING:
+            return JobState.SUBMITTED, PENDING.format(concept.reason)
         removed = concept.state == pb.CONCEPT_STATE_WITHDRAWN
         return STATES[concept.state], REMOVED if removed else concept.reason
     if home.concept_file(job.server, job.sha256).exists():

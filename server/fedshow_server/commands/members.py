@@ -25,6 +25,14 @@ Ask = Callable[[str, Any], Any]
 """Makes a call of AdminService, by name."""
 
 
+def register(group: typer.Typer) -> None:
+    """Adds the commands to `fedshow server`."""
+    for command in (invite, nodes, revoke):
+        group.command()(command)
+    for about in (concepts, remove, approve, reject):
+        group.command()(about)
+
+
 def invite(
     name: str = typer.Argument(help="What the new node shall be called."),
     role: Role = typer.Option(Role.CONTRIBUTOR, help="What it may do here."),
@@ -91,6 +99,7 @@ def revoke(
 
 
 def concepts(
+    pending: bool = typer.Option(False, "--pending", help="Only those that wait for a decision."),
     data: Path | None = DATA_OPTION,
     server: str | None = SERVER_OPTION,
     as_json: bool = JSON_OPTION,
@@ -104,6 +113,8 @@ def concepts(
     with _owner(data, server) as ask:
         found = ask("ListAllConcepts", ListAllConceptsRequest()).concepts
     listed = [_concept(concept) for concept in found]
+    if pending:
+        listed = [concept for concept in listed if concept["state"] == "pending"]
     if as_json:
         return print_json(listed)
     head = ("name", "class", "state", "owner", "visible to", "size_bytes", "created", "remark")
@@ -138,6 +149,44 @@ def _row(concept: dict[str, Any]) -> tuple[object, ...]:
     keys = ("name", "class", "state", "owner"), ("size_bytes", "created")
     first, second = ([concept[key] for key in each] for each in keys)
     return (*first, visible, *second, remark)
+
+
+def approve(
+    name: str = typer.Argument(help="The concept's name."),
+    data: Path | None = DATA_OPTION,
+    server: str | None = SERVER_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Lets a pending concept into the next release, whatever is odd about it.
+
+    Example: fedshow server approve potter
+    """
+    from fedshow.v1.admin_pb2 import ApproveConceptRequest
+
+    with _owner(data, server) as ask:
+        concept = ask("ApproveConcept", ApproveConceptRequest(name=name)).concept
+    if as_json:
+        return print_json(_concept(concept))
+    return print(f"{name} goes into the next release")
+
+
+def reject(
+    name: str = typer.Argument(help="The concept's name."),
+    data: Path | None = DATA_OPTION,
+    server: str | None = SERVER_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Refuses a pending concept for good.
+
+    Example: fedshow server reject potter
+    """
+    from fedshow.v1.admin_pb2 import RejectConceptRequest
+
+    with _owner(data, server) as ask:
+        concept = ask("RejectConcept", RejectConceptRequest(name=name)).concept
+    if as_json:
+        return print_json(_concept(concept))
+    return print(f"{name} is refused")
 
 
 @contextmanager

@@ -20,8 +20,7 @@ group = typer.Typer(
 group.add_typer(audit.group, name="audit")
 group.command()(backup.backup)
 group.command()(backup.restore)
-for command in (members.invite, members.nodes, members.revoke, members.concepts, members.remove):
-    group.command()(command)
+members.register(group)
 
 DATA_OPTION = audit.DATA_OPTION
 

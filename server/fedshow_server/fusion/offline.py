@@ -38,12 +38,13 @@ def fuse_to_folder(
     judge: bool = False,
     refine: int = 0,
     ray: str | None = None,
+    trusted: Collection[str] | None = None,
 ) -> Manifest:
     """Writes the release of these concept files to `out`, load-tested, whole or not at all.
 
     What the `ledger` folder holds is not recorded again. `judge` asks for a report of rules, too, that
     need no recordings. `ray` is the address of a cluster that records, on its cards if it has any, and
-    solves; the rest happens here. `refine` as for `fuse`.
+    solves; the rest happens here. `refine` and `trusted` as for `fuse`.
 
     Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
     """
@@ -63,6 +64,7 @@ def fuse_to_folder(
             judge=judge,
             workers=workers,
             refine=refine,
+            trusted=trusted,
         )
     building = out.with_name(f".{out.name}.fusing")
     shutil.rmtree(building, ignore_errors=True)

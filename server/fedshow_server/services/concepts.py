@@ -20,6 +20,7 @@ from fedshow_server.store.blobs import DIGEST
 
 STATES = {
     State.WANTED: pb.CONCEPT_STATE_WANTED,
+    State.PENDING: pb.CONCEPT_STATE_PENDING,
     State.ADMITTED: pb.CONCEPT_STATE_ADMITTED,
     State.REFUSED: pb.CONCEPT_STATE_REFUSED,
     State.REPLACED: pb.CONCEPT_STATE_REPLACED,

@@ -40,5 +40,7 @@ POLICIES: dict[str, Policy] = {
     f"{ADMIN}RevokeNode": Policy.OWNER,
     f"{ADMIN}ListAllConcepts": Policy.OWNER,
     f"{ADMIN}RemoveConcept": Policy.OWNER,
+    f"{ADMIN}ApproveConcept": Policy.OWNER,
+    f"{ADMIN}RejectConcept": Policy.OWNER,
 }
 """Method to policy: one without an entry is closed."""

@@ -18,6 +18,8 @@ class State(StrEnum):
     """Stages of a concept; the contract's ConceptState in words."""
 
     WANTED = "wanted"
+    PENDING = "pending"
+    """Kept, but something is odd about it: the owner decides."""
     ADMITTED = "admitted"
     REFUSED = "refused"
     REPLACED = "replaced"
@@ -25,7 +27,8 @@ class State(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-LIVE = (State.WANTED, State.ADMITTED)
+LIVE = (State.WANTED, State.PENDING, State.ADMITTED)
+REJECTED = "rejected by the server's owner: {}"
 OFFERS_AT_ONCE = 100
 COLUMNS = (concepts, nodes.c.name.label("owner"), nodes.c.flower_id, nodes.c.revoked)
 
@@ -71,6 +74,8 @@ class Concept:
     state: State
     reason: str
     created: datetime
+    approved: bool
+    """Whether the owner let it in although something is odd about it."""
     visible_to: frozenset[str] | None
     """As in its offer, or as its node changed it since."""
     removal: Removal | None
@@ -147,12 +152,7 @@ class Concepts:
             found = _one(connection, _wanted(sha256))
             if found is None:  # withdrawn meanwhile, or handed over twice
                 return
-            older = (concepts.c.name == found.name) & (concepts.c.state == State.ADMITTED)
-            connection.execute(
-                update(concepts)
-                .where(older)
-                .values(state=State.REPLACED, reason="replaced by a newer one")
-            )
+            _replace_older(connection, found)
             connection.execute(update(concepts).where(_wanted(sha256)).values(state=State.ADMITTED))
             note(connection, "concept.admitted", found.name, sha256=sha256, owner=found.owner)
 
@@ -160,9 +160,34 @@ class Concepts:
         """A WANTED concept is refused for good."""
         self._refuse(_wanted(sha256), reason)
 
-    def quarantine(self, sha256: str, reason: str) -> None:
+    def refuse_admitted(self, sha256: str, reason: str) -> None:
         """An ADMITTED concept turned out to be unusable: it is refused after all."""
-        self._refuse((concepts.c.sha256 == sha256) & (concepts.c.state == State.ADMITTED), reason)
+        self._refuse(_admitted(sha256), reason)
+
+    def quarantine(self, sha256: str, reason: str) -> None:
+        """A concept that is ADMITTED, but odd, is PENDING from now on."""
+        with self._database.writing() as connection:
+            found = _one(connection, _admitted(sha256))
+            if found is None:
+                return
+            values = {"state": State.PENDING, "reason": reason}
+            connection.execute(update(concepts).where(_admitted(sha256)).values(values))
+            note(connection, "concept.pending", found.name, sha256=sha256, reason=reason[:500])
+
+    def approve(self, name: str) -> Concept:
+        """The PENDING concept of this name, ADMITTED whatever is odd about it. Raises NotFound."""
+        with self._database.writing() as connection:
+            found = _pending(connection, name)
+            _replace_older(connection, found)
+            values = {"state": State.ADMITTED, "reason": "", "approved": True}
+            return _decided(connection, found, "concept.approved", values)
+
+    def reject(self, name: str) -> Concept:
+        """The PENDING concept of this name, refused for good. Raises NotFound."""
+        with self._database.writing() as connection:
+            found = _pending(connection, name)
+            values = {"state": State.REFUSED, "reason": REJECTED.format(found.reason)}
+            return _decided(connection, found, "concept.rejected", values)
 
     def _refuse(self, where: Any, reason: str) -> None:
         with self._database.writing() as connection:
@@ -230,6 +255,35 @@ def _refuse_too_many(connection: Connection, node_id: int, at_once: int) -> None
         raise Exhausted(f"{at_once} concepts of this node are still to be collected: try later")
 
 
+def _replace_older(connection: Connection, newer: Concept) -> None:
+    older = (concepts.c.name == newer.name) & (concepts.c.sha256 != newer.sha256)
+    older &= concepts.c.state.in_((State.ADMITTED, State.PENDING))
+    values = {"state": State.REPLACED, "reason": "replaced by a newer one"}
+    connection.execute(update(concepts).where(older).values(values))
+
+
+def _pending(connection: Connection, name: str) -> Concept:
+    found = _one(connection, (concepts.c.name == name) & (concepts.c.state == State.PENDING))
+    if found is None:
+        raise NotFound(f"no concept {name!r} waits for a decision")
+    return found
+
+
+def _decided(
+    connection: Connection, found: Concept, action: str, values: dict[str, Any]
+) -> Concept:
+    mine = concepts.c.sha256 == found.sha256
+    connection.execute(update(concepts).where(mine).values(values))
+    note(connection, action, found.name, sha256=found.sha256, reason=found.reason[:500])
+    after = _one(connection, mine)
+    assert after is not None
+    return after
+
+
+def _admitted(sha256: str) -> Any:
+    return (concepts.c.sha256 == sha256) & (concepts.c.state == State.ADMITTED)
+
+
 def _wanted(sha256: str) -> Any:
     return (concepts.c.sha256 == sha256) & (concepts.c.state == State.WANTED)
 
@@ -292,6 +346,7 @@ def _concept(row: Any, named: set[str] | None, removal: Removal | None) -> Conce
         state=State(row.state),
         reason=row.reason,
         created=row.created,
+        approved=row.approved,
         visible_to=None if named is None else frozenset(named),
         removal=removal,
     )

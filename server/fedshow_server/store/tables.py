@@ -78,6 +78,9 @@ concepts = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("state", String(10), nullable=False, index=True),
     Column("reason", Text, nullable=False, default=""),
+    Column(
+        "approved", Boolean, nullable=False, server_default=false()
+    ),  # odd, but by the owner's word
     Column("restricted", Boolean, nullable=False, server_default=false()),  # see `viewers`
     Column("created", Moment, nullable=False),
 )

@@ -59,6 +59,16 @@ class AdminServiceStub:
                 request_serializer=fedshow_dot_v1_dot_admin__pb2.RemoveConceptRequest.SerializeToString,
                 response_deserializer=fedshow_dot_v1_dot_admin__pb2.RemoveConceptResponse.FromString,
                 _registered_method=True)
+        self.ApproveConcept = channel.unary_unary(
+                '/fedshow.v1.AdminService/ApproveConcept',
+                request_serializer=fedshow_dot_v1_dot_admin__pb2.ApproveConceptRequest.SerializeToString,
+                response_deserializer=fedshow_dot_v1_dot_admin__pb2.ApproveConceptResponse.FromString,
+                _registered_method=True)
+        self.RejectConcept = channel.unary_unary(
+                '/fedshow.v1.AdminService/RejectConcept',
+                request_serializer=fedshow_dot_v1_dot_admin__pb2.RejectConceptRequest.SerializeToString,
+                response_deserializer=fedshow_dot_v1_dot_admin__pb2.RejectConceptResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -99,6 +109,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApproveConcept(self, request, context):
+        """Lets a pending concept into the next release.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectConcept(self, request, context):
+        """Refuses a pending concept for good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +150,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RemoveConcept,
                     request_deserializer=fedshow_dot_v1_dot_admin__pb2.RemoveConceptRequest.FromString,
                     response_serializer=fedshow_dot_v1_dot_admin__pb2.RemoveConceptResponse.SerializeToString,
+            ),
+            'ApproveConcept': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveConcept,
+                    request_deserializer=fedshow_dot_v1_dot_admin__pb2.ApproveConceptRequest.FromString,
+                    response_serializer=fedshow_dot_v1_dot_admin__pb2.ApproveConceptResponse.SerializeToString,
+            ),
+            'RejectConcept': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectConcept,
+                    request_deserializer=fedshow_dot_v1_dot_admin__pb2.RejectConceptRequest.FromString,
+                    response_serializer=fedshow_dot_v1_dot_admin__pb2.RejectConceptResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +297,60 @@ class AdminService:
             '/fedshow.v1.AdminService/RemoveConcept',
             fedshow_dot_v1_dot_admin__pb2.RemoveConceptRequest.SerializeToString,
             fedshow_dot_v1_dot_admin__pb2.RemoveConceptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveConcept(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedshow.v1.AdminService/ApproveConcept',
+            fedshow_dot_v1_dot_admin__pb2.ApproveConceptRequest.SerializeToString,
+            fedshow_dot_v1_dot_admin__pb2.ApproveConceptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectConcept(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedshow.v1.AdminService/RejectConcept',
+            fedshow_dot_v1_dot_admin__pb2.RejectConceptRequest.SerializeToString,
+            fedshow_dot_v1_dot_admin__pb2.RejectConceptResponse.FromString,
             options,
             channel_credentials,
             insecure,

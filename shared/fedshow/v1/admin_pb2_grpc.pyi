@@ -41,6 +41,10 @@ class AdminServiceStub:
     """All concepts, newest first."""
     RemoveConcept: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveConceptRequest, _admin_pb2.RemoveConceptResponse]
     """Takes any node's concept out of the next release."""
+    ApproveConcept: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ApproveConceptRequest, _admin_pb2.ApproveConceptResponse]
+    """Lets a pending concept into the next release."""
+    RejectConcept: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RejectConceptRequest, _admin_pb2.RejectConceptResponse]
+    """Refuses a pending concept for good."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -55,6 +59,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """All concepts, newest first."""
     RemoveConcept: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveConceptRequest, _admin_pb2.RemoveConceptResponse]  # type: ignore[assignment]
     """Takes any node's concept out of the next release."""
+    ApproveConcept: _aio.UnaryUnaryMultiCallable[_admin_pb2.ApproveConceptRequest, _admin_pb2.ApproveConceptResponse]  # type: ignore[assignment]
+    """Lets a pending concept into the next release."""
+    RejectConcept: _aio.UnaryUnaryMultiCallable[_admin_pb2.RejectConceptRequest, _admin_pb2.RejectConceptResponse]  # type: ignore[assignment]
+    """Refuses a pending concept for good."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -96,5 +104,21 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RemoveConceptResponse, _abc.Awaitable[_admin_pb2.RemoveConceptResponse]]:
         """Takes any node's concept out of the next release."""
+
+    @_abc_1.abstractmethod
+    def ApproveConcept(
+        self,
+        request: _admin_pb2.ApproveConceptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ApproveConceptResponse, _abc.Awaitable[_admin_pb2.ApproveConceptResponse]]:
+        """Lets a pending concept into the next release."""
+
+    @_abc_1.abstractmethod
+    def RejectConcept(
+        self,
+        request: _admin_pb2.RejectConceptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RejectConceptResponse, _abc.Awaitable[_admin_pb2.RejectConceptResponse]]:
+        """Refuses a pending concept for good."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -37,6 +37,8 @@ class _ConceptStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConceptS
     """Taken back by its owner or removed by the server's owner."""
     CONCEPT_STATE_REPLACED: _ConceptState.ValueType  # 5
     """Its node brought a newer one of the same name."""
+    CONCEPT_STATE_PENDING: _ConceptState.ValueType  # 6
+    """Kept, but in no release before the server's owner approves it; `reason` says what is odd."""
 
 class ConceptState(_ConceptState, metaclass=_ConceptStateEnumTypeWrapper):
     """What became of a concept on the server."""
@@ -52,6 +54,8 @@ CONCEPT_STATE_WITHDRAWN: ConceptState.ValueType  # 4
 """Taken back by its owner or removed by the server's owner."""
 CONCEPT_STATE_REPLACED: ConceptState.ValueType  # 5
 """Its node brought a newer one of the same name."""
+CONCEPT_STATE_PENDING: ConceptState.ValueType  # 6
+"""Kept, but in no release before the server's owner approves it; `reason` says what is odd."""
 Global___ConceptState: _TypeAlias = ConceptState  # noqa: Y015
 
 @_typing.final
@@ -140,7 +144,7 @@ class Concept(_message.Message):
     """Name of the node that brought it."""
     state: Global___ConceptState.ValueType
     reason: _builtins.str
-    """Why it was refused; empty otherwise."""
+    """Why it was refused or is pending; empty otherwise."""
     @_builtins.property
     def created(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property

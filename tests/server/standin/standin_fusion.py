@@ -1,7 +1,8 @@
 """Fusing without torch.
 
 The release it writes is a real release in all but its weights. With FEDSHOW_STANDIN_FAILS=FILE the
-first fusion fails and leaves FILE. A concept named `voldemort` is one that no fusion can use.
+first fusion fails and leaves FILE. A concept named `voldemort` is one that no fusion can use, one
+named `imperius` an odd one.
 """
 
 import json
@@ -44,14 +45,14 @@ def _write(ledger, content):
     (ledger / "ledger.json").write_text(json.dumps(content))
 
 
-def fuse_to_folder(base, concepts, out, *, ledger=None, **_):
+def fuse_to_folder(base, concepts, out, *, ledger=None, trusted=(), **_):
     """Writes a release folder whose weights are the concept files one after another."""
     from datetime import UTC, datetime
 
     from fedshow.concepts import read_concept
     from fedshow.files import digest
     from fedshow.releases import FileEntry, Manifest, Member, release_id
-    from fedshow_server.unfusable import UnfusableConcept
+    from fedshow_server.unfusable import OddConcept, UnfusableConcept
 
     mark = Path(os.environ.get("FEDSHOW_STANDIN_FAILS", os.devnull))
     if not mark.exists():
@@ -60,6 +61,8 @@ def fuse_to_folder(base, concepts, out, *, ledger=None, **_):
     files = [read_concept(path) for path in concepts]
     if any(file.header.name == "voldemort" for file in files):
         raise UnfusableConcept("voldemort", "drawing with it gives NaN or infinity")
+    if any(f.header.name == "imperius" and f.sha256 not in trusted for f in files):
+        raise OddConcept("imperius", "it changes prompts that do not name it")
     if ledger is not None:
         known = _read(ledger)
         known["concepts"] |= {file.header.name: {"sha256": file.sha256} for file in files}
