@@ -4,12 +4,23 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fedshow.concepts import check_class, check_name
+from fedshow.errors import InvalidInput
+from fedshow.transfer.servers import KnownServer
 from fedshow_client.queue import NewJob
 from fedshow_client.tuning.changes import read_changes
 from fedshow_client.tuning.recipe import Recipe
 
 if TYPE_CHECKING:
     from fedshow_client.tuning.data.folder import ImageFolder
+
+
+def check_contributes(server: KnownServer) -> None:
+    """Raises InvalidInput unless this node may bring concepts to the server."""
+    if not server.role.contributes:
+        raise InvalidInput(
+            f"this node is a {server.role} at {server.name}, which takes concepts from contributors "
+            "and owners: ask its owner for a contributor's join code"
+        )
 
 
 def tune_options(changes: Iterable[str], **named: Any) -> dict[str, Any]:

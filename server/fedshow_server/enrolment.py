@@ -3,16 +3,13 @@
 import asyncio
 import logging
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-
-from fedshow.errors import Forbidden, InvalidInput, Unreachable
+from fedshow.errors import Forbidden, Unreachable
 from fedshow.families.card import BaseCard
 from fedshow.joining import JoinReply, JoinRequest
 from fedshow.releases.signing import PublicKey
 from fedshow_server.folder import Facts
 from fedshow_server.guard import Guard
+from fedshow_server.node_keys import checked_key
 from fedshow_server.store import Members, Node
 from fedshow_server.superlink import SuperLink
 
@@ -46,30 +43,29 @@ class Enrolment:
     async def join(self, request: JoinRequest) -> JoinReply:
         """The new node's papers. Raises Forbidden, InvalidInput, Exhausted, Unreachable."""
         self._guard.may_join()
-        _check_key(request.public_key)
+        key = checked_key(request.public_key)
         try:
-            return await self._redeemed(request)
+            return await self._redeemed(request.secret, key)
         except Forbidden as error:
             await self._guard.refused(error)
             raise
 
-    async def _redeemed(self, request: JoinRequest) -> JoinReply:
+    async def _redeemed(self, secret: str, key: str) -> JoinReply:
         async with self._turn:
-            secret, key = request.secret, request.public_key
             again = await asyncio.to_thread(self._members.rejoin, secret, key)
             if again is not None:
                 return self._papers(*again)
-            await asyncio.to_thread(self._members.invited_name, secret)
-            flower_id = await self._register(key)
+            invited = await asyncio.to_thread(self._members.invitation, secret)
+            flower_id = await self._register(key) if invited.role.contributes else None
             node, token = await asyncio.to_thread(self._members.join, secret, key, flower_id)
-        log.info("node %s joined", node.name)
+        log.info("node %s joined as %s", node.name, node.role)
         return self._papers(node, token)
 
     async def follow_revocations(self) -> None:
         """Unregisters from Flower whoever is not, or no longer, an active node; until cancelled."""
         settled: set[int] = set()
         while True:
-            revoked = {node.flower_id for node in await self._nodes() if node.revoked}
+            revoked = await self._flower_ids(revoked=True)
             if revoked - settled:
                 await self._superlink.healthy.wait()
                 try:
@@ -94,31 +90,25 @@ class Enrolment:
 
     async def _cut_off_strangers(self) -> bool:
         """Whether Flower knew anybody who is not, or no longer, an active node."""
-        active = {node.flower_id for node in await self._nodes() if not node.revoked}
+        active = await self._flower_ids(revoked=False)
         gone = await self._superlink.unregister_all_but(active)
         if gone:
             log.info("cut off from Flower: %s", ", ".join(map(str, gone)))
         return bool(gone)
 
-    async def _nodes(self) -> list[Node]:
-        return await asyncio.to_thread(self._members.nodes)
+    async def _flower_ids(self, *, revoked: bool) -> set[int]:
+        nodes = await asyncio.to_thread(self._members.nodes)
+        asked = (node for node in nodes if bool(node.revoked) == revoked)
+        return {node.flower_id for node in asked if node.flower_id is not None}
 
     def _papers(self, node: Node, token: str) -> JoinReply:
         return JoinReply(
             server=self._facts.name,
             node=node.name,
+            role=node.role,
             node_id=node.flower_id,
             token=token,
             grpc=self._facts.grpc,
             base=self._card,
             signing_key=self._signing_key,
         )
-
-
-def _check_key(line: str) -> None:
-    try:
-        key = load_ssh_public_key(line.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        raise InvalidInput("public_key is not an OpenSSH key") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
-        raise InvalidInput("public_key must be of type ecdsa-sha2-nistp384")

@@ -1,4 +1,4 @@
-"""The fusion worker, a process of its own: fuses what is admitted now and publishes it.
+"""The fusion worker, a process of its own: makes the releases that are due and publishes them.
 
 python -m fedshow_server.fusing --data DIR [--ray ADDRESS]
 """
@@ -7,25 +7,28 @@ import argparse
 import logging
 import shutil
 import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fedshow.errors import BaseMismatch, Damaged, NotFound, RefusedConcept
 from fedshow.families.card import BaseCard
 from fedshow_server.admitting import check_file
 from fedshow_server.children import die_with_parent
+from fedshow_server.due import find_due, receipts
 from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.logs import set_up_logs
 from fedshow_server.publishing import publish
 from fedshow_server.signing import Signer, open_signer
 from fedshow_server.store import Concept, Store
-from fedshow_server.unfusable import UnfusableConcept
+from fedshow_server.unfusable import OddConcept, UnfusableConcept
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Exit status 0: what is admitted is the latest release, or a concept that no fusion can use
-    is not admitted any more.
+    """Exit status 0: what was due is published, or a concept that no fusion can use is not admitted any
+    more.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
@@ -53,28 +56,50 @@ def fuse_admitted(
     ledgers: Path,
     ray: str | None = None,
 ) -> None:
-    """Fuses the admitted concepts inside `work` and publishes the release, signed.
+    """Makes every release that is due, inside `work`, and publishes it, signed.
 
-    Concepts are recorded once, into a ledger below `ledgers` that holds the admitted ones only.
+    Concepts are recorded once, into a ledger below `ledgers`; those that may not be there any more are
+    taken out first. What was released before is not fused again.
 
-    A concept that cannot be fused is refused instead; then the others are due.
+    A concept that cannot be fused is refused instead, an odd one waits for the owner; then the others are
+    due.
     """
-    concepts = sorted(store.concepts.admitted(), key=lambda concept: concept.name)
-    if not concepts:
-        log.info("nothing is admitted")
-        return
-    log.info("fusing %s", ", ".join(concept.name for concept in concepts))
-    try:
-        files = [_file_of(concept, store, described.card, work) for concept in concepts]
-        _fuse(described.base, files, work / "release", ledgers, ray)
-    except UnfusableConcept as error:
+    due = find_due(store, ledgers)
+    if due.leaving:
+        _take_out(described.base, due.leaving, ledgers)
+    for receipt in receipts(ledgers):
+        store.concepts.removed(receipt)
+    concepts = {concept.sha256: concept for concept in store.concepts.admitted()}
+    for members in due.releases:
+        if not all(sha256 in concepts for _, sha256 in members):
+            continue  # one was withdrawn just now: something else is due
+        again = store.releases.again(dict(members))
+        if again is not None:
+            log.info("release %s is the latest again", again.id)
+            continue
+        chosen = sorted((concepts[sha256] for _, sha256 in members), key=lambda one: one.name)
+        log.info("fusing %s", ", ".join(concept.name for concept in chosen))
+        folder = work / "-".join(("set", *(concept.sha256[:4] for concept in chosen)))[:80]
+        try:
+            files = [_file_of(concept, store, described.card, work) for concept in chosen]
+            trusted = {concept.sha256 for concept in chosen if concept.approved}
+            _fuse(described.base, files, folder, ledgers, ray, trusted)
+        except UnfusableConcept as error:
+            (culprit,) = (concept for concept in chosen if concept.name == error.name)
+            _put_aside(culprit, error, store)
+            return
+        manifest, _ = publish(store, folder, signer)
+        log.info("release %s", manifest.release)
+        shutil.rmtree(folder)
+
+
+def _put_aside(concept: Concept, error: UnfusableConcept, store: Store) -> None:
+    if isinstance(error, OddConcept):
+        log.warning("%s; the owner decides", error)
+        store.concepts.quarantine(concept.sha256, error.reason)
+    else:
         log.error("%s; it is refused", error)
-        (culprit,) = (concept for concept in concepts if concept.name == error.name)
-        store.concepts.quarantine(culprit.sha256, error.reason)
-        return
-    manifest, is_new = publish(store, work / "release", signer)
-    names = ", ".join(member.name for member in manifest.concepts)
-    log.info("release %s (%s)%s", manifest.release, names, "" if is_new else " was there already")
+        store.concepts.refuse_admitted(concept.sha256, error.reason)
 
 
 def _file_of(concept: Concept, store: Store, card: BaseCard, work: Path) -> Path:
@@ -90,23 +115,44 @@ def _file_of(concept: Concept, store: Store, card: BaseCard, work: Path) -> Path
     return path
 
 
-def _fuse(base: str, files: list[Path], out: Path, ledgers: Path, ray: str | None = None) -> None:
-    """A ledger that is damaged is given up: whatever it held can be recorded again."""
+def _take_out(base: str, names: Collection[str], ledgers: Path) -> None:
+    from fedshow.device import choose_device
+    from fedshow_server.fusion import current_ledger, take_out  # torch: seconds to load
+
+    with _given_up_if_damaged(current_ledger(ledgers)) as ledger:
+        take_out(base, ledger, names, device=choose_device(), say=log.info)
+
+
+def _fuse(
+    base: str,
+    files: list[Path],
+    out: Path,
+    ledgers: Path,
+    ray: str | None = None,
+    trusted: Collection[str] = (),
+) -> None:
     from fedshow.device import choose_device
     from fedshow_server.fusion import current_ledger, fuse_to_folder  # torch: seconds to load
 
-    ledger = current_ledger(ledgers)
-    try:
+    with _given_up_if_damaged(current_ledger(ledgers)) as ledger:
+        device = choose_device()
         fuse_to_folder(
             base,
             files,
             out,
-            device=choose_device(),
+            device=device,
             say=log.info,
             ledger=ledger,
-            only=True,
             ray=ray,
+            trusted=trusted,
         )
+
+
+@contextmanager
+def _given_up_if_damaged(ledger: Path) -> Iterator[Path]:
+    """Whatever a ledger held can be recorded again."""
+    try:
+        yield ledger
     except Damaged:
         shutil.rmtree(ledger)
         raise

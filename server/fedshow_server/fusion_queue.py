@@ -1,4 +1,4 @@
-"""When to fuse: the admitted concepts differ from the last release, and it has been quiet.
+"""When to fuse: something is due (see `due`), and it has been quiet.
 
 With nothing admitted there is nothing to fuse; releases with withdrawn concepts are not `latest`.
 """
@@ -9,10 +9,12 @@ import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 from fedshow_server.children import Child
+from fedshow_server.due import Due, find_due, recorded
 from fedshow_server.folder import DataFolder
-from fedshow_server.store import Store
+from fedshow_server.store import Removal, Store
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +22,11 @@ POLL_SECONDS = 0.5
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 600.0
 FRESH = timedelta(seconds=60)
+EMPTY = sha256(b"").hexdigest()
+"""Stands for what is left of everything: nothing."""
 
 OnFused = Callable[[bool, float], None]
 """Told whether a fusion gave a release, and after how many seconds."""
-Members = frozenset[tuple[str, str]]
-"""Name and digest of each concept."""
 
 
 class FusionQueue:
@@ -45,11 +47,13 @@ class FusionQueue:
         self._on_fused = on_fused
         self.problem = ""
         """What is wrong with fusing; empty when nothing is."""
+        self._seen, self._due = -1, Due()
+        """How far the audit log went when we looked last, and what was due then."""
 
     async def fuse_forever(self) -> None:
         """Runs until cancelled."""
         self._clear_leftovers()
-        failed: Members | None = None
+        failed: Due | None = None
         pause = FIRST_PAUSE_SECONDS
         while True:
             due = await self._next_due()
@@ -58,6 +62,7 @@ class FusionQueue:
             self._on_fused(succeeded, time.monotonic() - started)
             if succeeded:
                 await asyncio.to_thread(self._log_release)
+                self._seen = -1  # the ledgers changed, which the audit log need not tell
                 failed, pause, self.problem = None, FIRST_PAUSE_SECONDS, ""
                 continue
             self.problem = "the last fusion failed; see logs/fusing.log"
@@ -66,48 +71,52 @@ class FusionQueue:
             log.error("fusing failed; again in %.0f s; see logs/fusing.log", pause)
             await self._until_changed(due, pause)
 
-    async def _next_due(self) -> Members:
-        """The members of the next release, once they have been the same for long enough."""
-        seen: Members = frozenset()
-        since = time.monotonic()
+    async def _next_due(self) -> Due:
+        """What is due, once it has been the same for long enough."""
+        seen, since = Due(), time.monotonic()
         while True:
-            admitted, released = await asyncio.to_thread(self._members)
-            if not admitted:
-                await asyncio.to_thread(self._forget)
-            if admitted != seen:
-                seen, since = admitted, time.monotonic()
-            due = admitted and admitted != released
+            due = await asyncio.to_thread(self._look)
+            if due != seen:
+                seen, since = due, time.monotonic()
             quiet = time.monotonic() - since >= self._quiet_seconds
             if due and quiet and not await asyncio.to_thread(self._expects_more):
-                return admitted
+                return due
             await asyncio.sleep(POLL_SECONDS)
 
-    def _members(self) -> tuple[Members, Members]:
-        last = self._store.releases.last()
-        released = frozenset(last.concepts.items()) if last else frozenset()
-        admitted = self._store.concepts.admitted()
-        return frozenset((concept.name, concept.sha256) for concept in admitted), released
+    def _look(self) -> Due:
+        """What is due now; whatever changes it is in the audit log."""
+        position = self._store.audit.head().position
+        if position != self._seen:
+            if not self._store.concepts.admitted():
+                self._forget()
+            self._due = find_due(self._store, self._folder.ledgers)
+            self._seen = position
+        return self._due
 
     def _forget(self) -> None:
-        """What was recorded of concepts that are withdrawn now; the next fusion removes single ones."""
-        if self._folder.ledgers.exists():
-            log.info("nothing is admitted any more: forgetting what was recorded")
-            shutil.rmtree(self._folder.ledgers, ignore_errors=True)
+        """What was recorded of concepts that are withdrawn now; the worker takes out single ones."""
+        if not self._folder.ledgers.exists():
+            return
+        log.info("nothing is admitted any more: forgetting what was recorded")
+        for digest in recorded(self._folder.ledgers).values():
+            self._store.concepts.removed(Removal(digest, 0, EMPTY, 0.0, datetime.now(UTC)))
+        shutil.rmtree(self._folder.ledgers, ignore_errors=True)
 
     def _expects_more(self) -> bool:
         """Whether a concept was offered so lately that its file is probably on its way."""
         lately = datetime.now(UTC) - FRESH
         return any(concept.created > lately for concept in self._store.concepts.wanted())
 
-    async def _until_changed(self, due: Members, pause_seconds: float) -> None:
+    async def _until_changed(self, due: Due, pause_seconds: float) -> None:
         until = time.monotonic() + pause_seconds
         while time.monotonic() < until:
-            if (await asyncio.to_thread(self._members))[0] != due:
+            if await asyncio.to_thread(self._look) != due:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _fuse(self, due: Members) -> bool:
-        log.info("fusing %s", ", ".join(sorted(name for name, _ in due)))
+    async def _fuse(self, due: Due) -> bool:
+        for members in due.releases:
+            log.info("due: %s", ", ".join(sorted(name for name, _ in members)))
         child = await Child.start(
             "fedshow_server.fusing",
             *("--data", str(self._folder.path)),

@@ -15,7 +15,7 @@ from fedshow_server import calls
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Audit, Node
 
-NOTED_PER_ADDRESS = RateLimitItemPerMinute(6, namespace="noted")
+NOTED_PER_CALLER = RateLimitItemPerMinute(6, namespace="noted")
 NOTED = RateLimitItemPerMinute(60, namespace="noted")
 """Refusals written into the audit log: strangers knock as often as they like."""
 
@@ -44,10 +44,15 @@ class Guard:
         self._count(self._joins, calls.current().address, "attempts to join from this address")
 
     async def refused(self, error: Exception) -> None:
-        """The current call was not let in: counted, and written down if there is room."""
-        address = calls.current().address
-        self._rates.hit(self._wrong, address)
-        if self._rates.hit(NOTED_PER_ADDRESS, address) and self._rates.hit(NOTED):
+        """The current call shows nothing valid: counted, and noted."""
+        self._rates.hit(self._wrong, calls.current().address)
+        await self.note(error)
+
+    async def note(self, error: Exception) -> None:
+        """The current call was not let in: written down if there is room."""
+        call = calls.current()
+        caller = call.address if call.who == calls.UNKNOWN else call.who
+        if self._rates.hit(NOTED_PER_CALLER, caller) and self._rates.hit(NOTED):
             await asyncio.to_thread(self._audit.refused, str(error))
 
     @contextmanager

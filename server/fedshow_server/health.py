@@ -16,6 +16,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "fedshow.v1.ConceptService": ("server", "database", "superlink", "disk"),
         "fedshow.v1.ReleaseService": ("server", "database"),
+        "fedshow.v1.AdminService": ("server", "database"),
     }
 )
 """Service to the parts without which it is not served."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter
 
 from fedshow.families.card import BaseCard
+from fedshow_server.administration import Administration
 from fedshow_server.certificates import Certificates, prepare_certificates
 from fedshow_server.collecting import Collector
 from fedshow_server.describing import described_base
@@ -31,6 +32,7 @@ from fedshow_server.presence import Presence
 from fedshow_server.publishing import sign_earlier
 from fedshow_server.ray_cluster import check_address
 from fedshow_server.renewing import Renewal
+from fedshow_server.services.admin import admin_servicer
 from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.doors import Doors, Entrance
 from fedshow_server.services.listening import Listener, add_services, listen
@@ -163,6 +165,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         listener,
         ConceptServicer(store.concepts, card, settings, ground.disk, collector.wake),
         ReleaseServicer(store, news, signer),
+        admin_servicer(Administration(store, ground.folder)),
     )
     routers = _routers(ground, signer, health)
     app = make_edge(

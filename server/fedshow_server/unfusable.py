@@ -1,4 +1,4 @@
-"""The one error that takes a concept out of the way of all others."""
+"""The errors that take a concept out of the way of all others."""
 
 from typing import Self
 
@@ -16,3 +16,7 @@ class UnfusableConcept(RefusedConcept):
     def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         """Other processes raise it, too."""
         return type(self), (self.name, self.reason)
+
+
+class OddConcept(UnfusableConcept):
+    """One that could be fused, but does what no honest concept does: the server's owner decides."""

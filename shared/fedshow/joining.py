@@ -4,14 +4,26 @@ import base64
 import binascii
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from fedshow.concepts.header import Sha256
 from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.releases.signing import PublicKey
+from fedshow.roles import Role
 
 PREFIX = "fedshow-join:"
+EVERYBODY = "everybody"
+"""Stands for all nodes where concepts are shown to some."""
+ME = "me"
+"""Stands for the node that brings a concept, and no other."""
 MAX_CODE_LENGTH = 1024
 
 Address = Annotated[
@@ -62,7 +74,11 @@ class JoinRequest(BaseModel):
 
     secret: Secret
     public_key: str = Field(pattern=r"^ecdsa-sha2-nistp384 [A-Za-z0-9+/=]{64,512}$")
-    """The node's new key as one OpenSSH line without a comment; its private half stays at home."""
+    """The node's new key as one OpenSSH line without a comment; its private half stays at home.
+
+    Whoever brings concepts hands them over with it; a downloader's is only what a repeated join is
+    recognised by.
+    """
 
 
 class JoinReply(BaseModel):
@@ -74,14 +90,27 @@ class JoinReply(BaseModel):
     """The server's public name; fit for a folder's name."""
     node: NodeName
     """The node's name here, as the invitation gave it."""
-    node_id: int
-    """Flower's number for the node's key."""
+    role: Role = Role.CONTRIBUTOR
+    node_id: int | None
+    """Flower's number for the node's key; None: Flower does not know a downloader."""
     token: Secret
     """Goes with every gRPC call as metadata `authorization: Bearer TOKEN`."""
     grpc: Address
     base: BaseCard
     signing_key: PublicKey | None = None
     """What the server's releases are signed with; None: its fedshow did not sign yet."""
+
+
+def check_node_name(name: str) -> str:
+    """The name, if a node can have it. Raises InvalidInput."""
+    if name in (EVERYBODY, ME):
+        raise InvalidInput(f"node name {name!r} has a meaning of its own: choose another")
+    try:
+        return TypeAdapter(NodeName).validate_python(name)
+    except ValidationError:
+        raise InvalidInput(
+            f"node name {name[:80]!r}: use 1 to 63 letters, digits, '.', '_', '-', no sign in front"
+        ) from None
 
 
 class Refusal(BaseModel):

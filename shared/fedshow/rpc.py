@@ -50,14 +50,16 @@ BY_CODE: dict[grpc.StatusCode, type[FedshowError]] = {
 }
 """What a status without our own details means: it comes from gRPC itself."""
 
-SERVICES = ("fedshow.v1.ConceptService", "fedshow.v1.ReleaseService")
+REPEATABLE = ("fedshow.v1.ConceptService", "fedshow.v1.ReleaseService")
+"""Services of which every call may be made twice."""
+SERVICES = (*REPEATABLE, "fedshow.v1.AdminService")
 
 OUR_METHODS = "/fedshow."
 
 SERVICE_CONFIG = {
     "methodConfig": [
         {
-            "name": [{"service": service} for service in SERVICES],  # every call is repeatable
+            "name": [{"service": service} for service in REPEATABLE],
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.3s",

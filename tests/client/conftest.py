@@ -185,6 +185,7 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
             size_bytes=request.size_bytes,
             owner="box",
             state=concepts_pb2.CONCEPT_STATE_WANTED,
+            visible=request.visible if request.HasField("visible") else None,
         )
         self.concepts[request.name] = concept
         return concepts_pb2.SubmitConceptResponse(concept=concept)
@@ -195,6 +196,14 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
             return _abort(context, NotFound(f"no concept {request.name!r}"))
         self.concepts[request.name].state = concepts_pb2.CONCEPT_STATE_WITHDRAWN
         return concepts_pb2.WithdrawConceptResponse(concept=self.concepts[request.name])
+
+    def ShowConcept(self, request: Any, context: Any) -> Any:
+        self._check(context)
+        concept = self.concepts[request.name]
+        concept.ClearField("visible")
+        if request.HasField("visible"):
+            concept.visible.CopyFrom(request.visible)
+        return concepts_pb2.ShowConceptResponse(concept=concept)
 
     def _check(self, context: Any) -> None:
         shown = dict(context.invocation_metadata()).get("authorization")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from fedshow.releases import verify_release
+from fedshow.roles import Role
+from fedshow.transfer.servers import save_server
 from fedshow_client.settings import load_settings
 from tests.conftest import Call
 
@@ -32,6 +34,17 @@ def test_an_added_concept_waits_in_the_queue(call, known, pictures: Path) -> Non
     assert found["daemon"] is None
     (concept,) = found["concepts"]
     assert (concept["name"], concept["state"], concept["server"]) == ("potter", "queued", "home")
+
+
+def test_who_may_have_it_is_said_and_changed(call, known, pictures: Path) -> None:
+    assert add(call, pictures, "--visible-to", "bob", "--visible-to", "anna")[0] == 0
+    assert status(call)["concepts"][0]["visible_to"] == ["anna", "bob"]
+    code, out, _ = call("client", "visible", "potter", "me")
+    assert (code, out) == (0, "potter on home is visible to me\n")
+    assert status(call)["concepts"][0]["visible_to"] == ["me"]
+    code, _, err = call("client", "visible", "potter", "no name")
+    assert code == 2
+    assert "'no name'" in err
 
 
 def test_an_empty_folder_is_refused_by_name(call, known, tmp_path: Path) -> None:
@@ -67,6 +80,17 @@ def test_impossible_names_are_refused(call, known, pictures, name, word, says) -
     assert says in err
 
 
+def test_a_downloader_cannot_add_and_sees_its_role(call, known, home, pictures: Path) -> None:
+    save_server(known.model_copy(update={"role": Role.DOWNLOADER, "node_id": None}), home)
+    code, _, err = add(call, pictures)
+    assert code == 2
+    assert "is a downloader at home" in err
+    found = status(call)
+    assert found["concepts"] == []
+    assert found["servers"][0]["role"] == "downloader"
+    assert ", downloader: " in call("client", "status")[1]
+
+
 def test_without_a_server_nothing_can_be_added(call, pictures: Path) -> None:
     code, _, err = add(call, pictures)
     assert (code, err) == (2, "fedshow: no server joined yet: fedshow client join CODE\n")
@@ -90,7 +114,7 @@ def test_a_concept_whose_server_left_says_what_it_waits_for(call, known, home, p
     (known.folder(home) / "server.json").unlink()
     (concept,) = status(call)["concepts"]
     assert concept["state"] == "queued"
-    assert concept["reason"] == "waits until server 'home' is joined again"
+    assert concept["reason"] == "waits until server 'home' is joined again, as a contributor"
     assert "potter: waits until server 'home' is joined again" in call("client", "status")[1]
 
 

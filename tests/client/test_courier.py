@@ -6,9 +6,11 @@ import pytest
 
 from fedshow.errors import InvalidInput, Unreachable
 from fedshow.v1 import concepts_pb2 as pb
-from fedshow_client.daemon.courier import GONE, reconcile
+from fedshow_client.daemon.courier import FORGOTTEN, GONE, reconcile
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, NewJob, Queue
+from fedshow_client.showing_to import show_to
+from fedshow_client.visibility import check_visible_to
 from fedshow_client.withdrawing import withdraw
 
 SHA256 = "a" * 64
@@ -144,3 +146,61 @@ def test_withdrawing_changes_nothing_while_the_server_is_down(
     with pytest.raises(Unreachable):
         withdraw("potter", None, home, 0, lambda *_: None)
     assert queue.find("potter").state == JobState.SUBMITTED
+
+
+@pytest.mark.parametrize(
+    ("words", "nodes"), [(["everybody"], None), (["me"], []), (["bob", "anna"], ["anna", "bob"])]
+)
+def test_the_server_hears_who_may_have_it(
+    host, connection, queue, place, job, words, nodes
+) -> None:
+    """With the offer, and when it is changed while nobody can be told."""
+    queue.show(job, check_visible_to(words))
+    reconcile(connection, queue, place)
+    assert shown(host) == nodes
+    queue.show(job, ["carl"])
+    reconcile(connection, queue, place)
+    assert shown(host) == ["carl"]
+
+
+def shown(host) -> list[str] | None:
+    concept = host.concepts["potter"]
+    return list(concept.visible.nodes) if concept.HasField("visible") else None
+
+
+def test_showing_is_told_at_once(host, connection, queue, place, job, home) -> None:
+    reconcile(connection, queue, place)
+    found = show_to("potter", ["me"], None, home, 5, print)
+    assert (found.visible_to, shown(host)) == (["me"], [])
+    with pytest.raises(InvalidInput, match="'me' goes with no other name"):
+        show_to("potter", ["me", "bob"], None, home, 5, print)
+    with pytest.raises(InvalidInput, match="node name 'no name'"):
+        show_to("potter", ["no name"], None, home, 5, print)
+    queue.move(job.id, JobState.WITHDRAWN)
+    with pytest.raises(InvalidInput, match="'potter' is withdrawn"):
+        show_to("potter", ["me"], None, home, 5, print)
+
+
+def test_a_receipt_is_told(host, connection, queue, place, job) -> None:
+    reconcile(connection, queue, place)
+    withdraw("potter", None, place.folder, 5, print)
+    reconcile(connection, queue, place)
+    assert queue.find("potter").reason == ""
+    host.concepts["potter"].removal.remaining = 2
+    reconcile(connection, queue, place)
+    assert queue.find("potter").reason == FORGOTTEN
+
+
+def test_one_that_the_owner_looks_at_is_not_asked_about_all_the_time(
+    host, connection, queue, place, job
+) -> None:
+    reconcile(connection, queue, place)
+    host.concepts["potter"].state = pb.CONCEPT_STATE_PENDING
+    host.concepts["potter"].reason = "odd"
+    assert not reconcile(connection, queue, place)
+    found = queue.find("potter")
+    assert (found.state, found.reason) == (JobState.SUBMITTED, "waits for the server's owner: odd")
+    host.concepts["potter"].state = pb.CONCEPT_STATE_ADMITTED
+    host.concepts["potter"].reason = ""
+    reconcile(connection, queue, place)
+    assert (queue.find("potter").state, queue.find("potter").reason) == (JobState.ADMITTED, "")

@@ -1,7 +1,8 @@
 """The daemon's threads: none waits for another, and none dies of another's trouble."""
 
 import itertools
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -9,6 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from fedshow.errors import FedshowError
+from fedshow.roles import Role
 from fedshow.transfer.servers import KnownServer, save_server
 from fedshow_client.daemon import link, service
 from fedshow_client.daemon.link import ServerLink
@@ -16,6 +18,7 @@ from fedshow_client.daemon.service import Daemon
 from fedshow_client.home import Home
 from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
+from fedshow_client.status import read_status
 from tests.client.conftest import wait_for
 
 
@@ -105,6 +108,30 @@ def test_a_damaged_record_does_not_end_the_daemon(
         wait_for(lambda: "unreadable" in caplog.text)
         join_as("broken", known, home)
         wait_for(lambda: "broken" in queue.servers_seen())
+
+
+def test_a_downloader_watches_and_nothing_else(
+    known: KnownServer, home: Path, place: Home, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[str]] = []
+
+    class AskedTuner(EndlessTuner):
+        def tune_next(self, servers: Collection[str], stop: Event) -> None:
+            asked.append(set(servers))
+            stop.wait(0.01)
+
+    monkeypatch.setattr(service, "Tuner", AskedTuner)
+    save_server(known.model_copy(update={"role": Role.DOWNLOADER, "node_id": None}), home)
+    queue.add(NewJob("home", "potter", "man", Path("/p"), "toyworld"))  # from a better time
+    with running_daemon():
+        wait_for(lambda: "home" in queue.servers_seen() and len(asked) > 1)
+        threads = {thread.name for thread in threading.enumerate()}
+        assert "_watcher-home" in threads
+        assert not {"_node-home", "_courier-home"} & threads
+    assert asked[-1] == set()
+    found = read_status(home)
+    assert found.servers[0].role is Role.DOWNLOADER
+    assert "waits until server 'home' is joined again" in found.concepts[0].reason
 
 
 @pytest.fixture

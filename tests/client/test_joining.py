@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
 from fedshow.joining import JoinCode
+from fedshow.roles import Role
 from fedshow.transfer.backoff import Patience
 from fedshow.transfer.servers import find_server, known_servers
 from fedshow_client.joining import join
@@ -104,6 +105,12 @@ def test_a_joined_server_is_remembered_with_a_key_of_its_own(edge: Edge, home: P
     for file in folder.iterdir():
         assert file.stat().st_mode & 0o077 == 0, file
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_the_role_is_remembered(edge: Edge, home: Path) -> None:
+    edge.reply |= {"role": "downloader", "node_id": None}
+    join(edge.code(), home, Patience(5))
+    assert find_server("studio", home).role is Role.DOWNLOADER
 
 
 def test_a_wrong_fingerprint_is_refused_before_the_secret_is_told(edge: Edge, home: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,9 @@ from fedshow import __version__, rpc
 from fedshow.concepts import ConceptHeader, words_of
 from fedshow.families.card import BaseCard
 from fedshow.joining import JoinCode, JoinReply, JoinRequest
+from fedshow.roles import Role
+from fedshow.transfer.servers import KnownServer, save_server
+from fedshow.v1.admin_pb2_grpc import AdminServiceStub
 from fedshow.v1.concepts_pb2_grpc import ConceptServiceStub
 from fedshow.v1.releases_pb2_grpc import ReleaseServiceStub
 from fedshow.wire import CA_PATH, JOIN_PATH
@@ -42,6 +46,7 @@ PATIENT = {  # all tests come from one address
     "FEDSHOW_SERVER_WRONG_TOKENS_PER_MINUTE": "1000000",
     "FEDSHOW_SERVER_CALLS_PER_MINUTE": "1000000",
 }
+NOWHERE = Path(os.devnull)
 PATIENCE_SECONDS = 240  # bounds a hang; a busy machine is no failure
 
 
@@ -152,10 +157,10 @@ class Server:
             except (FileNotFoundError, ProcessLookupError):
                 continue
 
-    def invite(self, name: str) -> JoinCode:
+    def invite(self, name: str, role: Role = Role.CONTRIBUTOR) -> JoinCode:
         """A join code for a node of that name."""
         store = self.store()
-        secret = store.members.invite(name, timedelta(hours=1))
+        secret = store.members.invite(name, timedelta(hours=1), role)
         store.close()
         ca_sha256 = fingerprint((self.data / "ca" / "ca.pem").read_bytes())
         return JoinCode(address=f"127.0.0.1:{self.port}", ca_sha256=ca_sha256, secret=secret)
@@ -194,13 +199,51 @@ class Member:
     key: ec.EllipticCurvePrivateKey
     request: JoinRequest
 
+    @classmethod
+    def redeem(cls, server: Server, code: JoinCode, folder: Path = NOWHERE) -> "Member":
+        """A new node, joined over the wire."""
+        key = ec.generate_private_key(ec.SECP384R1())
+        request = JoinRequest(secret=code.secret, public_key=openssh_line(key))
+        with server.http() as client:
+            answer = client.post(JOIN_PATH, json=request.model_dump())
+            assert answer.status_code == 200, answer.text
+            ca_pem = client.get(CA_PATH).content
+        return cls(folder, JoinReply.model_validate_json(answer.content), ca_pem, key, request)
+
     @contextmanager
     def calls(self, token: str | None = None):
-        """The two services, called as this node."""
+        """The services, called as this node."""
         with rpc.open_channel(self.reply.grpc, self.ca_pem, token or self.reply.token) as channel:
             yield SimpleNamespace(
-                concepts=ConceptServiceStub(channel), releases=ReleaseServiceStub(channel)
+                concepts=ConceptServiceStub(channel),
+                releases=ReleaseServiceStub(channel),
+                admin=AdminServiceStub(channel),
             )
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The header that shows its token over HTTP."""
+        return {"authorization": f"Bearer {self.reply.token}"}
+
+    @property
+    def key_header(self) -> dict[str, str]:
+        """The header that names its key in calls of Flower's."""
+        spki = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        pem = self.key.public_key().public_bytes(*spki)
+        return {"flwr-public-key": b64encode(pem).decode()}
+
+    def keep(self, home: Path, server: "Server") -> None:
+        """Leaves what `fedshow client join` would have left in `home`."""
+        save_server(
+            KnownServer(
+                **self.reply.model_dump(),
+                name="home",
+                address=f"127.0.0.1:{server.port}",
+                base_source="tiny",
+                ca_pem=self.ca_pem.decode(),
+            ),
+            home,
+        )
 
     @contextmanager
     def supernode(self, server: Server):
@@ -286,27 +329,38 @@ def server(tmp_path_factory):
     assert found.end() == 0
 
 
-def join(server: Server, name: str, folder: Path) -> Member:
-    """A new node, joined over the wire."""
-    key = ec.generate_private_key(ec.SECP384R1())
-    request = JoinRequest(secret=server.invite(name).secret, public_key=openssh_line(key))
-    with server.http() as client:
-        answer = client.post(JOIN_PATH, json=request.model_dump())
-        assert answer.status_code == 200, answer.text
-        ca_pem = client.get(CA_PATH).content
-    return Member(folder, JoinReply.model_validate_json(answer.content), ca_pem, key, request)
-
-
 @pytest.fixture(scope="session")
 def joined(tmp_path_factory):
     """A function that makes a new member of a server."""
-    return lambda server, name: join(server, name, tmp_path_factory.mktemp(name))
+    return lambda server, name, role=Role.CONTRIBUTOR: Member.redeem(
+        server, server.invite(name, role), tmp_path_factory.mktemp(name)
+    )
 
 
 @pytest.fixture(scope="session")
 def member(server, joined):
     """A node of the shared server."""
     return joined(server, "anna")
+
+
+@pytest.fixture(scope="session")
+def everybody(server, member, joined):
+    """A node of every role."""
+    return {
+        Role.OWNER: joined(server, "olga", Role.OWNER),
+        Role.CONTRIBUTOR: member,
+        Role.DOWNLOADER: joined(server, "dean", Role.DOWNLOADER),
+    }
+
+
+@pytest.fixture(scope="session")
+def useless_tokens(server, joined):
+    """Tokens that were never good, or are no more."""
+    revoked, rejoined = joined(server, "rita", Role.OWNER), joined(server, "rory", Role.OWNER)
+    server.revoke("rita")
+    with server.http() as client:
+        assert client.post(JOIN_PATH, json=rejoined.request.model_dump()).is_success
+    return {"wrong": "x" * 43, "revoked": revoked.reply.token, "replaced": rejoined.reply.token}
 
 
 @pytest.fixture(params=["sqlite", "postgres", "s3"])

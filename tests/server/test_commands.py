@@ -10,7 +10,8 @@ import pytest
 
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.joining import JoinCode
-from fedshow_server.commands import server as commands
+from fedshow.roles import Role
+from fedshow_server.commands import members as commands
 from fedshow_server.settings import load_settings
 
 
@@ -70,29 +71,29 @@ def test_server_ends_while_it_looks_at_its_base(tools, tmp_path):
 
 def test_commands_need_a_server_that_ran(tmp_path):
     for call in (
-        lambda: commands.invite("anna", tmp_path, 24.0, False),
-        lambda: commands.concepts(tmp_path, False),
-        lambda: commands.nodes(tmp_path, False),
-        lambda: commands.remove("potter", tmp_path, False),
-        lambda: commands.revoke("anna", tmp_path, False),
+        lambda: commands.invite("anna", Role.OWNER, 24.0, tmp_path, None, False),
+        lambda: commands.concepts(False, tmp_path, None, False),
+        lambda: commands.nodes(tmp_path, None, False),
+        lambda: commands.remove("potter", tmp_path, None, False),
+        lambda: commands.revoke("anna", tmp_path, None, False),
     ):
         with pytest.raises(InvalidInput, match="no server has run"):
             call()
 
 
 def test_owner_sees_nodes_and_concepts(server, member, capsys):
-    commands.nodes(server.data, True)
+    commands.nodes(server.data, None, True)
     assert "anna" in [node["name"] for node in json.loads(capsys.readouterr().out)]
-    commands.nodes(server.data, False)
+    commands.nodes(server.data, None, False)
     assert "anna" in capsys.readouterr().out
-    commands.concepts(server.data, True)
+    commands.concepts(False, server.data, None, True)
     assert json.loads(capsys.readouterr().out) == []
-    commands.concepts(server.data, False)
+    commands.concepts(False, server.data, None, False)
     assert capsys.readouterr().out.split()[0] == "name"
     with pytest.raises(NotFound, match="no concept 'potter'"):
-        commands.remove("potter", server.data, False)
+        commands.remove("potter", server.data, None, False)
     with pytest.raises(NotFound, match="no active node 'nobody'"):
-        commands.revoke("nobody", server.data, False)
+        commands.revoke("nobody", server.data, None, False)
 
 
 def test_invite_prints_the_code_and_nothing_else(server):

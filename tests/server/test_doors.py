@@ -1,25 +1,37 @@
 """Every call has a policy, and nobody gets in without what it asks for."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import time
+from base64 import b64encode
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedshow import rpc
 from fedshow.errors import Forbidden, InvalidInput, NotFound
-from fedshow.v1 import concepts_pb2, releases_pb2
-from fedshow_server.services.doors import POLICIES, Policy
+from fedshow.roles import Role
+from fedshow.v1 import admin_pb2, concepts_pb2, releases_pb2
+from fedshow_server.services.doors import Entrance
+from fedshow_server.services.policies import POLICIES, Policy
+from tests.server.publishing import put_release
 
 OURS = [
     service
-    for module in (concepts_pb2, releases_pb2)
+    for module in (admin_pb2, concepts_pb2, releases_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 ]
+FLOWERS_WORD = 415  # the SuperLink itself does not like an empty call
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 
@@ -49,30 +61,129 @@ def call(channel, method, metadata=()):
 
 
 @pytest.mark.parametrize("method", GUARDED, ids=lambda method: method.name)
-def test_no_token_no_answer(server, member, method):
+def test_no_good_token_no_answer(server, member, useless_tokens, method):
     credentials = grpc.ssl_channel_credentials(member.ca_pem)
     with grpc.secure_channel(member.reply.grpc, credentials) as channel:
         for metadata in (
             (),
             (("authorization", "Bearer "),),
-            (("authorization", f"Bearer {'x' * 43}"),),
             (("authorization", member.reply.token),),
             (("authorization", f"Basic {member.reply.token}"),),
             (("authorization", f"Bearer {member.reply.token}"), ("authorization", "Bearer x")),
+            *((("authorization", f"Bearer {token}"),) for token in useless_tokens.values()),
         ):
             with pytest.raises(Forbidden):
                 call(channel, method, metadata)
 
 
-def test_revoked_node_is_cut_off_everywhere(server, joined, member, tools):
-    eve = joined(server, "eve")
-    with eve.calls() as calls, rpc.typed_errors():
-        calls.releases.ListReleases(releases_pb2.ListReleasesRequest(), timeout=60)
-        server.revoke("eve")
-        with pytest.raises(Forbidden, match="cut off"), rpc.typed_errors():
-            calls.releases.ListReleases(releases_pb2.ListReleasesRequest(), timeout=60)
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("method", GUARDED, ids=lambda method: method.name)
+def test_every_role_does_what_it_may_and_no_more(everybody, method, role):
+    node = everybody[role]
+    with rpc.open_channel(node.reply.grpc, node.ca_pem, node.reply.token) as channel:
+        if POLICIES[path(method)].admits(role):
+            with suppress(InvalidInput, NotFound):  # it was let in, with an empty request
+                call(channel, method)
+        else:
+            with pytest.raises(Forbidden, match=f"is a {role} here"):
+                call(channel, method)
+
+
+def test_a_wrong_role_is_in_the_audit_log(server, joined):
+    node = joined(server, "della", Role.DOWNLOADER)
+    with node.calls() as calls, pytest.raises(Forbidden), rpc.typed_errors():
+        calls.concepts.SubmitConcept(concepts_pb2.SubmitConceptRequest(), timeout=60)
+    store = server.store()
+    refused = [entry for entry in store.audit.last(50) if entry.action == "door.refused"]
+    store.close()
+    assert ("node della", "SubmitConcept") in [(entry.who, entry.subject) for entry in refused]
+
+
+def test_what_has_no_entry_is_closed_to_owners_too():
+    entrance = Entrance(None, None, SimpleNamespace(may_try=lambda: None, refused=_forget))
+
+    async def enter():
+        async with entrance.entered("x" * 43, POLICIES.get("/fedshow.v1.AdminService/New")):
+            pass
+
+    with pytest.raises(Forbidden):
+        asyncio.run(enter())
+
+
+async def _forget(_):
+    pass
+
+
+def test_revoked_node_is_cut_off_on_every_door(server, joined, member, tools):
+    """gRPC, HTTP, the hub, Flower's calls and streams that are open, and nobody else is."""
+    big = put_release(server, tools, "hedwig", {"big.safetensors": bytes(64 << 20)})
+    file = f"/releases/{big.release}/big.safetensors"
+    doors = (
+        "/api/releases",
+        file,
+        "/api/models/fedshow/latest",
+        f"/fedshow/latest/resolve/main{file[26:]}",
+    )
+    eve = joined(server, "eve", Role.OWNER)
+    with eve.calls() as calls, member.calls() as others, server.http() as client:
+        bound = {"timeout": tools.patience_seconds}
+        watching = calls.releases.WatchReleases(releases_pb2.WatchReleasesRequest(), **bound)
+        next(watching)
+        request = releases_pb2.DownloadFileRequest(sha256=big.files["big.safetensors"].sha256)
+        loading = calls.releases.DownloadFile(request, **bound)
+        next(loading)
+        other = others.releases.WatchReleases(releases_pb2.WatchReleasesRequest(), **bound)
+        next(other)
+        with client.stream("GET", file, headers=eve.bearer) as answer:
+            blocks = answer.iter_raw(1 << 16)
+            assert next(blocks)
+            assert all(
+                client.head(door, headers=eve.bearer).status_code in (200, 405) for door in doors
+            )
+            assert fleet_call(client, eve).status_code == FLOWERS_WORD
+
+            server.revoke("eve")
+
+            assert fleet_call(client, eve).json()["reason"] == "FORBIDDEN"
+            for door in doors:
+                answered = client.get(door, headers=eve.bearer)
+                assert (answered.status_code, answered.json()["reason"]) == (403, "FORBIDDEN")
+            with rpc.open_channel(eve.reply.grpc, eve.ca_pem, eve.reply.token) as channel:
+                for method in GUARDED:
+                    with pytest.raises(Forbidden, match="cut off"):
+                        call(channel, method)
+            for stream in (watching, loading):
+                with pytest.raises(Forbidden, match="cut off"), rpc.typed_errors():
+                    for _ in stream:
+                        pass
+            with pytest.raises(httpx.RemoteProtocolError):
+                exhaust(blocks)
+        assert client.get("/api/releases", headers=member.bearer).is_success
+        assert fleet_call(client, member).status_code == FLOWERS_WORD
+        assert other.is_active()
     tools.eventually(lambda: flowers_nodes(server)[str(eve.reply.node_id)] == "unregistered")
     assert flowers_nodes(server)[str(member.reply.node_id)] == "registered"
+
+
+def exhaust(blocks):
+    for _ in blocks:
+        time.sleep(0.05)  # or all of it could be on its way before the server looks
+
+
+def fleet_call(client, node):
+    return client.post("/v1/fleet/pull-messages", headers=node.key_header)
+
+
+def test_calls_of_flowers_need_the_key_of_a_node(server, everybody, tools):
+    strangers = ec.generate_private_key(ec.SECP384R1())
+    other_kind = ec.generate_private_key(ec.SECP256R1())
+    node = everybody[Role.CONTRIBUTOR]
+    with server.http() as client:
+        for key in (strangers, other_kind, everybody[Role.DOWNLOADER].key):
+            asked = fleet_call(client, replace(node, key=key))
+            assert (asked.status_code, asked.json()["reason"]) == (403, "FORBIDDEN")
+        for header in ({}, {"flwr-public-key": "x"}, {"flwr-public-key": b64encode(b"x").decode()}):
+            assert client.post("/v1/fleet/pull-messages", headers=header).status_code == 403
 
 
 def flowers_nodes(server):

@@ -39,7 +39,7 @@ TRICKS = [
 ]
 
 
-def raw_post(server, target):
+def raw_post(server, target, headers):
     """The status of a POST whose target is sent exactly as written."""
     trust = ssl.create_default_context(cafile=str(server.data / "ca" / "ca.pem"))
     with (
@@ -47,7 +47,9 @@ def raw_post(server, target):
         trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
         head = (
-            f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n"
+            + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            + "\r\n"
         )
         secure.sendall(head.encode())
         answer = b""
@@ -57,8 +59,8 @@ def raw_post(server, target):
 
 
 @pytest.mark.parametrize("target", [*FLOWERS_OWN, *TRICKS])
-def test_nothing_but_fleet_calls_is_forwarded(server, target):
-    assert raw_post(server, target) in (400, 404, 405)
+def test_nothing_but_fleet_calls_is_forwarded(server, member, target):
+    assert raw_post(server, target, member.key_header) in (400, 404, 405)
 
 
 @pytest.mark.parametrize("target", FLOWERS_OWN)
@@ -67,9 +69,9 @@ def test_not_with_get_either(server, target):
         assert client.get(target).status_code == 404
 
 
-def test_fleet_calls_reach_the_superlink(server):
+def test_fleet_calls_reach_the_superlink(server, member):
     with server.http() as client:
-        answer = client.post("/v1/fleet/pull-messages", content=b"")
+        answer = client.post("/v1/fleet/pull-messages", content=b"", headers=member.key_header)
         assert answer.status_code in (400, 401, 403, 415, 422)  # Flower's own refusal
         assert "reason" not in answer.text
         assert client.get("/v1/fleet/pull-messages").status_code == 405

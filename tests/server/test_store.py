@@ -16,7 +16,9 @@ from sqlalchemy.exc import IntegrityError
 
 from fedshow.errors import Damaged, Forbidden, InvalidInput, NotFound, Unreachable
 from fedshow.releases import FileEntry, Manifest, Member, release_id
+from fedshow.roles import Role
 from fedshow_server.store import FolderBlobs, Offer, State, open_store
+from fedshow_server.store.members import Invitation
 from fedshow_server.store.migrating import REVISION, alembic_config, bring_up_to_date
 from fedshow_server.store.s3 import S3Blobs
 from fedshow_server.store.tables import metadata
@@ -70,7 +72,7 @@ def test_invitation_expires(store):
 
 def test_unknown_secrets_and_tokens(store):
     with pytest.raises(Forbidden, match="not from this server"):
-        store.members.invited_name("x" * 43)
+        store.members.invitation("x" * 43)
     with pytest.raises(Forbidden, match="not known"):
         store.members.authenticate("x" * 43)
 
@@ -92,6 +94,29 @@ def test_reply_lost_on_the_way_can_be_had_again(store):
         store.members.authenticate(lost)
     assert store.members.rejoin(secret, "another key") is None
     assert store.members.rejoin("x" * 43, "key") is None
+
+
+def test_roles_come_with_the_invitation(store):
+    secret = store.members.invite("dean", DAY, Role.DOWNLOADER)
+    assert store.members.invitation(secret) == Invitation("dean", Role.DOWNLOADER)
+    node, token = store.members.join(secret, "key d", None)
+    assert (node.role, node.flower_id) == (Role.DOWNLOADER, None)
+    assert store.members.authenticate(token) == node
+    with pytest.raises(Forbidden, match="key is not known"):
+        store.members.holder("key d")
+    other, _ = store.members.join(
+        store.members.invite("dora", DAY, Role.DOWNLOADER), "key x", None
+    )  # numbers are unique, having none is not
+    assert other.flower_id is None
+
+
+def test_keys_are_good_while_their_node_is(store, anna):
+    assert store.members.holder("key a") == anna
+    store.members.revoke("anna")
+    with pytest.raises(Forbidden, match="'anna' was cut off"):
+        store.members.holder("key a")
+    with pytest.raises(Forbidden, match="not known"):
+        store.members.holder("key z")
 
 
 def test_revoked_node_is_out(store, anna):
@@ -205,13 +230,49 @@ def test_refused_keeps_its_reason(store, anna):
     assert (after.state, after.reason) == (State.REFUSED, "NaN")
 
 
-def test_quarantine_takes_out_what_was_admitted(store, anna):
+def test_what_was_admitted_can_be_refused_after_all(store, anna):
     digest = admitted(store, anna, "potter", "1")
     waiting = store.concepts.submit(anna.id, offer("dobby", "2"))
     for sha in (digest, waiting.sha256):
-        store.concepts.quarantine(sha, "draws nothing")
+        store.concepts.refuse_admitted(sha, "draws nothing")
     assert [c.state for c in store.concepts.all()] == [State.WANTED, State.REFUSED]
     assert store.concepts.admitted() == []
+
+
+def test_odd_concepts_wait_for_the_owner(store, anna, bob):
+    for name in ("potter", "dobby"):
+        found = store.concepts.submit(anna.id, offer(name, name))
+        store.concepts.admit(found.sha256)
+        store.concepts.quarantine(found.sha256, "odd")
+        store.concepts.quarantine(found.sha256, "odd")  # changes nothing
+    assert store.concepts.admitted() == []
+    with pytest.raises(InvalidInput, match="taken"):
+        store.concepts.submit(bob.id, offer("potter", "other"))
+    approved, rejected = store.concepts.approve("potter"), store.concepts.reject("dobby")
+    assert (approved.state, approved.approved, approved.reason) == (State.ADMITTED, True, "")
+    assert (rejected.state, rejected.reason) == (
+        State.REFUSED,
+        "rejected by the server's owner: odd",
+    )
+    assert [concept.name for concept in store.concepts.admitted()] == ["potter"]
+    with pytest.raises(NotFound, match="no concept 'potter' waits"):
+        store.concepts.approve("potter")
+    actions = [entry.action for entry in store.audit.last(50)]
+    assert actions.count("concept.pending") == 2
+    assert {"concept.approved", "concept.rejected"} <= set(actions)
+
+
+def test_a_newer_one_takes_the_place_of_a_pending_one(store, anna):
+    old, new = (offer("potter", text) for text in ("old", "new"))
+    store.concepts.submit(anna.id, old)
+    store.concepts.admit(old.sha256)
+    store.concepts.quarantine(old.sha256, "odd")
+    store.concepts.submit(anna.id, new)
+    store.concepts.admit(new.sha256)
+    with pytest.raises(NotFound):
+        store.concepts.approve("potter")
+    store.concepts.quarantine(new.sha256, "odd")
+    assert store.concepts.withdraw("potter", anna.id).state is State.WITHDRAWN
 
 
 def test_revoked_nodes_are_not_asked(store, anna):
@@ -421,6 +482,19 @@ def test_migrations_lead_to_the_tables_that_are_used(store):
         assert compare_metadata(context, metadata) == []
         script = ScriptDirectory.from_config(alembic_config(connection))
         assert script.get_current_head() == REVISION
+
+
+def test_migrations_keep_what_there_is(store, anna):
+    """Also what others refer to: SQLite makes a table anew to change it."""
+    store.concepts.submit(anna.id, offer("potter", "1"))
+    with store.database.changing_tables() as connection:
+        command.downgrade(alembic_config(connection), "0002")
+    with store.database.changing_tables() as connection:
+        bring_up_to_date(connection)
+    assert store.members.nodes() == [anna]
+    assert [concept.owner for concept in store.concepts.all()] == ["anna"]
+    with pytest.raises(IntegrityError):
+        store.concepts.submit(99, offer("dobby", "2"))
 
 
 def test_database_from_before_migrations_is_taken_over(tmp_path):

@@ -211,14 +211,14 @@ def test_health_says_which_part_is_ill(tools, postgres, joined, tmp_path):
 
     with server.http() as client:
         assert set(parts().values()) == {"ok"}
-        assert serving(anna) == [True, True, True]
+        assert serving(anna) == [True, True, True, True]
         server.kill_superlink()
         tools.eventually(lambda: parts()["superlink"] == "is not up")
-        tools.eventually(lambda: serving(anna) == [False, False, True])
+        tools.eventually(lambda: serving(anna) == [False, False, True, True])
         tools.eventually(lambda: set(parts().values()) == {"ok"})
         postgres.stop()
         tools.eventually(lambda: "does not answer" in parts()["database"])
-        tools.eventually(lambda: serving(anna) == [False, False, False])
+        tools.eventually(lambda: serving(anna) == [False, False, False, False])
         postgres.start()
         tools.eventually(lambda: set(parts().values()) == {"ok"})
     assert server.end() == 0

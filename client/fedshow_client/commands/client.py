@@ -43,10 +43,13 @@ def join(
     patience = Patience(wait, say_waiting)
     server = join_server(code, home_folder(), patience, name=name, base_source=base)
     if as_json:
-        found = {"server": server.name, "node": server.node, "base": server.base.name}
+        found = {"server": server.name, "node": server.node, "role": server.role}
+        found |= {"base": server.base.name}
         return print_json({**found, "base_source": server.base_source})
-    print(f"joined {server.name} ({server.address}) as {server.node}")
+    print(f"joined {server.name} ({server.address}) as {server.node}, {server.role}")
     print(f"base {server.base.name}: {origin(server.base_source)}")
+    if not server.role.contributes:
+        return say(f"next: fedshow pull {server.name} -o model")
     return say("next: fedshow client add IMAGES --name N --class W, then fedshow client run")
 
 
@@ -70,24 +73,31 @@ def add(
     max_leakage: float = typer.Option(
         None, min=0, max=1, help="Keep it here above this leakage; see docs/privacy.md."
     ),
+    visible_to: list[str] = typer.Option(
+        [], metavar="WHO", help="Who may have it: everybody, me, or a node's name; repeatable."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Queues a concept: the daemon tunes it here and hands over the adapter, never the images.
 
     Example: fedshow client add photos/anna --name anna --class woman
     """
-    from fedshow_client.adding import check, tune_options
+    from fedshow_client.adding import check, check_contributes, tune_options
     from fedshow_client.home import Home
     from fedshow_client.queue import NewJob, Queue
     from fedshow_client.settings import load_settings
     from fedshow_client.tuning.data.words import NOT_HERE
+    from fedshow_client.visibility import check_visible_to
 
     home = Home(load_settings().home)
     target = _one_server(server, home.folder)
+    check_contributes(target)
     named = {"steps": steps, "seed": seed, "method": method, "rank": rank, "flip": flip}
     options = tune_options(changes, **named, max_leakage=max_leakage)
     source = target.base_source
-    new = NewJob(target.name, name, class_word, images.absolute(), source, priority, options)
+    visible = check_visible_to(visible_to)
+    folder = images.absolute()
+    new = NewJob(target.name, name, class_word, folder, source, priority, options, visible)
     found, base_is_here = check(new)
     _say_left_out(found)
     if not base_is_here:
@@ -176,6 +186,27 @@ def withdraw(
 
     job = withdraw_concept(name, server, load_settings().home, wait, say_waiting)
     print(f"withdrew {job.name} from {job.server}")
+
+
+@group.command()
+def visible(
+    name: str = typer.Argument(help="The concept's name."),
+    who: list[str] = typer.Argument(help="everybody, me, or names of nodes."),
+    server: str = SERVER_OPTION,
+    wait: float = WAIT_OPTION,
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Changes who may have a concept and every release with it: everybody who joined, named nodes, only you.
+
+    Example: fedshow client visible anna bobs-laptop
+    """
+    from fedshow_client.settings import load_settings
+    from fedshow_client.showing_to import show_to
+
+    job = show_to(name, who, server, load_settings().home, wait, say_waiting)
+    if as_json:
+        return print_json({"name": name, "server": job.server, "visible_to": job.visible_to})
+    return print(f"{name} on {job.server} is visible to {', '.join(job.visible_to)}")
 
 
 def _one_server(name: str | None, home: Path) -> "KnownServer":

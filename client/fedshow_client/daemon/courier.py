@@ -1,6 +1,7 @@
 """Tells a server what is in the outbox and learns what became of it."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,15 +10,22 @@ from fedshow.transfer.connection import Connection
 from fedshow.v1 import concepts_pb2 as pb
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, Queue
+from fedshow_client.visibility import differs, message_of
 
 log = logging.getLogger(__name__)
 
 STATES = {
     pb.CONCEPT_STATE_WANTED: JobState.SUBMITTED,
+    pb.CONCEPT_STATE_PENDING: JobState.SUBMITTED,
     pb.CONCEPT_STATE_ADMITTED: JobState.ADMITTED,
     pb.CONCEPT_STATE_REFUSED: JobState.REFUSED,
     pb.CONCEPT_STATE_WITHDRAWN: JobState.WITHDRAWN,
+    pb.CONCEPT_STATE_REPLACED: JobState.WITHDRAWN,
 }
+LIVE = (pb.CONCEPT_STATE_WANTED, pb.CONCEPT_STATE_PENDING, pb.CONCEPT_STATE_ADMITTED)
+PENDING = "waits for the server's owner: {}"
+FORGOTTEN = "out of all that the server recorded for fusing, by its receipt"
+"""Reason of a withdrawal that is complete."""
 REMOVED = "removed by the server"
 """Reason of a withdrawal that was not the user's."""
 GONE = "the tuned file is gone from the outbox; add the concept again"
@@ -36,13 +44,17 @@ def reconcile(connection: Connection, queue: Queue, home: Home) -> bool:
     ours = {concept.sha256: concept for concept in listed if concept.owner == server.node}
     _take_back(connection, queue, ours)
     for job in queue.jobs(*OFFERED, server=server.name):
-        state, reason = _settled(connection, job, ours.get(job.sha256), home)
+        concept = ours.get(job.sha256)
+        state, reason = _settled(connection, job, concept, home)
+        if concept and concept.state in LIVE and differs(concept, job.visible_to):
+            show(connection, job.name, job.visible_to)
         if (state, reason) != (job.state, job.reason):
             log.info("%s is %s %s", job.name, state, reason)
             queue.move(job.id, state, reason, unless=(JobState.WITHDRAWN,))
         if state in (JobState.REFUSED, JobState.WITHDRAWN):
             _clear(home.concept_file(job.server, job.sha256))
-    return bool(queue.jobs(JobState.TUNED, JobState.SUBMITTED, server=server.name))
+    waiting = queue.jobs(JobState.TUNED, JobState.SUBMITTED, server=server.name)
+    return any(not job.reason for job in waiting)  # one with a reason waits for a person
 
 
 def _take_back(connection: Connection, queue: Queue, ours: dict[str, pb.Concept]) -> None:
@@ -51,9 +63,11 @@ def _take_back(connection: Connection, queue: Queue, ours: dict[str, pb.Concept]
     offered = {job.name for job in queue.jobs(*OFFERED, server=mine)}
     for job in queue.jobs(JobState.WITHDRAWN, server=mine):
         concept = ours.get(job.sha256)
+        if concept and concept.HasField("removal") and job.reason != FORGOTTEN:
+            queue.move(job.id, JobState.WITHDRAWN, FORGOTTEN)
         if concept is None or job.name in offered or job.reason == REMOVED:
             continue
-        if concept.state in (pb.CONCEPT_STATE_WANTED, pb.CONCEPT_STATE_ADMITTED):
+        if concept.state in LIVE:
             withdraw(connection, job.name)
 
 
@@ -64,11 +78,20 @@ def withdraw(connection: Connection, name: str) -> None:
         connection.call(connection.concepts.WithdrawConcept, request)
 
 
+def show(connection: Connection, name: str, visible_to: Sequence[str]) -> None:
+    """Tells the server who may have a concept of this node, if it has it at all."""
+    request = pb.ShowConceptRequest(name=name, visible=message_of(visible_to))
+    with suppress(NotFound):
+        connection.call(connection.concepts.ShowConcept, request)
+
+
 def _settled(
     connection: Connection, job: Job, concept: pb.Concept | None, home: Home
 ) -> tuple[JobState, str]:
     """The state that a job is in once server and outbox have been asked."""
     if concept and concept.state != pb.CONCEPT_STATE_WANTED:
+        if concept.state == pb.CONCEPT_STATE_PENDING:
+            return JobState.SUBMITTED, PENDING.format(concept.reason)
         removed = concept.state == pb.CONCEPT_STATE_WITHDRAWN
         return STATES[concept.state], REMOVED if removed else concept.reason
     if home.concept_file(job.server, job.sha256).exists():
@@ -85,6 +108,7 @@ def _submit(connection: Connection, job: Job) -> tuple[JobState, str]:
         sha256=job.sha256,
         size_bytes=job.size_bytes,
         base_sha256=connection.server.base.sha256,
+        visible=message_of(job.visible_to),
     )
     try:
         concept = connection.call(connection.concepts.SubmitConcept, request).concept

@@ -27,7 +27,7 @@ Part = Callable[[], Iterator[None]]
 
 
 class ServerLink:
-    """The node, the courier, the watcher and, if wanted, the keeper for one server."""
+    """The watcher and, if wanted, the keeper for one server; node and courier if we bring it concepts."""
 
     def __init__(
         self, server: KnownServer, home: Home, queue: Queue, settings: ClientSettings
@@ -38,7 +38,9 @@ class ServerLink:
         self._stop = Event()
         self._news = Event()
         self._keeper: Keeper | None = None
-        parts: tuple[Part, ...] = (self._node, self._courier, self._watcher)
+        parts: tuple[Part, ...] = (self._watcher,)
+        if server.role.contributes:
+            parts = (self._node, self._courier, *parts)
         if settings.keep_release != "no":
             form = Form(settings.keep_release)
             self._keeper = Keeper(self._connection, queue, form, self._stop)

@@ -86,7 +86,8 @@ class Daemon:
 
     def _tune_next(self, tuner: Tuner) -> Job | None:
         links = self._links.copy()
-        job = tuner.tune_next({name: link.server for name, link in links.items()}, self.stop)
+        taking = {name: link.server for name, link in links.items() if link.server.role.contributes}
+        job = tuner.tune_next(taking, self.stop)
         if job and (link := links.get(job.server)):
             link.wake()
         return job

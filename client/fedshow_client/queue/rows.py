@@ -1,6 +1,6 @@
 """The tables of the client's database; what changes here needs a step in `schema`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -44,6 +44,8 @@ class NewJob:
     """Higher ones are tuned first."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of `fedshow tune` by name: true and false become `--name` and `--no-name`, lists repeat."""
+    visible_to: Sequence[str] = ("everybody",)
+    """Who may have it: `everybody`, `me`, or names of nodes."""
 
 
 STATE = Enum(JobState, native_enum=False, length=16, values_callable=lambda kind: list(kind))
@@ -68,6 +70,7 @@ class Job(Table):
     priority: Mapped[int] = mapped_column(default=0)
     paused: Mapped[bool] = mapped_column(default=False)
     options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    visible_to: Mapped[list[str]] = mapped_column(JSON, default=lambda: ["everybody"])
     state: Mapped[JobState] = mapped_column(STATE)
     reason: Mapped[str] = mapped_column(default="")
     sha256: Mapped[str] = mapped_column(default="")

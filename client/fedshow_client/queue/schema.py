@@ -18,6 +18,7 @@ STEPS = {
         "ALTER TABLE jobs DROP COLUMN seed",
     ),
     2: (),  # the table of what is the latest
+    3: ("""ALTER TABLE jobs ADD COLUMN visible_to JSON NOT NULL DEFAULT '["everybody"]'""",),
 }
 """What makes the next version of each one; new tables need no step."""
 

@@ -1,7 +1,7 @@
 """The queue in SQLite. A job is claimed by a lease that runs out: a crash leaves nothing stuck."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -56,6 +56,7 @@ class Queue:
         with self._writing() as session:
             _refuse_taken(session, new.server, new.name)
             fields = {**vars(new), "images": str(new.images), "options": dict(new.options)}
+            fields["visible_to"] = list(new.visible_to)
             job = Job(state=JobState.QUEUED, created=self._clock(), **fields)
             session.add(job)
             session.flush()
@@ -151,6 +152,10 @@ class Queue:
     def prioritise(self, job: Job, priority: int) -> None:
         """Sets a job's priority; raises InvalidInput when it is tuned already."""
         self._set_waiting(job, "given a priority", priority=priority)
+
+    def show(self, job: Job, visible_to: Sequence[str]) -> None:
+        """Changes who may have a concept, here; the server hears of it elsewhere."""
+        self._changed(update(Job).where(Job.id == job.id).values(visible_to=list(visible_to)))
 
     def retry(self, job: Job, before: Callable[[], None] = lambda: None) -> None:
         """Queues a failed job again, or ends the pause after a failed try.

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fedshow.roles import Role
+
 State = Literal[
     "tuning",
     "queued",
@@ -47,6 +49,7 @@ class ServerStatus(Facts):
     name: str
     address: str
     node: str = Field(description="What this client is called there.")
+    role: Role = Field(description="What it may do there.")
     base: str
     signing_key: str | None = Field(
         description="What its releases must be signed with; null: it had no key when it was joined."
@@ -84,6 +87,7 @@ class ConceptStatus(Facts):
     not_before: float = Field(
         description="Unix time of the next try after a failed one; 0: any time."
     )
+    visible_to: list[str] = Field(description="`everybody`, `me`, or names of nodes.")
     images: str = Field(description="Folder of the private images; never leaves this machine.")
     base: str
     options: dict[str, Any] = Field(description="Options of `fedshow tune` that were asked for.")

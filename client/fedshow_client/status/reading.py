@@ -17,7 +17,7 @@ from fedshow_client.status.facts import (
 )
 
 WAITING = (JobState.QUEUED, JobState.TUNED, JobState.SUBMITTED)
-NOT_JOINED = "waits until server {!r} is joined again"
+NOT_JOINED = "waits until server {!r} is joined again, as a contributor"
 
 
 def read_status(folder: Path) -> ClientStatus:
@@ -26,7 +26,8 @@ def read_status(folder: Path) -> ClientStatus:
     servers = known_servers(folder)
     daemon = home.daemon_pid()
     with Queue(home.database) as queue:
-        reader = _Reader(home, queue, {server.name for server in servers}, daemon)
+        taking = {server.name for server in servers if server.role.contributes}
+        reader = _Reader(home, queue, taking, daemon)
         concepts = list(reader.concepts())
         return ClientStatus(
             home=str(folder),
@@ -100,6 +101,7 @@ class _Reader:
             eta_seconds=eta,
             reason=self._reason(job, progress),
             not_before=job.not_before if job.state == JobState.QUEUED else 0.0,
+            visible_to=job.visible_to,
             images=job.images,
             base=job.base,
             options=job.options,
@@ -133,6 +135,7 @@ def _server(server: KnownServer, queue: Queue) -> ServerStatus:
         name=server.name,
         address=server.address,
         node=server.node,
+        role=server.role,
         base=server.base.name,
         signing_key=server.signing_key,
         reached=seen.reached if seen else 0.0,

@@ -26,7 +26,7 @@ def show(found: ClientStatus) -> None:
     running = f"runs ({found.daemon})" if found.daemon else "does not run"
     print(f"daemon {running}; home {found.home}")
     for server in found.servers:
-        print(f"server {server.name} at {server.address}: {_contact(server)}")
+        print(f"server {server.name} at {server.address}, {server.role}: {_contact(server)}")
         if server.signing_key is None:
             print("  its signatures cannot be checked: join it again to learn its key")
         if release := server.release:

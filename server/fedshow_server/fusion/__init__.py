@@ -6,9 +6,9 @@ Importing this costs nothing; fusing loads torch and diffusers.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedshow_server.fusion.offline import current_ledger, fuse_to_folder
+    from fedshow_server.fusion.offline import current_ledger, fuse_to_folder, take_out
 
-__all__ = ["current_ledger", "fuse_to_folder"]
+__all__ = ["current_ledger", "fuse_to_folder", "take_out"]
 
 
 def __getattr__(name: str) -> Any:

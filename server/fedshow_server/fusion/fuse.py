@@ -11,6 +11,7 @@ import torch
 from fedshow.concepts import ConceptFile
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
+from fedshow_server.fusion.behaviour import check_behaviour
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
 from fedshow_server.fusion.pictures import report_pictures
 from fedshow_server.fusion.recording import Plan
@@ -46,18 +47,19 @@ def fuse(
     plan: Plan = Plan(),  # noqa: B008  # frozen
     ledger: Path | None = None,
     judge: bool = False,
-    only: bool = False,
     workers: Workers | None = None,
     refine: int = 0,
+    trusted: Collection[str] | None = None,
 ) -> Fused:
     """Fuses concepts that were checked against `base`; order does not matter.
 
     Concepts are recorded once per `ledger` folder, and once per call without one. Rules that need no
-    recordings are judged, too, where `judge` asks for it. `only`: what else the ledger holds is taken out
-    of it, exactly. `workers` record and solve; without them, this process does. `refine`: how many times
-    to record once more, through the model as it is fused, and to solve again. Raises InvalidInput for
-    an empty set, two concepts of one name, an unknown method or weight, and UnfusableConcept for one that
-    makes the base read anything but numbers.
+    recordings are judged, too, where `judge` asks for it. `workers` record and solve; without them, this
+    process does. `refine`: how many times to record once more, through the model as it is fused, and to
+    solve again. `trusted`: digests of files that nobody need look at; of all others is checked, when they
+    are recorded, what they do to unrelated prompts (None: of none). Raises InvalidInput for an empty set,
+    two concepts of one name, an unknown method or weight, UnfusableConcept for one that makes the base
+    read anything but numbers, and OddConcept.
     """
     concepts = sorted(concepts, key=lambda concept: concept.header.name)
     _check(concepts, method, weights or {})
@@ -65,13 +67,11 @@ def fuse(
         raise InvalidInput(f"refining records inputs, which method {method!r} does not use")
     workers = workers or Here(base)
     chosen = {c.header.name: (weights or {}).get(c.header.name, 1.0) for c in concepts}
-    if method not in NEEDS_INPUTS and not judge and not only:
+    if method not in NEEDS_INPUTS and not judge:
         return _solve(workers, unrecorded_layers(base, concepts, chosen), method, [], say)
     job = _Job(base, concepts, chosen, method, plan, say, workers)
     with ledger_of(base, plan, ledger) as opened:
-        bring_in(opened, base, concepts, plan, say, workers)
-        if only:
-            take_out_others(opened, set(chosen), say)
+        bring_in(opened, base, concepts, plan, say, workers, trusted)
         fused = job.solve(opened, is_last=refine == 0)
         for left in reversed(range(refine)):
             fused = job.refined(fused, opened, is_last=left == 0)
@@ -127,6 +127,7 @@ def bring_in(
     plan: Plan,
     say: Say,
     workers: Workers | None = None,
+    trusted: Collection[str] | None = None,
 ) -> None:
     """Records those that the ledger does not have; one of an earlier file of that name gives way."""
     workers = workers or Here(base)
@@ -136,6 +137,8 @@ def bring_in(
             ledger.add_generic(subject, found)
             continue
         ledger.check(found)
+        if trusted is not None and found.sha256 not in trusted:
+            check_behaviour(found, base, ledger.generic_moment)
         if ledger.digest_of(found.name) is not None:
             ledger.forget(found.name)
         ledger.add(found)
@@ -157,9 +160,9 @@ def _unrecorded(ledger: Ledger, concepts: Sequence[ConceptFile], say: Say) -> It
         yield concept
 
 
-def take_out_others(ledger: Ledger, kept: Collection[str], say: Say) -> None:
-    """Removes every concept that is not among `kept`; the ledger keeps the receipts."""
-    for name in set(ledger.weights) - set(kept):
+def remove_all(ledger: Ledger, names: Collection[str], say: Say) -> None:
+    """Removes those of these concepts that are there; the ledger keeps the receipts."""
+    for name in sorted(set(ledger.weights) & set(names)):
         receipt = ledger.remove(name, lambda layer: gradient_fusion(layer).delta_OI)
         say(
             f"removed <{name}>: the fusion of the others differs by {receipt.largest_difference:.1e} "

@@ -1,7 +1,7 @@
 """Fusing concept files into a release folder, without any server running."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from fedshow.errors import InvalidInput
 from fedshow.families import open_base
 from fedshow.releases.manifest import Manifest, Member
 from fedshow.releases.writing import ReleaseContent, write_release
-from fedshow_server.fusion.fuse import Fused, fuse
+from fedshow_server.fusion.fuse import Fused, fuse, ledger_of, remove_all
 from fedshow_server.fusion.ledger.index import VERSION
 from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.update import tensors_of
@@ -36,15 +36,15 @@ def fuse_to_folder(
     say: Callable[[str], None] = lambda _: None,
     ledger: Path | None = None,
     judge: bool = False,
-    only: bool = False,
     refine: int = 0,
     ray: str | None = None,
+    trusted: Collection[str] | None = None,
 ) -> Manifest:
     """Writes the release of these concept files to `out`, load-tested, whole or not at all.
 
-    What the `ledger` folder holds is not recorded again; with `only` it then holds nothing else.
-    `judge` asks for a report of rules, too, that need no recordings. `ray` is the address of a cluster
-    that records, on its cards if it has any, and solves; the rest happens here. `refine` as for `fuse`.
+    What the `ledger` folder holds is not recorded again. `judge` asks for a report of rules, too, that
+    need no recordings. `ray` is the address of a cluster that records, on its cards if it has any, and
+    solves; the rest happens here. `refine` and `trusted` as for `fuse`.
 
     Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
     """
@@ -62,9 +62,9 @@ def fuse_to_folder(
             say,
             ledger=ledger,
             judge=judge,
-            only=only,
             workers=workers,
             refine=refine,
+            trusted=trusted,
         )
     building = out.with_name(f".{out.name}.fusing")
     shutil.rmtree(building, ignore_errors=True)
@@ -74,6 +74,19 @@ def fuse_to_folder(
         out.rmdir()
     building.rename(out)
     return manifest
+
+
+def take_out(
+    base: str,
+    ledger: Path,
+    names: Collection[str],
+    *,
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Removes concepts from a ledger, exactly; it keeps the receipts. Raises Damaged."""
+    with ledger_of(open_base(base, device), Plan(), ledger) as opened:
+        remove_all(opened, names, say)
 
 
 def current_ledger(ledgers: Path) -> Path:

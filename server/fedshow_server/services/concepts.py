@@ -9,19 +9,21 @@ from typing import Any
 from fedshow.concepts import check_class, check_name
 from fedshow.errors import BaseMismatch, InvalidInput
 from fedshow.families.card import BaseCard
+from fedshow.joining import check_node_name
 from fedshow.v1 import concepts_pb2 as pb
 from fedshow.v1.concepts_pb2_grpc import ConceptServiceServicer
 from fedshow_server.disk import Disk
 from fedshow_server.services.doors import caller
 from fedshow_server.settings import ServerSettings
-from fedshow_server.store import Concept, Concepts, Offer, State
+from fedshow_server.store import Concept, Concepts, Offer, Removal, State
 from fedshow_server.store.blobs import DIGEST
 
 STATES = {
     State.WANTED: pb.CONCEPT_STATE_WANTED,
+    State.PENDING: pb.CONCEPT_STATE_PENDING,
     State.ADMITTED: pb.CONCEPT_STATE_ADMITTED,
     State.REFUSED: pb.CONCEPT_STATE_REFUSED,
-    State.REPLACED: pb.CONCEPT_STATE_WITHDRAWN,
+    State.REPLACED: pb.CONCEPT_STATE_REPLACED,
     State.WITHDRAWN: pb.CONCEPT_STATE_WITHDRAWN,
 }
 
@@ -47,9 +49,11 @@ class ConceptServicer(ConceptServiceServicer):
     async def ListConcepts(
         self, request: pb.ListConceptsRequest, context: Any
     ) -> pb.ListConceptsResponse:
-        """All concepts, newest first."""
-        found = await asyncio.to_thread(self._concepts.all)
-        return pb.ListConceptsResponse(concepts=[message_of(concept) for concept in found])
+        """All concepts that the caller may have, newest first."""
+        node = caller()
+        found = await asyncio.to_thread(self._concepts.seen_by, node)
+        told = [message_of(one, in_full=one.node_id == node.id) for one in found]
+        return pb.ListConceptsResponse(concepts=told)
 
     async def SubmitConcept(
         self, request: pb.SubmitConceptRequest, context: Any
@@ -71,6 +75,14 @@ class ConceptServicer(ConceptServiceServicer):
         concept = await asyncio.to_thread(self._concepts.withdraw, name, caller().id)
         return pb.WithdrawConceptResponse(concept=message_of(concept))
 
+    async def ShowConcept(
+        self, request: pb.ShowConceptRequest, context: Any
+    ) -> pb.ShowConceptResponse:
+        """The caller's concept, from now on for others than before."""
+        name, visible_to = check_name(request.name), _visible_to(request)
+        concept = await asyncio.to_thread(self._concepts.show, name, caller().id, visible_to)
+        return pb.ShowConceptResponse(concept=message_of(concept))
+
     def _checked(self, request: pb.SubmitConceptRequest) -> Offer:
         if not DIGEST.fullmatch(request.sha256):
             raise InvalidInput(f"sha256 {request.sha256[:80]!r}: must be 64 hexadecimal digits")
@@ -89,11 +101,18 @@ class ConceptServicer(ConceptServiceServicer):
             check_class(request.class_word),
             request.sha256,
             request.size_bytes,
+            _visible_to(request),
         )
 
 
-def message_of(concept: Concept) -> pb.Concept:
-    """The concept in the contract's words."""
+def _visible_to(request: Any) -> frozenset[str] | None:
+    if not request.HasField("visible"):
+        return None
+    return frozenset(check_node_name(name) for name in request.visible.nodes)
+
+
+def message_of(concept: Concept, *, in_full: bool = True) -> pb.Concept:
+    """The concept in the contract's words; `in_full` as its own node and the server's owner hear it."""
     message = pb.Concept(
         name=concept.name,
         class_word=concept.class_word,
@@ -104,4 +123,19 @@ def message_of(concept: Concept) -> pb.Concept:
         reason=concept.reason,
     )
     message.created.FromDatetime(concept.created)
+    if in_full and concept.visible_to is not None:
+        message.visible.SetInParent()
+        message.visible.nodes.extend(sorted(concept.visible_to))
+    if in_full and (removal := concept.removal):
+        message.removal.MergeFrom(_removal(removal))
+    return message
+
+
+def _removal(removal: Removal) -> pb.Removal:
+    message = pb.Removal(
+        remaining=removal.remaining,
+        remaining_sha256=removal.remaining_sha256,
+        largest_difference=removal.largest_difference,
+    )
+    message.at.FromDatetime(removal.at)
     return message

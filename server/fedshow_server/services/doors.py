@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from enum import Enum
 from typing import Any
 
 import grpc
@@ -12,34 +11,13 @@ import grpc
 from fedshow.errors import Forbidden
 from fedshow_server import calls
 from fedshow_server.guard import Guard
+from fedshow_server.node_keys import shown_key
+from fedshow_server.services.policies import POLICIES, Policy
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.store import Members, Node
 from fedshow_server.store.members import hash_secret
 
-CONCEPTS = "/fedshow.v1.ConceptService/"
-RELEASES = "/fedshow.v1.ReleaseService/"
-HEALTH = "/grpc.health.v1.Health/"
 BEARER = "Bearer "
-
-
-class Policy(Enum):
-    """Who gets in."""
-
-    ANYBODY = "anybody"
-    NODE = "a node with a valid token"
-
-
-POLICIES: dict[str, Policy] = {
-    f"{HEALTH}Check": Policy.ANYBODY,
-    f"{HEALTH}Watch": Policy.ANYBODY,
-    f"{CONCEPTS}ListConcepts": Policy.NODE,
-    f"{CONCEPTS}SubmitConcept": Policy.NODE,
-    f"{CONCEPTS}WithdrawConcept": Policy.NODE,
-    f"{RELEASES}ListReleases": Policy.NODE,
-    f"{RELEASES}GetRelease": Policy.NODE,
-    f"{RELEASES}WatchReleases": Policy.NODE,
-    f"{RELEASES}DownloadFile": Policy.NODE,
-}
 
 _caller: ContextVar[Node] = ContextVar("caller")
 
@@ -59,27 +37,45 @@ class Entrance:
         self._proven: set[str] = set()
 
     @asynccontextmanager
-    async def entered(self, token: str | None) -> AsyncIterator[Node]:
-        """Inside, the node with this token is served. Raises Forbidden, Exhausted."""
-        node = await self._admitted(token)
+    async def entered(self, token: str | None, policy: Policy | None) -> AsyncIterator[Node]:
+        """Inside, the node with this token is served. Raises Forbidden, Exhausted.
+
+        With `policy` None, nobody is.
+        """
+        node = await self._found(
+            token if policy else None, lambda it: self._members.authenticate(it)
+        )
         calls.known_as(node.name)
+        assert policy is not None
+        if not policy.admits(node.role):
+            error = Forbidden(f"node {node.name!r} is a {node.role} here, which may not do this")
+            await self._guard.note(error)
+            raise error
         with self._guard.busy(node):
             self._on_call(node)
             yield node
 
-    async def _admitted(self, token: str | None) -> Node:
-        """A stranger at the same address cannot lock out whoever came in before."""
-        if token is None or hash_secret(token) not in self._proven:
+    async def let_pass(self, key_header: str | None) -> None:
+        """For calls of Flower's: raises Forbidden unless they show the key of a node, and Exhausted.
+
+        Whether the caller has its private half, Flower finds out.
+        """
+        await self._found(key_header, lambda shown: self._members.holder(shown_key(shown)))
+
+    async def _found(self, shown: str | None, find: Callable[[str], Node]) -> Node:
+        """The node that shows this; a stranger at its address cannot lock out who came in before."""
+        proof = hash_secret(shown or "")
+        if proof not in self._proven:
             self._guard.may_try()
         try:
-            if token is None:
+            if shown is None:
                 raise Forbidden("this call needs a token: join the server first")
-            node = await asyncio.to_thread(self._members.authenticate, token)
-            self._proven.add(hash_secret(token))
-            return node
+            node = await asyncio.to_thread(find, shown)
         except Forbidden as error:
             await self._guard.refused(error)
             raise
+        self._proven.add(proof)
+        return node
 
 
 class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
@@ -95,17 +91,16 @@ class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         policy = POLICIES.get(details.method)
         if handler is None or policy is Policy.ANYBODY:
             return handler
-        token = token_in(details.invocation_metadata) if policy is Policy.NODE else None
-        return self._behind(handler, token)
+        return self._behind(handler, token_in(details.invocation_metadata), policy)
 
-    def _behind(self, handler: Any, token: str | None) -> Any:
+    def _behind(self, handler: Any, token: str | None, policy: Policy | None) -> Any:
         async def call(request: Any, context: Any) -> Any:
-            async with self._entrance.entered(token) as node:
+            async with self._entrance.entered(token, policy) as node:
                 _caller.set(node)
                 return await handler.unary_unary(request, context)
 
         async def stream(request: Any, context: Any) -> Any:
-            async with self._entrance.entered(token) as node:
+            async with self._entrance.entered(token, policy) as node:
                 _caller.set(node)
                 answers = handler.unary_stream(request, context)
                 async for answer in self._streams.until_revoked(node, answers):

@@ -10,6 +10,7 @@ from grpc_health.v1.health import aio as health
 
 from fedshow.errors import InvalidInput
 from fedshow.rpc import SERVICES, TypedErrors
+from fedshow.v1.admin_pb2_grpc import AdminServiceServicer, add_AdminServiceServicer_to_server
 from fedshow.v1.concepts_pb2_grpc import add_ConceptServiceServicer_to_server
 from fedshow.v1.releases_pb2_grpc import add_ReleaseServiceServicer_to_server
 from fedshow_server.calls import OnAnswer
@@ -103,7 +104,13 @@ def listen(address: str, certificates: Certificates, doors: Doors, on_answer: On
     return Listener(server, port, servicer, shown)
 
 
-def add_services(listener: Listener, concepts: ConceptServicer, releases: ReleaseServicer) -> None:
+def add_services(
+    listener: Listener,
+    concepts: ConceptServicer,
+    releases: ReleaseServicer,
+    admin: AdminServiceServicer,
+) -> None:
     """Puts the services behind the port."""
     add_ConceptServiceServicer_to_server(concepts, listener.server)
     add_ReleaseServiceServicer_to_server(releases, listener.server)
+    add_AdminServiceServicer_to_server(admin, listener.server)

@@ -15,9 +15,10 @@ from fedshow.v1.releases_pb2_grpc import ReleaseServiceServicer
 from fedshow.wire import CHUNK_BYTES
 from fedshow_server.content import read_content
 from fedshow_server.news import News
+from fedshow_server.services.doors import caller
 from fedshow_server.signing import Signer
 from fedshow_server.store import Release, Store
-from fedshow_server.store.releases import LATEST
+from fedshow_server.store.releases import LATEST, Shelf
 
 NO_FILES: Mapping[str, FileEntry] = MappingProxyType({})
 
@@ -34,16 +35,17 @@ class ReleaseServicer(ReleaseServiceServicer):
     async def ListReleases(
         self, request: pb.ListReleasesRequest, context: Any
     ) -> pb.ListReleasesResponse:
-        """All releases, newest first, without their files."""
-        found = await asyncio.to_thread(self._releases.all)
+        """All releases that the caller may have, newest first, without their files."""
+        found = await asyncio.to_thread(self._shelf().all)
         return pb.ListReleasesResponse(releases=map(message_of, found))
 
     async def GetRelease(
         self, request: pb.GetReleaseRequest, context: Any
     ) -> pb.GetReleaseResponse:
         """One release with its files."""
-        found = await asyncio.to_thread(self._releases.get, request.release)
-        files = await asyncio.to_thread(self._releases.files, found.id)
+        shelf = self._shelf()
+        found = await asyncio.to_thread(shelf.get, request.release)
+        files = await asyncio.to_thread(shelf.files, found.id)
         latest = self._signed(found) if request.release == LATEST else None
         return pb.GetReleaseResponse(release=message_of(found, files), latest=latest)
 
@@ -53,7 +55,7 @@ class ReleaseServicer(ReleaseServiceServicer):
         """The latest release at once, then whatever takes its place; an empty answer for none."""
         told: str | None = ""  # nothing yet, not even that there is none
         while True:
-            latest = await self._news.other_than(told)
+            latest = await self._news.other_than(told, caller())
             told = latest.id if latest else None
             message = message_of(latest) if latest else None
             yield pb.WatchReleasesResponse(release=message, latest=self._signed(latest))
@@ -62,7 +64,7 @@ class ReleaseServicer(ReleaseServiceServicer):
         self, request: pb.DownloadFileRequest, context: Any
     ) -> AsyncIterator[pb.DownloadFileResponse]:
         """The bytes asked for."""
-        size = await asyncio.to_thread(self._releases.file_size, request.sha256)
+        size = await asyncio.to_thread(self._shelf().file_size, request.sha256)
         start, length = request.offset_bytes, request.length_bytes
         end = start + length if length else max(start, size)
         if end > size:
@@ -71,6 +73,9 @@ class ReleaseServicer(ReleaseServiceServicer):
         async with aclosing(content):
             async for chunk in content:
                 yield pb.DownloadFileResponse(chunk=chunk)
+
+    def _shelf(self) -> Shelf:
+        return self._releases.seen_by(caller())
 
     def _signed(self, release: Release | None) -> pb.SignedLatest:
         statement, signature = self._signer.say_latest(release)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fedshow_server.store.audit import Audit, Entry, Head
 from fedshow_server.store.blobs import Blobs, FolderBlobs
-from fedshow_server.store.concepts import Concept, Concepts, Offer, State
+from fedshow_server.store.concepts import Concept, Concepts, Offer, Removal, State
 from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.members import Members, Node
 from fedshow_server.store.releases import Release, Releases
@@ -25,6 +25,7 @@ __all__ = [
     "Offer",
     "Release",
     "Releases",
+    "Removal",
     "Runs",
     "State",
     "Store",

@@ -7,6 +7,7 @@ Whoever knows the head of some day notices when later entries are cut off, too.
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -95,6 +96,12 @@ class Audit:
     def refused(self, reason: str) -> None:
         """The current call was not let in."""
         self.happened("door.refused", calls.current().what, reason=reason[:200])
+
+    def newest(self, actions: Collection[str]) -> int:
+        """Position of the newest entry about one of these actions; 0 when there is none."""
+        query = select(audit.c.position).where(audit.c.action.in_(actions))
+        with self._database.reading() as connection:
+            return connection.scalar(query.order_by(audit.c.position.desc()).limit(1)) or 0
 
     def head(self) -> Head:
         """The last entry; position 0 while there is none."""

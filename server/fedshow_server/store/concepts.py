@@ -5,18 +5,21 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from fedshow.errors import Exhausted, InvalidInput, NotFound
 from fedshow_server.store.audit import note
 from fedshow_server.store.database import Database
-from fedshow_server.store.tables import concepts, nodes
+from fedshow_server.store.tables import concepts, nodes, removals, viewers
+from fedshow_server.store.visibility import Viewer, hides
 
 
 class State(StrEnum):
     """Stages of a concept; the contract's ConceptState in words."""
 
     WANTED = "wanted"
+    PENDING = "pending"
+    """Kept, but something is odd about it: the owner decides."""
     ADMITTED = "admitted"
     REFUSED = "refused"
     REPLACED = "replaced"
@@ -24,7 +27,8 @@ class State(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-LIVE = (State.WANTED, State.ADMITTED)
+LIVE = (State.WANTED, State.PENDING, State.ADMITTED)
+REJECTED = "rejected by the server's owner: {}"
 OFFERS_AT_ONCE = 100
 COLUMNS = (concepts, nodes.c.name.label("owner"), nodes.c.flower_id, nodes.c.revoked)
 
@@ -37,6 +41,23 @@ class Offer:
     class_word: str
     sha256: str
     size_bytes: int
+    visible_to: frozenset[str] | None = None
+    """Names of the nodes that may have it besides its own; None: everybody who joined."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The receipt of a concept that was taken out of what fusions recorded."""
+
+    sha256: str
+    """Of its file."""
+    remaining: int
+    """How many concepts were left."""
+    remaining_sha256: str
+    """Of base, recording, and the names, files and weights of those that were left."""
+    largest_difference: float
+    """Between their fusion and one that never saw it, relative, the largest over all layers."""
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,18 @@ class Concept:
     state: State
     reason: str
     created: datetime
+    approved: bool
+    """Whether the owner let it in although something is odd about it."""
+    visible_to: frozenset[str] | None
+    """As in its offer, or as its node changed it since."""
+    removal: Removal | None
+    """The last of its receipts."""
+
+    def is_for(self, viewer: Viewer) -> bool:
+        """Whether the viewer may have it."""
+        if self.visible_to is None:
+            return True
+        return viewer is not None and (viewer.id == self.node_id or viewer.name in self.visible_to)
 
 
 class Concepts:
@@ -73,6 +106,7 @@ class Concepts:
                 _refuse_too_many(connection, node_id, at_once)
                 connection.execute(_insertion(node_id, offer))
                 note(connection, "concept.offered", offer.name, sha256=offer.sha256)
+                _set_viewers(connection, concepts.c.sha256 == offer.sha256, offer.visible_to)
                 known = _one(connection, concepts.c.sha256 == offer.sha256)
             assert known is not None
             if (known.node_id, known.name) != (node_id, offer.name):
@@ -98,18 +132,27 @@ class Concepts:
             assert after is not None
             return after
 
+    def show(self, name: str, node_id: int, visible_to: frozenset[str] | None) -> Concept:
+        """Changes who may have the node's concept and releases with it, older ones too. Raises NotFound."""
+        with self._database.writing() as connection:
+            mine = (concepts.c.name == name) & (concepts.c.node_id == node_id)
+            found = _one(connection, mine & concepts.c.state.in_(LIVE))
+            if found is None:
+                raise NotFound(f"no concept {name!r} of this node")
+            _set_viewers(connection, mine, visible_to)
+            names = "everybody" if visible_to is None else " ".join(sorted(visible_to))
+            note(connection, "concept.shown", name, sha256=found.sha256, to=names)
+            after = _one(connection, concepts.c.sha256 == found.sha256)
+            assert after is not None
+            return after
+
     def admit(self, sha256: str) -> None:
         """A WANTED concept goes into the next release, in place of an older one of its name."""
         with self._database.writing() as connection:
             found = _one(connection, _wanted(sha256))
             if found is None:  # withdrawn meanwhile, or handed over twice
                 return
-            older = (concepts.c.name == found.name) & (concepts.c.state == State.ADMITTED)
-            connection.execute(
-                update(concepts)
-                .where(older)
-                .values(state=State.REPLACED, reason="replaced by a newer one")
-            )
+            _replace_older(connection, found)
             connection.execute(update(concepts).where(_wanted(sha256)).values(state=State.ADMITTED))
             note(connection, "concept.admitted", found.name, sha256=sha256, owner=found.owner)
 
@@ -117,9 +160,34 @@ class Concepts:
         """A WANTED concept is refused for good."""
         self._refuse(_wanted(sha256), reason)
 
-    def quarantine(self, sha256: str, reason: str) -> None:
+    def refuse_admitted(self, sha256: str, reason: str) -> None:
         """An ADMITTED concept turned out to be unusable: it is refused after all."""
-        self._refuse((concepts.c.sha256 == sha256) & (concepts.c.state == State.ADMITTED), reason)
+        self._refuse(_admitted(sha256), reason)
+
+    def quarantine(self, sha256: str, reason: str) -> None:
+        """A concept that is ADMITTED, but odd, is PENDING from now on."""
+        with self._database.writing() as connection:
+            found = _one(connection, _admitted(sha256))
+            if found is None:
+                return
+            values = {"state": State.PENDING, "reason": reason}
+            connection.execute(update(concepts).where(_admitted(sha256)).values(values))
+            note(connection, "concept.pending", found.name, sha256=sha256, reason=reason[:500])
+
+    def approve(self, name: str) -> Concept:
+        """The PENDING concept of this name, ADMITTED whatever is odd about it. Raises NotFound."""
+        with self._database.writing() as connection:
+            found = _pending(connection, name)
+            _replace_older(connection, found)
+            values = {"state": State.ADMITTED, "reason": "", "approved": True}
+            return _decided(connection, found, "concept.approved", values)
+
+    def reject(self, name: str) -> Concept:
+        """The PENDING concept of this name, refused for good. Raises NotFound."""
+        with self._database.writing() as connection:
+            found = _pending(connection, name)
+            values = {"state": State.REFUSED, "reason": REJECTED.format(found.reason)}
+            return _decided(connection, found, "concept.rejected", values)
 
     def _refuse(self, where: Any, reason: str) -> None:
         with self._database.writing() as connection:
@@ -132,10 +200,34 @@ class Concepts:
                 connection, "concept.refused", found.name, sha256=found.sha256, reason=reason[:500]
             )
 
+    def removed(self, receipt: Removal) -> None:
+        """Keeps the receipt, when it is not kept already."""
+        known = (removals.c.sha256 == receipt.sha256) & (
+            removals.c.remaining_sha256 == receipt.remaining_sha256
+        )
+        with self._database.writing() as connection:
+            if connection.execute(select(removals).where(known)).first():
+                return
+            connection.execute(insert(removals).values(**vars(receipt)))
+            found = _one(connection, concepts.c.sha256 == receipt.sha256)
+            note(
+                connection,
+                "concept.forgotten",
+                found.name if found else receipt.sha256,
+                sha256=receipt.sha256,
+                remaining=receipt.remaining_sha256,
+                difference=f"{receipt.largest_difference:.1e}",
+            )
+
     def all(self) -> list[Concept]:
         """Every concept, newest first."""
         with self._database.reading() as connection:
             return _many(connection, concepts.c.id.is_not(None))
+
+    def seen_by(self, viewer: Viewer) -> list[Concept]:
+        """Every concept that the viewer may have, newest first."""
+        with self._database.reading() as connection:
+            return _many(connection, ~hides(viewer))
 
     def wanted(self) -> list[Concept]:
         """Concepts to collect: WANTED, of nodes that are not revoked; newest first."""
@@ -163,6 +255,35 @@ def _refuse_too_many(connection: Connection, node_id: int, at_once: int) -> None
         raise Exhausted(f"{at_once} concepts of this node are still to be collected: try later")
 
 
+def _replace_older(connection: Connection, newer: Concept) -> None:
+    older = (concepts.c.name == newer.name) & (concepts.c.sha256 != newer.sha256)
+    older &= concepts.c.state.in_((State.ADMITTED, State.PENDING))
+    values = {"state": State.REPLACED, "reason": "replaced by a newer one"}
+    connection.execute(update(concepts).where(older).values(values))
+
+
+def _pending(connection: Connection, name: str) -> Concept:
+    found = _one(connection, (concepts.c.name == name) & (concepts.c.state == State.PENDING))
+    if found is None:
+        raise NotFound(f"no concept {name!r} waits for a decision")
+    return found
+
+
+def _decided(
+    connection: Connection, found: Concept, action: str, values: dict[str, Any]
+) -> Concept:
+    mine = concepts.c.sha256 == found.sha256
+    connection.execute(update(concepts).where(mine).values(values))
+    note(connection, action, found.name, sha256=found.sha256, reason=found.reason[:500])
+    after = _one(connection, mine)
+    assert after is not None
+    return after
+
+
+def _admitted(sha256: str) -> Any:
+    return (concepts.c.sha256 == sha256) & (concepts.c.state == State.ADMITTED)
+
+
 def _wanted(sha256: str) -> Any:
     return (concepts.c.sha256 == sha256) & (concepts.c.state == State.WANTED)
 
@@ -182,14 +303,38 @@ def _insertion(node_id: int, offer: Offer) -> Any:
 
 def _many(connection: Connection, where: Any) -> list[Concept]:
     query = select(*COLUMNS).join(nodes).where(where).order_by(concepts.c.id.desc())
-    return [_concept(row) for row in connection.execute(query)]
+    rows = connection.execute(query).all()
+    named: dict[int, set[str]] = {row.id: set() for row in rows if row.restricted}
+    if named:
+        query = select(viewers).where(viewers.c.concept_id.in_(named))
+        for viewer in connection.execute(query):
+            named[viewer.concept_id].add(viewer.node_name)
+    receipts = _receipts(connection, [row.sha256 for row in rows if row.state == State.WITHDRAWN])
+    return [_concept(row, named.get(row.id), receipts.get(row.sha256)) for row in rows]
+
+
+def _receipts(connection: Connection, digests: list[str]) -> dict[str, Removal]:
+    if not digests:
+        return {}
+    query = select(removals).where(removals.c.sha256.in_(digests)).order_by(removals.c.at)
+    return {row.sha256: Removal(**row._mapping) for row in connection.execute(query)}
+
+
+def _set_viewers(connection: Connection, where: Any, visible_to: frozenset[str] | None) -> None:
+    ids = connection.scalars(select(concepts.c.id).where(where)).all()
+    connection.execute(delete(viewers).where(viewers.c.concept_id.in_(ids)))
+    restricted = visible_to is not None
+    connection.execute(update(concepts).where(where).values(restricted=restricted))
+    rows = [{"concept_id": id_, "node_name": name} for id_ in ids for name in visible_to or ()]
+    if rows:
+        connection.execute(insert(viewers), rows)
 
 
 def _one(connection: Connection, where: Any) -> Concept | None:
     return next(iter(_many(connection, where)), None)
 
 
-def _concept(row: Any) -> Concept:
+def _concept(row: Any, named: set[str] | None, removal: Removal | None) -> Concept:
     return Concept(
         name=row.name,
         class_word=row.class_word,
@@ -201,4 +346,7 @@ def _concept(row: Any) -> Concept:
         state=State(row.state),
         reason=row.reason,
         created=row.created,
+        approved=row.approved,
+        visible_to=None if named is None else frozenset(named),
+        removal=removal,
     )

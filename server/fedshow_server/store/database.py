@@ -20,6 +20,7 @@ PAUSE_SECONDS = 0.5
 CONNECT_SECONDS = 5
 MOST_THREADS = 32  # asyncio's pool has no more
 WRITES = "fedshow_writes"
+CHANGES_TABLES = "fedshow_changes_tables"
 WRITERS_LOCK = 0x6665_6473_686F_77
 """PostgreSQL's advisory lock that a writing transaction holds."""
 POSTGRESQL = ("postgresql", "postgres")
@@ -48,6 +49,12 @@ class Database:
         """A connection that nobody else writes beside; commits at the end."""
         with self._transaction(self._writer) as connection:
             yield connection
+
+    @contextmanager
+    def changing_tables(self) -> Iterator[Connection]:
+        """As `writing`; SQLite changes a table by making another, which references do not survive."""
+        with self._transaction(self._writer.execution_options(**{CHANGES_TABLES: True})) as found:
+            yield found
 
     def problem(self) -> str:
         """What is wrong with it just now, empty when nothing is; does not wait for it."""
@@ -79,7 +86,7 @@ def open_database(url: str) -> Database:
     database = Database(engine)
     try:
         engine.connect().close()  # one that cannot be had from the start is not waited for
-        with database.writing() as connection:
+        with database.changing_tables() as connection:
             bring_up_to_date(connection)
     except OperationalError as error:
         database.close()
@@ -176,10 +183,11 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # acknowledged means on the disk
-        connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        checked = not connection.get_execution_options().get(CHANGES_TABLES, False)
+        connection.exec_driver_sql(f"PRAGMA foreign_keys = {checked:d}")  # only before it begins
         connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from fedshow.errors import Forbidden, InvalidInput, NotFound
+from fedshow.roles import Role
 from fedshow_server.store.audit import note
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import invites, nodes
@@ -29,9 +30,19 @@ class Node:
 
     id: int
     name: str
-    flower_id: int
+    role: Role
+    flower_id: int | None
+    """Flower's number for its key; None for those that hand nothing over."""
     joined: datetime
     revoked: datetime | None
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What a join code is good for."""
+
+    node_name: str
+    role: Role
 
 
 class Members:
@@ -40,7 +51,7 @@ class Members:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def invite(self, node_name: str, lifetime: timedelta) -> str:
+    def invite(self, node_name: str, lifetime: timedelta, role: Role = Role.CONTRIBUTOR) -> str:
         """A fresh secret that lets one node join as `node_name`. Raises InvalidInput."""
         secret = token_urlsafe(SECRET_BYTES)
         with self._database.writing() as connection:
@@ -49,14 +60,16 @@ class Members:
                 insert(invites).values(
                     secret_sha256=hash_secret(secret),
                     node_name=node_name,
+                    role=role,
                     expires=datetime.now(UTC) + lifetime,
                 )
             )
-            note(connection, "node.invited", node_name, hours=round(lifetime / HOUR))
+            hours = round(lifetime / HOUR)
+            note(connection, "node.invited", node_name, hours=hours, role=role)
         return secret
 
-    def invited_name(self, secret: str) -> str:
-        """The node name that `secret` is good for now; raises Forbidden."""
+    def invitation(self, secret: str) -> Invitation:
+        """What `secret` is good for now; raises Forbidden."""
         with self._database.reading() as connection:
             return _valid_invite(connection, secret)
 
@@ -75,11 +88,15 @@ class Members:
             note(connection, "node.rejoined", row.name, node_id=row.flower_id)
         return _node(row), token
 
-    def join(self, secret: str, public_key: str, flower_id: int) -> tuple[Node, str]:
-        """Redeems `secret`: the new node and its token, told this once. Raises Forbidden."""
+    def join(self, secret: str, public_key: str, flower_id: int | None) -> tuple[Node, str]:
+        """Redeems `secret`: the new node and its token, told this once. Raises Forbidden.
+
+        `flower_id` is None for a node that brings no concepts.
+        """
         token = token_urlsafe(SECRET_BYTES)
         with self._database.writing() as connection:
-            name = _valid_invite(connection, secret)
+            invited = _valid_invite(connection, secret)
+            name, number = invited.node_name, None if flower_id is None else str(flower_id)
             _refuse_taken(connection, name)
             now = datetime.now(UTC)
             connection.execute(
@@ -90,15 +107,16 @@ class Members:
             connection.execute(
                 insert(nodes).values(
                     name=name,
-                    flower_id=str(flower_id),
+                    role=invited.role,
+                    flower_id=number,
                     public_key=public_key,
                     token_sha256=hash_secret(token),
                     joined=now,
                 )
             )
-            note(connection, "node.joined", name, node_id=str(flower_id))
-            row = connection.execute(select(nodes).where(nodes.c.flower_id == str(flower_id))).one()
-        return _node(row), token
+            note(connection, "node.joined", name, node_id=number, role=invited.role)
+            mine = nodes.c.token_sha256 == hash_secret(token)
+            return _node(connection.execute(select(nodes).where(mine)).one()), token
 
     def authenticate(self, token: str) -> Node:
         """The node that holds `token`; raises Forbidden for unknown and revoked ones."""
@@ -110,6 +128,17 @@ class Members:
         if row.revoked is not None:
             raise Forbidden(f"node {row.name!r} was cut off by the server's owner")
         return _node(row)
+
+    def holder(self, public_key: str) -> Node:
+        """The node that hands over with this key; raises Forbidden for unknown and revoked ones."""
+        mine = (nodes.c.public_key == public_key) & nodes.c.flower_id.is_not(None)
+        with self._database.reading() as connection:
+            rows = connection.execute(select(nodes).where(mine).order_by(nodes.c.id)).all()
+        if not rows:
+            raise Forbidden("this key is not known here: join the server first")
+        if rows[-1].revoked is not None:
+            raise Forbidden(f"node {rows[-1].name!r} was cut off by the server's owner")
+        return _node(rows[-1])
 
     def nodes(self) -> list[Node]:
         """All nodes, in the order in which they joined."""
@@ -143,7 +172,7 @@ def _joined_with(secret: str, public_key: str) -> Any:
     )
 
 
-def _valid_invite(connection: Connection, secret: str) -> str:
+def _valid_invite(connection: Connection, secret: str) -> Invitation:
     row = connection.execute(
         select(invites).where(invites.c.secret_sha256 == hash_secret(secret))
     ).first()
@@ -153,7 +182,7 @@ def _valid_invite(connection: Connection, secret: str) -> str:
         raise Forbidden("this join code was used already: ask for a new one")
     if row.expires <= datetime.now(UTC):
         raise Forbidden(f"this join code expired on {row.expires:%Y-%m-%d %H:%M} UTC")
-    return str(row.node_name)
+    return Invitation(row.node_name, Role(row.role))
 
 
 def _refuse_taken(connection: Connection, name: str) -> None:
@@ -163,4 +192,5 @@ def _refuse_taken(connection: Connection, name: str) -> None:
 
 
 def _node(row: Any) -> Node:
-    return Node(row.id, row.name, int(row.flower_id), row.joined, row.revoked)
+    flower_id = None if row.flower_id is None else int(row.flower_id)
+    return Node(row.id, row.name, Role(row.role), flower_id, row.joined, row.revoked)

@@ -1,11 +1,11 @@
 """Published releases: whole or not there; with a withdrawn concept none is the latest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import Connection, exists, insert, select, true, update
 
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
@@ -14,6 +14,7 @@ from fedshow_server.store.audit import note
 from fedshow_server.store.concepts import State
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import concepts, release_concepts, release_files, releases
+from fedshow_server.store.visibility import Viewer, shows_release
 
 LATEST = "latest"
 SHORTEST_PREFIX = 8
@@ -34,40 +35,24 @@ class Release:
     """Names of those that were withdrawn since."""
 
 
-class Releases:
-    """Releases in the database; their bytes lie in the blob store."""
+class Shelf:
+    """Releases as somebody may see them: others are not there."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, shown: Any) -> None:
         self._database = database
-
-    def publish(
-        self, manifest: Manifest, listing: FileEntry, signature: FileEntry | None = None
-    ) -> bool:
-        """Makes the release the latest; `listing` is manifest.json itself. False: it was already.
-
-        Its blobs must be in the store before. A known release keeps what it is.
-        """
-        with self._database.writing() as connection:
-            last = _last(connection)
-            if last is not None and last.id == manifest.release:
-                return False
-            sequence = last.sequence + 1 if last else 1
-            if not _renumber(connection, manifest.release, sequence):
-                beside = {FILE_NAME: listing} | ({SIGNATURE: signature} if signature else {})
-                _insert(connection, manifest, beside, sequence)
-            note(connection, "release.published", manifest.release, manifest=listing.sha256)
-        return True
+        self._shown = shown
+        """Which rows of releases."""
 
     def get(self, reference: str) -> Release:
         """The release of an id, a prefix of one or `latest`. Raises NotFound, InvalidInput."""
         with self._database.reading() as connection:
             if reference == LATEST:
-                return _latest(connection)
-            return _one(connection, _by_prefix(connection, reference))
+                return _latest(connection, self._shown)
+            return _one(connection, _by_prefix(connection, reference, self._shown))
 
     def by_manifest(self, prefix: str) -> Release:
         """The release whose manifest.json has a digest that starts like this. Raises NotFound."""
-        query = select(releases).where(releases.c.manifest_sha256.startswith(prefix))
+        query = select(releases).where(releases.c.manifest_sha256.startswith(prefix), self._shown)
         with self._database.reading() as connection:
             row = connection.execute(query.limit(1)).first()
             if row is None:
@@ -77,31 +62,18 @@ class Releases:
     def latest(self) -> Release | None:
         """The newest release without a withdrawn concept, when there is one."""
         with self._database.reading() as connection:
-            return _last(connection, clean=True)
+            return _last(connection, self._shown & CLEAN)
 
     def last(self) -> Release | None:
         """The release published last, whatever became of its concepts since."""
         with self._database.reading() as connection:
-            return _last(connection)
+            return _last(connection, self._shown)
 
     def all(self) -> list[Release]:
         """Every release, newest first."""
-        query = select(releases).order_by(releases.c.sequence.desc())
+        query = select(releases).where(self._shown).order_by(releases.c.sequence.desc())
         with self._database.reading() as connection:
             return _many(connection, connection.execute(query).all())
-
-    def unsigned(self) -> list[Release]:
-        """Releases without a signature."""
-        signed = exists().where(
-            release_files.c.release_id == releases.c.id, release_files.c.path == SIGNATURE
-        )
-        with self._database.reading() as connection:
-            return _many(connection, connection.execute(select(releases).where(~signed)).all())
-
-    def add_signature(self, release: str, signature: FileEntry) -> None:
-        """Puts the signature beside the manifest of a release that has none."""
-        with self._database.writing() as connection:
-            connection.execute(insert(release_files), _file_row(release, SIGNATURE, signature))
 
     def files(self, release: str) -> dict[str, FileEntry]:
         """Every file of the release with this id by path, manifest.json among them."""
@@ -122,11 +94,68 @@ class Releases:
     def file_size(self, sha256: str) -> int:
         """Size of a file that some release lists; raises NotFound for anything else."""
         with self._database.reading() as connection:
-            query = select(release_files.c.size_bytes).where(release_files.c.sha256 == sha256)
+            query = (
+                select(release_files.c.size_bytes)
+                .join(releases, releases.c.id == release_files.c.release_id)
+                .where(release_files.c.sha256 == sha256, self._shown)
+            )
             size = connection.scalar(query.limit(1))
         if size is None:
             raise NotFound(f"no release has a file {sha256[:64]!r}")
         return int(size)
+
+
+class Releases(Shelf):
+    """All releases in the database; their bytes lie in the blob store."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, true())
+
+    def seen_by(self, viewer: Viewer) -> Shelf:
+        """Those of which the viewer may have every concept."""
+        return Shelf(self._database, shows_release(viewer))
+
+    def publish(
+        self, manifest: Manifest, listing: FileEntry, signature: FileEntry | None = None
+    ) -> bool:
+        """Makes the release the latest; `listing` is manifest.json itself. False: it was already.
+
+        Its blobs must be in the store before. A known release keeps what it is.
+        """
+        with self._database.writing() as connection:
+            last = _last(connection, true())
+            if last is not None and last.id == manifest.release:
+                return False
+            sequence = last.sequence + 1 if last else 1
+            if not _renumber(connection, manifest.release, sequence):
+                beside = {FILE_NAME: listing} | ({SIGNATURE: signature} if signature else {})
+                _insert(connection, manifest, beside, sequence)
+            note(connection, "release.published", manifest.release, manifest=listing.sha256)
+        return True
+
+    def again(self, members: Mapping[str, str]) -> Release | None:
+        """Makes the newest release of exactly these concepts (name to digest) the latest, if there is one."""
+        with self._database.writing() as connection:
+            found = _made_of(connection, members)
+            if found is not None:
+                last = _last(connection, true())
+                assert last is not None
+                _renumber(connection, found, last.sequence + 1)
+                note(connection, "release.published", found)
+        return None if found is None else self.get(found)
+
+    def unsigned(self) -> list[Release]:
+        """Releases without a signature."""
+        signed = exists().where(
+            release_files.c.release_id == releases.c.id, release_files.c.path == SIGNATURE
+        )
+        with self._database.reading() as connection:
+            return _many(connection, connection.execute(select(releases).where(~signed)).all())
+
+    def add_signature(self, release: str, signature: FileEntry) -> None:
+        """Puts the signature beside the manifest of a release that has none."""
+        with self._database.writing() as connection:
+            connection.execute(insert(release_files), _file_row(release, SIGNATURE, signature))
 
 
 CLEAN = ~exists().where(
@@ -137,33 +166,47 @@ CLEAN = ~exists().where(
 """None of the release's concepts was withdrawn."""
 
 
-def _last(connection: Connection, *, clean: bool = False) -> Release | None:
-    query = select(releases).order_by(releases.c.sequence.desc()).limit(1)
-    row = connection.execute(query.where(CLEAN) if clean else query).first()
+def _last(connection: Connection, where: Any) -> Release | None:
+    query = select(releases).where(where).order_by(releases.c.sequence.desc()).limit(1)
+    row = connection.execute(query).first()
     return _one(connection, row) if row else None
 
 
-def _latest(connection: Connection) -> Release:
-    if found := _last(connection, clean=True):
+def _latest(connection: Connection, shown: Any) -> Release:
+    if found := _last(connection, shown & CLEAN):
         return found
-    if last := _last(connection):
+    if last := _last(connection, shown):
         names = ", ".join(last.withdrawn)
         raise NotFound(f"no release is the latest now: {last.id} has {names}, withdrawn since")
     raise NotFound("there is no release yet")
 
 
-def _by_prefix(connection: Connection, prefix: str) -> Any:
+def _by_prefix(connection: Connection, prefix: str, shown: Any) -> Any:
     if not SHORTEST_PREFIX <= len(prefix) <= 16 or set(prefix) - set("0123456789abcdef"):
         raise InvalidInput(
             f"release {prefix[:80]!r}: give {LATEST!r}, an id or at least its first "
             f"{SHORTEST_PREFIX} digits"
         )
-    rows = connection.execute(select(releases).where(releases.c.id.startswith(prefix))).all()
+    query = select(releases).where(releases.c.id.startswith(prefix), shown)
+    rows = connection.execute(query).all()
     if not rows:
         raise NotFound(f"no release {prefix}")
     if len(rows) > 1:
         raise InvalidInput(f"{len(rows)} releases start with {prefix}: give more digits")
     return rows[0]
+
+
+def _made_of(connection: Connection, members: Mapping[str, str]) -> str | None:
+    """The newest release of exactly these concepts."""
+    query = select(releases).order_by(releases.c.sequence.desc())
+    for digest in members.values():
+        query = query.where(
+            exists().where(
+                release_concepts.c.release_id == releases.c.id, release_concepts.c.sha256 == digest
+            )
+        )
+    found = _many(connection, connection.execute(query).all())
+    return next((release.id for release in found if release.concepts == members), None)
 
 
 def _renumber(connection: Connection, release: str, sequence: int) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Float,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 metadata = MetaData(
@@ -47,6 +49,7 @@ invites = Table(
     metadata,
     Column("secret_sha256", String(64), primary_key=True),
     Column("node_name", String(63), nullable=False),
+    Column("role", String(16), nullable=False, server_default="contributor"),
     Column("expires", Moment, nullable=False),
     Column("used", Moment),  # the moment its node joined
 )
@@ -56,7 +59,8 @@ nodes = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String(63), nullable=False, index=True),
-    Column("flower_id", String(20), nullable=False, unique=True),  # unsigned 64 bit: no integer
+    Column("role", String(16), nullable=False, server_default="contributor"),
+    Column("flower_id", String(20), unique=True),  # unsigned 64 bit: no integer; not of downloaders
     Column("public_key", Text, nullable=False),
     Column("token_sha256", String(64), nullable=False, unique=True),
     Column("joined", Moment, nullable=False),
@@ -74,7 +78,28 @@ concepts = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("state", String(10), nullable=False, index=True),
     Column("reason", Text, nullable=False, default=""),
+    Column(
+        "approved", Boolean, nullable=False, server_default=false()
+    ),  # odd, but by the owner's word
+    Column("restricted", Boolean, nullable=False, server_default=false()),  # see `viewers`
     Column("created", Moment, nullable=False),
+)
+
+viewers = Table(
+    "viewers",  # who may have a restricted concept, beside the node that brought it
+    metadata,
+    Column("concept_id", ForeignKey("concepts.id"), primary_key=True),
+    Column("node_name", String(63), primary_key=True),
+)
+
+removals = Table(
+    "removals",  # receipts: what a fusion took out of what was recorded
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of the concept file
+    Column("remaining_sha256", String(64), primary_key=True),
+    Column("remaining", Integer, nullable=False),
+    Column("largest_difference", Float, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 releases = Table(

@@ -7,7 +7,9 @@ from fastapi.routing import iter_route_contexts
 
 from fedshow.errors import Forbidden
 from fedshow.wire import CA_PATH, JOIN_PATH
-from fedshow_server.services.doors import Entrance, Policy, token_in
+from fedshow_server.node_keys import FLOWERS_HEADER
+from fedshow_server.services.doors import Entrance, token_in
+from fedshow_server.services.policies import Policy
 from fedshow_server.store import Node
 
 REPO = "/api/models/{namespace}/{repo}"
@@ -20,17 +22,17 @@ POLICIES: dict[str, Policy] = {
     "HEAD /api/openapi.json": Policy.ANYBODY,
     f"GET {CA_PATH}": Policy.ANYBODY,
     f"POST {JOIN_PATH}": Policy.ANYBODY,  # the join code's secret is asked for inside
-    "POST /v1/fleet/{call:path}": Policy.ANYBODY,  # Flower checks the signature of every call
-    "GET /api/latest": Policy.NODE,
-    "GET /api/releases": Policy.NODE,
-    "GET /api/releases/{release}": Policy.NODE,
-    "GET /releases/{release}/{path:path}": Policy.NODE,
-    "HEAD /releases/{release}/{path:path}": Policy.NODE,
-    f"GET {REPO}": Policy.NODE,
-    f"GET {REPO}/revision/{{revision}}": Policy.NODE,
-    f"GET {REPO}/tree/{{revision}}": Policy.NODE,
-    f"GET {RESOLVE}": Policy.NODE,
-    f"HEAD {RESOLVE}": Policy.NODE,
+    "POST /v1/fleet/{call:path}": Policy.KEYHOLDER,  # Flower checks the signature of every call
+    "GET /api/latest": Policy.MEMBER,
+    "GET /api/releases": Policy.MEMBER,
+    "GET /api/releases/{release}": Policy.MEMBER,
+    "GET /releases/{release}/{path:path}": Policy.MEMBER,
+    "HEAD /releases/{release}/{path:path}": Policy.MEMBER,
+    f"GET {REPO}": Policy.MEMBER,
+    f"GET {REPO}/revision/{{revision}}": Policy.MEMBER,
+    f"GET {REPO}/tree/{{revision}}": Policy.MEMBER,
+    f"GET {RESOLVE}": Policy.MEMBER,
+    f"HEAD {RESOLVE}": Policy.MEMBER,
 }
 """Method and route to policy; the last five are the hub's."""
 
@@ -44,11 +46,12 @@ class HttpDoors:
     async def __call__(self, request: Request) -> AsyncIterator[None]:
         """The request goes on, to the last byte of its answer; `visitor` tells who asks."""
         policy = POLICIES.get(f"{request.method} {request.scope['route'].path}")
-        if policy is Policy.ANYBODY:
+        if policy is Policy.KEYHOLDER:
+            await self._entrance.let_pass(request.headers.get(FLOWERS_HEADER))
+        if policy in (Policy.ANYBODY, Policy.KEYHOLDER):
             yield
             return
-        token = token_in(request.headers.items()) if policy is Policy.NODE else None
-        async with self._entrance.entered(token) as node:
+        async with self._entrance.entered(token_in(request.headers.items()), policy) as node:
             request.state.visitor = node
             yield
 

@@ -14,9 +14,9 @@ from fastapi import APIRouter, Request, Response
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.releases import FileEntry
 from fedshow_server.store import Release, Releases
-from fedshow_server.store.releases import LATEST
+from fedshow_server.store.releases import LATEST, Shelf
 from fedshow_server.web.caching import ASK_AGAIN, FOR_EVER
-from fedshow_server.web.doors import REPO, RESOLVE
+from fedshow_server.web.doors import REPO, RESOLVE, visitor
 from fedshow_server.web.files import FileSender
 
 NAMESPACE = "fedshow"
@@ -39,26 +39,33 @@ class NotOnHub(NotFound):
 def hub_routes(releases: Releases, sender: FileSender) -> APIRouter:
     """What `huggingface_hub` asks for when it downloads."""
     routes = APIRouter(include_in_schema=False)
-    hub = _Hub(releases)
+
+    def hub(request: Request) -> _Hub:
+        return _Hub(releases.seen_by(visitor(request)))
 
     @routes.get(REPO)
-    async def model(namespace: str, repo: str) -> dict[str, Any]:
-        return await asyncio.to_thread(hub.info, namespace, repo, BRANCH)
+    async def model(request: Request, namespace: str, repo: str) -> dict[str, Any]:
+        return await asyncio.to_thread(hub(request).info, namespace, repo, BRANCH)
 
     @routes.get(REPO + "/revision/{revision}")
-    async def model_at(namespace: str, repo: str, revision: str) -> dict[str, Any]:
-        return await asyncio.to_thread(hub.info, namespace, repo, revision)
+    async def model_at(
+        request: Request, namespace: str, repo: str, revision: str
+    ) -> dict[str, Any]:
+        return await asyncio.to_thread(hub(request).info, namespace, repo, revision)
 
     @routes.get(REPO + "/tree/{revision}")
-    async def tree(namespace: str, repo: str, revision: str) -> list[dict[str, Any]]:
-        return await asyncio.to_thread(hub.tree, namespace, repo, revision)
+    async def tree(
+        request: Request, namespace: str, repo: str, revision: str
+    ) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(hub(request).tree, namespace, repo, revision)
 
     @routes.api_route(RESOLVE, methods=["GET", "HEAD"])
     async def resolve(
         request: Request, namespace: str, repo: str, revision: str, path: str
     ) -> Response:
-        found = await asyncio.to_thread(hub.find, namespace, repo, revision)
-        entry = await asyncio.to_thread(hub.file, found, path)
+        seen = hub(request)
+        found = await asyncio.to_thread(seen.find, namespace, repo, revision)
+        entry = await asyncio.to_thread(seen.file, found, path)
         headers = {
             "x-repo-commit": commit_of(found),
             "x-linked-etag": f'"{entry.sha256}"',
@@ -76,9 +83,9 @@ def commit_of(release: Release) -> str:
 
 
 class _Hub:
-    """Releases in the hub's words; raises NotOnHub."""
+    """Releases that somebody may have, in the hub's words; raises NotOnHub."""
 
-    def __init__(self, releases: Releases) -> None:
+    def __init__(self, releases: Shelf) -> None:
         self._releases = releases
 
     def find(self, namespace: str, repo: str, revision: str) -> Release:

@@ -13,6 +13,7 @@ from fedshow_server.signing import Signer
 from fedshow_server.store import Release, Releases
 from fedshow_server.store.releases import LATEST
 from fedshow_server.web.caching import ASK_AGAIN, FOR_EVER
+from fedshow_server.web.doors import visitor
 from fedshow_server.web.files import FileSender
 
 
@@ -55,21 +56,23 @@ def release_routes(releases: Releases, sender: FileSender, signer: Signer) -> AP
     routes = APIRouter()
 
     @routes.get("/api/releases")
-    async def list_releases() -> list[ReleaseSummary]:
-        """All releases, newest first."""
-        return [ReleaseSummary.of(found) for found in await asyncio.to_thread(releases.all)]
+    async def list_releases(request: Request) -> list[ReleaseSummary]:
+        """All releases that the asker may have, newest first."""
+        shelf = releases.seen_by(visitor(request))
+        return [ReleaseSummary.of(found) for found in await asyncio.to_thread(shelf.all)]
 
     @routes.get("/api/releases/{release}")
-    async def describe_release(release: str) -> ReleaseDetails:
+    async def describe_release(request: Request, release: str) -> ReleaseDetails:
         """One release with its files."""
-        found = await asyncio.to_thread(releases.get, release)
-        files = await asyncio.to_thread(releases.files, found.id)
+        shelf = releases.seen_by(visitor(request))
+        found = await asyncio.to_thread(shelf.get, release)
+        files = await asyncio.to_thread(shelf.files, found.id)
         return ReleaseDetails(**ReleaseSummary.of(found).model_dump(), files=files)
 
     @routes.get("/api/latest")
-    async def latest() -> SignedLatest:
+    async def latest(request: Request) -> SignedLatest:
         """Which release is the latest, signed now."""
-        found = await asyncio.to_thread(releases.latest)
+        found = await asyncio.to_thread(releases.seen_by(visitor(request)).latest)
         statement, signature = signer.say_latest(found)
         return SignedLatest(statement=statement.decode(), signature=Signature.parse(signature))
 
@@ -78,8 +81,9 @@ def release_routes(releases: Releases, sender: FileSender, signer: Signer) -> AP
     )
     async def download(request: Request, release: str, path: str) -> Response:
         """One file, or the range of it that was asked for; its ETag is its sha256."""
-        found = await asyncio.to_thread(releases.get, release)
-        entry = await asyncio.to_thread(releases.file, found.id, path)
+        shelf = releases.seen_by(visitor(request))
+        found = await asyncio.to_thread(shelf.get, release)
+        entry = await asyncio.to_thread(shelf.file, found.id, path)
         headers = {
             "cache-control": ASK_AGAIN if release == LATEST else FOR_EVER,
             "content-location": f"/releases/{found.id}/{path}",

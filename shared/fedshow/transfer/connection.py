@@ -10,6 +10,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the core's own log lines help
 from fedshow.errors import Unreachable
 from fedshow.rpc import DEADLINE_SECONDS, open_channel, typed_errors
 from fedshow.transfer.servers import KnownServer
+from fedshow.v1.admin_pb2_grpc import AdminServiceStub
 from fedshow.v1.concepts_pb2_grpc import ConceptServiceStub
 from fedshow.v1.releases_pb2_grpc import ReleaseServiceStub
 
@@ -26,6 +27,7 @@ class Connection:
         self._closed = False
         self.releases = ReleaseServiceStub(self._channel)
         self.concepts = ConceptServiceStub(self._channel)
+        self.admin = AdminServiceStub(self._channel)
 
     def call(self, method: Any, request: Any) -> Any:
         """The reply to one call; raises the server's own typed errors, or Unreachable."""

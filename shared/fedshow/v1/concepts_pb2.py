@@ -25,29 +25,37 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64show/v1/concepts.proto\x12\nfedshow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x01\n\x07\x43oncept\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nclass_word\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\r\n\x05owner\x18\x05 \x01(\t\x12\'\n\x05state\x18\x06 \x01(\x0e\x32\x18.fedshow.v1.ConceptState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12+\n\x07\x63reated\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x15\n\x13ListConceptsRequest\"=\n\x14ListConceptsResponse\x12%\n\x08\x63oncepts\x18\x01 \x03(\x0b\x32\x13.fedshow.v1.Concept\"q\n\x14SubmitConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nclass_word\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x13\n\x0b\x62\x61se_sha256\x18\x05 \x01(\t\"=\n\x15SubmitConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept\"&\n\x16WithdrawConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x17WithdrawConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept*\x9b\x01\n\x0c\x43onceptState\x12\x1d\n\x19\x43ONCEPT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONCEPT_STATE_WANTED\x10\x01\x12\x1a\n\x16\x43ONCEPT_STATE_ADMITTED\x10\x02\x12\x19\n\x15\x43ONCEPT_STATE_REFUSED\x10\x03\x12\x1b\n\x17\x43ONCEPT_STATE_WITHDRAWN\x10\x04\x32\x95\x02\n\x0e\x43onceptService\x12Q\n\x0cListConcepts\x12\x1f.fedshow.v1.ListConceptsRequest\x1a .fedshow.v1.ListConceptsResponse\x12T\n\rSubmitConcept\x12 .fedshow.v1.SubmitConceptRequest\x1a!.fedshow.v1.SubmitConceptResponse\x12Z\n\x0fWithdrawConcept\x12\".fedshow.v1.WithdrawConceptRequest\x1a#.fedshow.v1.WithdrawConceptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66\x65\x64show/v1/concepts.proto\x12\nfedshow.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1b\n\nVisibility\x12\r\n\x05nodes\x18\x01 \x03(\t\"z\n\x07Removal\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tremaining\x18\x02 \x01(\r\x12\x18\n\x10remaining_sha256\x18\x03 \x01(\t\x12\x1a\n\x12largest_difference\x18\x04 \x01(\x01\"\x93\x02\n\x07\x43oncept\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nclass_word\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\r\n\x05owner\x18\x05 \x01(\t\x12\'\n\x05state\x18\x06 \x01(\x0e\x32\x18.fedshow.v1.ConceptState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12+\n\x07\x63reated\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x07visible\x18\t \x01(\x0b\x32\x16.fedshow.v1.Visibility\x12$\n\x07removal\x18\n \x01(\x0b\x32\x13.fedshow.v1.Removal\"\x15\n\x13ListConceptsRequest\"=\n\x14ListConceptsResponse\x12%\n\x08\x63oncepts\x18\x01 \x03(\x0b\x32\x13.fedshow.v1.Concept\"\x9a\x01\n\x14SubmitConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nclass_word\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x13\n\x0b\x62\x61se_sha256\x18\x05 \x01(\t\x12\'\n\x07visible\x18\x06 \x01(\x0b\x32\x16.fedshow.v1.Visibility\"=\n\x15SubmitConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept\"&\n\x16WithdrawConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"?\n\x17WithdrawConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept\"K\n\x12ShowConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x07visible\x18\x02 \x01(\x0b\x32\x16.fedshow.v1.Visibility\";\n\x13ShowConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept*\xd2\x01\n\x0c\x43onceptState\x12\x1d\n\x19\x43ONCEPT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONCEPT_STATE_WANTED\x10\x01\x12\x1a\n\x16\x43ONCEPT_STATE_ADMITTED\x10\x02\x12\x19\n\x15\x43ONCEPT_STATE_REFUSED\x10\x03\x12\x1b\n\x17\x43ONCEPT_STATE_WITHDRAWN\x10\x04\x12\x1a\n\x16\x43ONCEPT_STATE_REPLACED\x10\x05\x12\x19\n\x15\x43ONCEPT_STATE_PENDING\x10\x06\x32\xe5\x02\n\x0e\x43onceptService\x12Q\n\x0cListConcepts\x12\x1f.fedshow.v1.ListConceptsRequest\x1a .fedshow.v1.ListConceptsResponse\x12T\n\rSubmitConcept\x12 .fedshow.v1.SubmitConceptRequest\x1a!.fedshow.v1.SubmitConceptResponse\x12Z\n\x0fWithdrawConcept\x12\".fedshow.v1.WithdrawConceptRequest\x1a#.fedshow.v1.WithdrawConceptResponse\x12N\n\x0bShowConcept\x12\x1e.fedshow.v1.ShowConceptRequest\x1a\x1f.fedshow.v1.ShowConceptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fedshow.v1.concepts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONCEPTSTATE']._serialized_start=643
-  _globals['_CONCEPTSTATE']._serialized_end=798
-  _globals['_CONCEPT']._serialized_start=75
-  _globals['_CONCEPT']._serialized_end=271
-  _globals['_LISTCONCEPTSREQUEST']._serialized_start=273
-  _globals['_LISTCONCEPTSREQUEST']._serialized_end=294
-  _globals['_LISTCONCEPTSRESPONSE']._serialized_start=296
-  _globals['_LISTCONCEPTSRESPONSE']._serialized_end=357
-  _globals['_SUBMITCONCEPTREQUEST']._serialized_start=359
-  _globals['_SUBMITCONCEPTREQUEST']._serialized_end=472
-  _globals['_SUBMITCONCEPTRESPONSE']._serialized_start=474
-  _globals['_SUBMITCONCEPTRESPONSE']._serialized_end=535
-  _globals['_WITHDRAWCONCEPTREQUEST']._serialized_start=537
-  _globals['_WITHDRAWCONCEPTREQUEST']._serialized_end=575
-  _globals['_WITHDRAWCONCEPTRESPONSE']._serialized_start=577
-  _globals['_WITHDRAWCONCEPTRESPONSE']._serialized_end=640
-  _globals['_CONCEPTSERVICE']._serialized_start=801
-  _globals['_CONCEPTSERVICE']._serialized_end=1078
+  _globals['_CONCEPTSTATE']._serialized_start=1055
+  _globals['_CONCEPTSTATE']._serialized_end=1265
+  _globals['_VISIBILITY']._serialized_start=74
+  _globals['_VISIBILITY']._serialized_end=101
+  _globals['_REMOVAL']._serialized_start=103
+  _globals['_REMOVAL']._serialized_end=225
+  _globals['_CONCEPT']._serialized_start=228
+  _globals['_CONCEPT']._serialized_end=503
+  _globals['_LISTCONCEPTSREQUEST']._serialized_start=505
+  _globals['_LISTCONCEPTSREQUEST']._serialized_end=526
+  _globals['_LISTCONCEPTSRESPONSE']._serialized_start=528
+  _globals['_LISTCONCEPTSRESPONSE']._serialized_end=589
+  _globals['_SUBMITCONCEPTREQUEST']._serialized_start=592
+  _globals['_SUBMITCONCEPTREQUEST']._serialized_end=746
+  _globals['_SUBMITCONCEPTRESPONSE']._serialized_start=748
+  _globals['_SUBMITCONCEPTRESPONSE']._serialized_end=809
+  _globals['_WITHDRAWCONCEPTREQUEST']._serialized_start=811
+  _globals['_WITHDRAWCONCEPTREQUEST']._serialized_end=849
+  _globals['_WITHDRAWCONCEPTRESPONSE']._serialized_start=851
+  _globals['_WITHDRAWCONCEPTRESPONSE']._serialized_end=914
+  _globals['_SHOWCONCEPTREQUEST']._serialized_start=916
+  _globals['_SHOWCONCEPTREQUEST']._serialized_end=991
+  _globals['_SHOWCONCEPTRESPONSE']._serialized_start=993
+  _globals['_SHOWCONCEPTRESPONSE']._serialized_end=1052
+  _globals['_CONCEPTSERVICE']._serialized_start=1268
+  _globals['_CONCEPTSERVICE']._serialized_end=1625
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,10 @@ class _ConceptStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConceptS
     """Checked and refused; `reason` says why."""
     CONCEPT_STATE_WITHDRAWN: _ConceptState.ValueType  # 4
     """Taken back by its owner or removed by the server's owner."""
+    CONCEPT_STATE_REPLACED: _ConceptState.ValueType  # 5
+    """Its node brought a newer one of the same name."""
+    CONCEPT_STATE_PENDING: _ConceptState.ValueType  # 6
+    """Kept, but in no release before the server's owner approves it; `reason` says what is odd."""
 
 class ConceptState(_ConceptState, metaclass=_ConceptStateEnumTypeWrapper):
     """What became of a concept on the server."""
@@ -48,7 +52,69 @@ CONCEPT_STATE_REFUSED: ConceptState.ValueType  # 3
 """Checked and refused; `reason` says why."""
 CONCEPT_STATE_WITHDRAWN: ConceptState.ValueType  # 4
 """Taken back by its owner or removed by the server's owner."""
+CONCEPT_STATE_REPLACED: ConceptState.ValueType  # 5
+"""Its node brought a newer one of the same name."""
+CONCEPT_STATE_PENDING: ConceptState.ValueType  # 6
+"""Kept, but in no release before the server's owner approves it; `reason` says what is odd."""
 Global___ConceptState: _TypeAlias = ConceptState  # noqa: Y015
+
+@_typing.final
+class Visibility(_message.Message):
+    """Who may have a concept, and releases with it. Absent: everybody who joined."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of nodes, besides the one that brought it, which always may."""
+
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Visibility: _TypeAlias = Visibility  # noqa: Y015
+
+@_typing.final
+class Removal(_message.Message):
+    """That a concept was taken out of what the server recorded, as if it had never been there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    REMAINING_SHA256_FIELD_NUMBER: _builtins.int
+    LARGEST_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    remaining: _builtins.int
+    """How many concepts were left."""
+    remaining_sha256: _builtins.str
+    """Of base, recording, and the names, files and weights of those that were left."""
+    largest_difference: _builtins.float
+    """Between their fusion and one that never saw it: the largest over all layers, relative."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        remaining: _builtins.int = ...,
+        remaining_sha256: _builtins.str = ...,
+        largest_difference: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "largest_difference", b"largest_difference", "remaining", b"remaining", "remaining_sha256", b"remaining_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Removal: _TypeAlias = Removal  # noqa: Y015
 
 @_typing.final
 class Concept(_message.Message):
@@ -64,6 +130,8 @@ class Concept(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
+    VISIBLE_FIELD_NUMBER: _builtins.int
+    REMOVAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name in prompts, without brackets: "potter"."""
     class_word: _builtins.str
@@ -76,9 +144,17 @@ class Concept(_message.Message):
     """Name of the node that brought it."""
     state: Global___ConceptState.ValueType
     reason: _builtins.str
-    """Why it was refused; empty otherwise."""
+    """Why it was refused or is pending; empty otherwise."""
     @_builtins.property
     def created(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def visible(self) -> Global___Visibility:
+        """Told to its own node and to the server's owner only."""
+
+    @_builtins.property
+    def removal(self) -> Global___Removal:
+        """Set once a withdrawn concept is out of the statistics, too."""
+
     def __init__(
         self,
         *,
@@ -90,10 +166,12 @@ class Concept(_message.Message):
         state: Global___ConceptState.ValueType = ...,
         reason: _builtins.str = ...,
         created: _timestamp_pb2.Timestamp | None = ...,
+        visible: Global___Visibility | None = ...,
+        removal: Global___Removal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "removal", b"removal", "visible", b"visible"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_word", b"class_word", "created", b"created", "name", b"name", "owner", b"owner", "reason", b"reason", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_word", b"class_word", "created", b"created", "name", b"name", "owner", b"owner", "reason", b"reason", "removal", b"removal", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "visible", b"visible"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -143,6 +221,7 @@ class SubmitConceptRequest(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     BASE_SHA256_FIELD_NUMBER: _builtins.int
+    VISIBLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     class_word: _builtins.str
     sha256: _builtins.str
@@ -151,6 +230,10 @@ class SubmitConceptRequest(_message.Message):
     """Size of the concept file in bytes; refused over the server's limit."""
     base_sha256: _builtins.str
     """Fingerprint of the base it was tuned on; refused if it is not the server's."""
+    @_builtins.property
+    def visible(self) -> Global___Visibility:
+        """Counts when the concept is new; ShowConcept changes it."""
+
     def __init__(
         self,
         *,
@@ -159,10 +242,11 @@ class SubmitConceptRequest(_message.Message):
         sha256: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         base_sha256: _builtins.str = ...,
+        visible: Global___Visibility | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["visible", b"visible"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_sha256", b"base_sha256", "class_word", b"class_word", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_sha256", b"base_sha256", "class_word", b"class_word", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes", "visible", b"visible"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,3 +310,46 @@ class WithdrawConceptResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WithdrawConceptResponse: _TypeAlias = WithdrawConceptResponse  # noqa: Y015
+
+@_typing.final
+class ShowConceptRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VISIBLE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def visible(self) -> Global___Visibility: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        visible: Global___Visibility | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["visible", b"visible"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "visible", b"visible"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowConceptRequest: _TypeAlias = ShowConceptRequest  # noqa: Y015
+
+@_typing.final
+class ShowConceptResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONCEPT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def concept(self) -> Global___Concept: ...
+    def __init__(
+        self,
+        *,
+        concept: Global___Concept | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["concept", b"concept"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concept", b"concept"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowConceptResponse: _TypeAlias = ShowConceptResponse  # noqa: Y015

@@ -49,13 +49,18 @@ class ConceptServiceStub:
                 request_serializer=fedshow_dot_v1_dot_concepts__pb2.WithdrawConceptRequest.SerializeToString,
                 response_deserializer=fedshow_dot_v1_dot_concepts__pb2.WithdrawConceptResponse.FromString,
                 _registered_method=True)
+        self.ShowConcept = channel.unary_unary(
+                '/fedshow.v1.ConceptService/ShowConcept',
+                request_serializer=fedshow_dot_v1_dot_concepts__pb2.ShowConceptRequest.SerializeToString,
+                response_deserializer=fedshow_dot_v1_dot_concepts__pb2.ShowConceptResponse.FromString,
+                _registered_method=True)
 
 
 class ConceptServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListConcepts(self, request, context):
-        """All concepts, newest first.
+        """All concepts that the calling node may have, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,6 +75,13 @@ class ConceptServiceServicer:
 
     def WithdrawConcept(self, request, context):
         """Takes a concept of the calling node out of the next release.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowConcept(self, request, context):
+        """Changes who may have a concept of the calling node, earlier versions and releases included.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,6 +104,11 @@ def add_ConceptServiceServicer_to_server(servicer, server):
                     servicer.WithdrawConcept,
                     request_deserializer=fedshow_dot_v1_dot_concepts__pb2.WithdrawConceptRequest.FromString,
                     response_serializer=fedshow_dot_v1_dot_concepts__pb2.WithdrawConceptResponse.SerializeToString,
+            ),
+            'ShowConcept': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowConcept,
+                    request_deserializer=fedshow_dot_v1_dot_concepts__pb2.ShowConceptRequest.FromString,
+                    response_serializer=fedshow_dot_v1_dot_concepts__pb2.ShowConceptResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +192,33 @@ class ConceptService:
             '/fedshow.v1.ConceptService/WithdrawConcept',
             fedshow_dot_v1_dot_concepts__pb2.WithdrawConceptRequest.SerializeToString,
             fedshow_dot_v1_dot_concepts__pb2.WithdrawConceptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowConcept(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedshow.v1.ConceptService/ShowConcept',
+            fedshow_dot_v1_dot_concepts__pb2.ShowConceptRequest.SerializeToString,
+            fedshow_dot_v1_dot_concepts__pb2.ShowConceptResponse.FromString,
             options,
             channel_credentials,
             insecure,

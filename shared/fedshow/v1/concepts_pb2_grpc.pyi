@@ -32,21 +32,25 @@ class ConceptServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConceptServiceAsyncStub: ...
     ListConcepts: _grpc.UnaryUnaryMultiCallable[_concepts_pb2.ListConceptsRequest, _concepts_pb2.ListConceptsResponse]
-    """All concepts, newest first."""
+    """All concepts that the calling node may have, newest first."""
     SubmitConcept: _grpc.UnaryUnaryMultiCallable[_concepts_pb2.SubmitConceptRequest, _concepts_pb2.SubmitConceptResponse]
     """Tells the server that this node has a concept to hand over. Repeating it changes nothing."""
     WithdrawConcept: _grpc.UnaryUnaryMultiCallable[_concepts_pb2.WithdrawConceptRequest, _concepts_pb2.WithdrawConceptResponse]
     """Takes a concept of the calling node out of the next release."""
+    ShowConcept: _grpc.UnaryUnaryMultiCallable[_concepts_pb2.ShowConceptRequest, _concepts_pb2.ShowConceptResponse]
+    """Changes who may have a concept of the calling node, earlier versions and releases included."""
 
 @_typing.type_check_only
 class ConceptServiceAsyncStub(ConceptServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListConcepts: _aio.UnaryUnaryMultiCallable[_concepts_pb2.ListConceptsRequest, _concepts_pb2.ListConceptsResponse]  # type: ignore[assignment]
-    """All concepts, newest first."""
+    """All concepts that the calling node may have, newest first."""
     SubmitConcept: _aio.UnaryUnaryMultiCallable[_concepts_pb2.SubmitConceptRequest, _concepts_pb2.SubmitConceptResponse]  # type: ignore[assignment]
     """Tells the server that this node has a concept to hand over. Repeating it changes nothing."""
     WithdrawConcept: _aio.UnaryUnaryMultiCallable[_concepts_pb2.WithdrawConceptRequest, _concepts_pb2.WithdrawConceptResponse]  # type: ignore[assignment]
     """Takes a concept of the calling node out of the next release."""
+    ShowConcept: _aio.UnaryUnaryMultiCallable[_concepts_pb2.ShowConceptRequest, _concepts_pb2.ShowConceptResponse]  # type: ignore[assignment]
+    """Changes who may have a concept of the calling node, earlier versions and releases included."""
 
 class ConceptServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -55,7 +59,7 @@ class ConceptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _concepts_pb2.ListConceptsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_concepts_pb2.ListConceptsResponse, _abc.Awaitable[_concepts_pb2.ListConceptsResponse]]:
-        """All concepts, newest first."""
+        """All concepts that the calling node may have, newest first."""
 
     @_abc_1.abstractmethod
     def SubmitConcept(
@@ -72,5 +76,13 @@ class ConceptServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_concepts_pb2.WithdrawConceptResponse, _abc.Awaitable[_concepts_pb2.WithdrawConceptResponse]]:
         """Takes a concept of the calling node out of the next release."""
+
+    @_abc_1.abstractmethod
+    def ShowConcept(
+        self,
+        request: _concepts_pb2.ShowConceptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_concepts_pb2.ShowConceptResponse, _abc.Awaitable[_concepts_pb2.ShowConceptResponse]]:
+        """Changes who may have a concept of the calling node, earlier versions and releases included."""
 
 def add_ConceptServiceServicer_to_server(servicer: ConceptServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -16,7 +16,8 @@ from fedshow.releases import verify_release
 from fedshow.releases.loading import load_release
 from fedshow.releases.updates import as_adapters, deltas
 from fedshow.sampling.model import Model
-from fedshow_server.fusion import recording, workers
+from fedshow_server.due import receipts, recorded
+from fedshow_server.fusion import offline, recording, workers
 from fedshow_server.fusion.fuse import Fused, bring_in, fuse, ledger_of
 from fedshow_server.fusion.offline import fuse_to_folder
 from fedshow_server.fusion.recording import Drawn, Plan, record
@@ -112,26 +113,34 @@ def test_what_a_ledger_holds_is_not_recorded_again(
 
     monkeypatch.setattr(recording, "record", spy)
     potter, mimi = make_concept("potter", 1), make_concept("mimi", 2)
-    fuse(base, [potter], plan=QUICK, ledger=tmp_path)
+    folder = tmp_path / "ledger"
+    fuse(base, [potter], plan=QUICK, ledger=folder)
     drawn.clear()
-    grown = fuse(base, [potter, mimi], plan=QUICK, ledger=tmp_path)
+    grown = fuse(base, [potter, mimi], plan=QUICK, ledger=folder)
     assert len(drawn) == 2
     assert all("<mimi>" in text for wanted in drawn for text in wanted.prompts + wanted.texts)
     for layer, update in fused_pair.updates.items():
         torch.testing.assert_close(grown.updates[layer].delta_OI, update.delta_OI)
     drawn.clear()
-    lone = fuse(base, [mimi], plan=QUICK, ledger=tmp_path, only=True)
+    monkeypatch.setattr(offline, "Plan", lambda: QUICK)
+    assert recorded(tmp_path) == {"potter": potter.sha256, "mimi": mimi.sha256}
+    offline.take_out(BASE, folder, {"potter", "nobody"})
+    assert recorded(tmp_path) == {"mimi": mimi.sha256}
+    lone = fuse(base, [mimi], plan=QUICK, ledger=folder)
     assert not drawn
-    with ledger_of(base, QUICK, tmp_path) as ledger:
+    with ledger_of(base, QUICK, folder) as ledger:
         assert list(ledger.weights) == ["mimi"]
         (receipt,) = ledger.receipts
     assert (receipt.name, receipt.sha256) == ("potter", potter.sha256)
     assert receipt.largest_difference <= 1e-6
+    (told,) = receipts(tmp_path)
+    assert (told.sha256, told.remaining) == (potter.sha256, 1)
+    assert told.largest_difference == receipt.largest_difference
     fresh = fuse(base, [mimi], plan=QUICK)
     for layer, update in fresh.updates.items():
         torch.testing.assert_close(lone.updates[layer].delta_OI, update.delta_OI)
     drawn.clear()
-    newer = fuse(base, [make_concept("potter", 3), mimi], plan=QUICK, ledger=tmp_path)
+    newer = fuse(base, [make_concept("potter", 3), mimi], plan=QUICK, ledger=folder)
     assert all("<potter>" in wanted.texts[0] for wanted in drawn), "a new file of that name"
     assert any(
         not torch.allclose(newer.updates[layer].delta_OI, update.delta_OI)

@@ -25,6 +25,7 @@ from fedshow.families import Base
 from fedshow.families.sd1 import SD1
 from fedshow_server import fusing, ray_cluster
 from fedshow_server.children import Child
+from fedshow_server.due import Due
 from fedshow_server.folder import DataFolder
 from fedshow_server.fusion import ray_workers
 from fedshow_server.fusion.fuse import fuse
@@ -253,7 +254,7 @@ def test_the_servers_fusion_gets_the_address(
     monkeypatch.setattr(Child, "start", start)
     queue = FusionQueue(None, DataFolder(tmp_path), 0.0, settings.ray)
     with pytest.raises(ChildProcessError):
-        asyncio.run(queue._fuse(frozenset()))
+        asyncio.run(queue._fuse(Due()))
     monkeypatch.setattr(fusing, "die_with_parent", lambda: None)
     monkeypatch.setattr(fusing, "fuse_admitted", lambda *all_of: given.append(all_of[-1]))
     monkeypatch.setattr(DataFolder, "base", lambda _: "described")

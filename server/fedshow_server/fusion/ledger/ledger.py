@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from torch import Tensor
+
 from fedshow.concepts.header import BaseRef
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.releases import FileEntry
@@ -32,7 +34,7 @@ from fedshow_server.fusion.ledger.index import (
 )
 from fedshow_server.fusion.ledger.receipt import Receipt, Solve, largest_difference
 from fedshow_server.fusion.ledger.records import Record, read_seen, write_record, write_seen
-from fedshow_server.fusion.ledger.tensors import TensorReader, check_bytes
+from fedshow_server.fusion.ledger.tensors import TensorReader, check_bytes, unpacked
 from fedshow_server.fusion.ledger.totals import Change, ClassChange, Totals, write_totals
 from fedshow_server.fusion.ledger.views import layers_of
 from fedshow_server.fusion.statistics import Seen, Statistics, check, check_seen
@@ -114,6 +116,10 @@ class Ledger:
     def generic(self, class_word: str) -> Seen:
         """What `add_generic` was given."""
         return read_seen(self._generic(class_word), self._wiring)
+
+    def generic_moment(self, input_name: str) -> Tensor:
+        """What the base reads at one input on prompts without a class word, for the fit, `[I, I]`."""
+        return unpacked(self._generic(NO_CLASS)[f"{input_name}.fit"])
 
     def add(self, statistics: Statistics, weight: float = 1.0) -> None:
         """Keeps a concept; its class word must have been recorded.
