@@ -92,7 +92,7 @@ def judged(
     """What a fused update misses of each concept, and how far it moves the base, on unseen inputs.
 
     Means over layers, relative to what concepts do there on average: one that does next to nothing in a
-    layer can lose next to nothing.
+    layer can lose next to nothing. Queries are judged by the keys that they meet.
     """
     concepts = [concept_of(character, work) for character in characters]
     tests = [test_moments(base, concept, work) for concept in concepts]
@@ -100,12 +100,15 @@ def judged(
     missed: list[list[float]] = [[] for _ in concepts]
     drifts = []
     for layer in unrecorded_layers(base, concepts, dict.fromkeys(characters, 1.0)):
-        parts, delta_OI = list(layer.parts()), fused[layer.name]
-        reads = [moments[layer.input_name] for moments in tests]
+        parts, delta_OI, read = list(layer.parts()), fused[layer.name], layer.input_name
+        keys = base.family.keys_of(layer.name)
+        if keys is not None:
+            parts, delta_OI, read = [part.turned for part in parts], delta_OI.T, keys
+        reads = [moments[read] for moments in tests]
         signal = fmean(energy(p.delta_OI, m) for p, m in zip(parts, reads, strict=True))
         for values, part, moment_II in zip(missed, parts, reads, strict=True):
             values.append(energy(delta_OI - part.delta_OI, moment_II) / signal)
-        drifts.append(energy(delta_OI, generic[layer.input_name]) / signal)
+        drifts.append(energy(delta_OI, generic[read]) / signal)
     names = (concept.header.name for concept in concepts)
     return {
         "heldout": {n: fmean(values) for n, values in zip(names, missed, strict=True)},

@@ -83,7 +83,7 @@ def test_concepts_come_and_go_in_a_real_ledger(monkeypatch: pytest.MonkeyPatch) 
     wiring = growth.toyworld()
     few = {name: readers for name, readers in wiring.readers.items() if "text_encoder" in name}
     layers = {name: wiring.layers[name] for readers in few.values() for name in readers}
-    small = type(wiring)(wiring.base_name, wiring.base_sha256, layers, few)
+    small = type(wiring)(wiring.base_name, wiring.base_sha256, layers, few, {})
     monkeypatch.setattr(growth, "toyworld", lambda: small)
     monkeypatch.setattr(growth, "CHANGES", 6)
     found = growth.additions(3)

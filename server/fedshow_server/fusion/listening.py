@@ -49,8 +49,10 @@ def _hook(name: str, hear: Hear) -> Callable[[nn.Module, tuple[Any, ...]], None]
 
 @torch.no_grad()
 def read(model: Model, texts: Sequence[str], moments: Moments) -> None:
-    """Adds what the text encoder and the cross-attention layers read of these texts."""
-    contexts = context_slots(model.base)
+    """Adds what the text encoder and the cross-attention layers read of these texts, and the keys that their
+    queries then meet.
+    """
+    contexts, keys = context_slots(model.base), key_slots(model.base)
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         rows_BST, weights_BST = emphasised(model, texts[start : start + TEXTS_AT_ONCE])
         rows, weights = rows_BST.flatten(0, 1), weights_BST.flatten(0, 1)
@@ -65,6 +67,17 @@ def read(model: Model, texts: Sequence[str], moments: Moments) -> None:
         for name, slot in contexts.items():
             own = min(slot, last)
             moments.add(name, features_BSTD[:, own], weights_BST[:, own])
+        for name, (attention, slot) in keys.items():
+            own = min(slot, last)
+            keys_BTI = attention.to_k(features_BSTD[:, own])
+            weights_BT = weights_BST[:, own]
+            moments.add(name, centred(keys_BTI, weights_BT), weights_BT, attention.heads)
+
+
+def centred(keys_BTI: Tensor, weights_BT: Tensor) -> Tensor:
+    """Without each text's mean: what all keys have in common, attention's softmax takes out again."""
+    shares_BT1 = (weights_BT / weights_BT.sum(1, keepdim=True)).unsqueeze(2).to(keys_BTI.dtype)
+    return keys_BTI - (shares_BT1 * keys_BTI).sum(1, keepdim=True)
 
 
 def emphasised(model: Model, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -88,14 +101,29 @@ def emphasised(model: Model, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 def context_slots(base: Base) -> dict[str, int]:
     """Inputs that are text features, each with the slot whose features it is."""
+    return {
+        base.family.input_of(layer): slot
+        for layer, _, slot in _cross_attentions(base)
+        if layer.endswith((".to_k", ".to_v"))
+    }
+
+
+def key_slots(base: Base) -> dict[str, tuple[Any, int]]:
+    """Keys, each with the attention module that makes them and the slot whose features it reads."""
+    return {
+        keys: (attention, slot)
+        for layer, attention, slot in _cross_attentions(base)
+        if (keys := base.family.keys_of(layer)) is not None
+    }
+
+
+def _cross_attentions(base: Base) -> Iterator[tuple[str, nn.Module, int]]:
+    """Adapted layers of cross-attention, each with its module and slot."""
     denoiser = base.components["unet"]
     slots = {id(module): slot for module, slot in base.family.slotted_layers(denoiser)}
-    found = {}
     for layer in base.layers:
         component, _, name = layer.partition(".")
-        if component != "unet":
-            continue
-        parent = denoiser.get_submodule(name.rpartition(".")[0])
-        if id(parent) in slots and name.endswith((".to_k", ".to_v")):
-            found[base.family.input_of(layer)] = slots[id(parent)]
-    return found
+        if component == "unet":
+            parent = denoiser.get_submodule(name.rpartition(".")[0])
+            if id(parent) in slots:
+                yield layer, parent, slots[id(parent)]

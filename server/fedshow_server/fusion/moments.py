@@ -5,6 +5,7 @@ Shapes: T inputs, I their width; moments are `[I, I]` float64.
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from fedshow_server.fusion.grams import Precision, default_precision, gram
@@ -18,9 +19,10 @@ class Moments:
     sums: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    heads: dict[str, int] = field(default_factory=dict)
 
-    def add(self, name: str, inputs: Tensor, weights: Tensor | None = None) -> None:
-        """Adds inputs `[..., I]`, each as often as its weight `[...]` says."""
+    def add(self, name: str, inputs: Tensor, weights: Tensor | None = None, heads: int = 1) -> None:
+        """Adds inputs `[..., I]`, each as often as its weight `[...]` says; `heads` never meet each other."""
         x_TI = inputs.reshape(-1, inputs.shape[-1])
         if weights is not None:
             x_TI = x_TI * weights.reshape(-1, 1).sqrt().to(x_TI.dtype)
@@ -30,10 +32,13 @@ class Moments:
         total = len(x_TI) if weights is None else float(weights.sum())
         self.weights[name] = self.weights.get(name, 0.0) + total
         self.counts[name] = self.counts.get(name, 0) + len(x_TI)
+        self.heads[name] = heads
 
     def mean(self, name: str) -> Tensor:
-        """E[x xᵀ], `[I, I]` float64 on the CPU."""
-        return (self.sums[name] / self.weights[name]).cpu()
+        """E[x xᵀ], `[I, I]` float64 on the CPU; nothing but zeros between heads."""
+        mean_II = (self.sums[name] / self.weights[name]).cpu()
+        head_I = torch.arange(len(mean_II)) // (len(mean_II) // self.heads[name])
+        return mean_II * (head_I[:, None] == head_I)
 
     def means(self) -> dict[str, Tensor]:
         """E[x xᵀ] of every input."""

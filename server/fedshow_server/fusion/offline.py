@@ -18,7 +18,7 @@ from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.update import tensors_of
 from fedshow_server.fusion.workers import workers_at
 
-SETTINGS_VERSION = 3
+SETTINGS_VERSION = 4
 """Raised whenever the same concepts would give another fusion, so that release ids differ."""
 
 

@@ -173,7 +173,8 @@ class Adapters:
 
 def portable(layer: Layer) -> Layer:
     """The layer without ties to the ledger's files."""
-    return replace(layer, parts=Adapters(tuple(layer.parts(moments=False))))
+    parts = Adapters(tuple(layer.parts(moments=False)))
+    return replace(layer, parts=parts, turned=layer.turned and portable(layer.turned))
 
 
 def _rounded(moment_II: Tensor) -> Tensor:

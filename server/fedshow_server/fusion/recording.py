@@ -16,6 +16,7 @@ from fedshow_server.fusion.listening import EMPHASIS, context_slots, listening, 
 from fedshow_server.fusion.moments import Moments
 from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.sums import energy
+from fedshow_server.fusion.wiring import turned
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,14 @@ def record_generic(base: Base, class_word: str, plan: Plan) -> Seen:
 
 
 def _given(base: Base, moments: Mapping[str, Tensor]) -> dict[str, float]:
-    """Mean |W0 x|² of what each layer gives for inputs with these moments."""
+    """Mean |W0 x|² of what each layer gives for inputs with these moments, a turned one for keys."""
     found = {}
     for layer, module in base.layers.items():
         weight_OI = module.weight.detach().float()
         found[layer] = energy(weight_OI, moments[base.family.input_of(layer)].to(weight_OI))
+        keys = base.family.keys_of(layer)
+        if keys is not None:
+            found[turned(layer)] = energy(weight_OI.T, moments[keys].to(weight_OI))
     return found
 
 

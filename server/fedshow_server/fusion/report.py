@@ -14,7 +14,12 @@ MOST_CROSSTALK = 32
 
 
 def layer_report(layer: Layer, update: Update) -> dict[str, object]:
-    """Relative residuals, crosstalk and drift of one layer; 0 is perfect, 1 means as if it were absent."""
+    """Relative residuals, crosstalk and drift of one layer; 0 is perfect, 1 means as if it were absent.
+
+    Queries are judged by the keys that they meet.
+    """
+    if layer.turned is not None:
+        return layer_report(layer.turned, update.turned)
     residuals, unseen = [], []
     for part in layer.parts():
         assert part.fit_II is not None

@@ -6,13 +6,13 @@ concept i's second moments E[x xᵀ] for the fit and held out, w_i its weight.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
-DRIFT = 0.6
+DRIFT = 0.8
 """How much moving the base counts beside missing the concepts: less would move it further than averaging."""
 
 SILENT = 1e-10
@@ -33,6 +33,11 @@ class Part:
     def delta_OI(self) -> Tensor:
         """The adapter as one matrix."""
         return self.up_OR @ self.down_RI
+
+    @property
+    def turned(self) -> "Part":
+        """The adapter transposed, with the moments as they are."""
+        return replace(self, down_RI=self.up_OR.T, up_OR=self.down_RI.T)
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,11 @@ class Layer:
 
     given: float
     """Mean |W0 x|² of what the layer gives on prompts without a concept."""
+
+    turned: "Layer | None" = None
+    """Of a layer of cross-attention's queries the other side: adapters transposed, and what it reads are the
+    keys that its queries meet. What an error of a query costs is seen there alone.
+    """
 
     @property
     def shape(self) -> tuple[int, int]:

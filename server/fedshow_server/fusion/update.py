@@ -29,6 +29,13 @@ class Update:
         return self.up_ON if self.down_NI is None else self.up_ON @ self.down_NI
 
     @property
+    def turned(self) -> "Update":
+        """Transposed."""
+        if self.down_NI is None:
+            return Update(self.up_ON.T, None, self.settings)
+        return Update(self.down_NI.T, self.up_ON.T, self.settings)
+
+    @property
     def rank(self) -> int:
         """Rank as a LoRA; of a matrix, the smaller of its edges."""
         return min(self.up_ON.shape)
@@ -53,32 +60,44 @@ def smallest(
 ) -> Update:
     """The update in its smaller form.
 
-    Most rules only mix the adapters' outputs, so that the update is an exact LoRA of rank Σ R: what
-    lies in the span of all ups loses nothing. Both factors come equally large, for halves.
+    Most rules only mix the adapters' outputs, or, for queries, their inputs, so that the update is an exact
+    LoRA of rank Σ R: what lies in the span of all ups, or of all downs, loses nothing. Both factors come
+    equally large, for halves.
     """
     settings = settings or {}
-    up_ON = _ups(delta_OI.shape, parts)
-    if up_ON is None:
-        return Update(delta_OI, None, settings)
+    adapters = _stacked(delta_OI.shape, parts)
+    if adapters is not None:
+        up_ON, down_NI = adapters
+        if (found := _factors(delta_OI, up_ON)) is not None:
+            return Update(*found, settings)
+        if (found := _factors(delta_OI.T, down_NI.T)) is not None:
+            return Update(*found, settings).turned
+    return Update(delta_OI, None, settings)
+
+
+def _factors(delta_OI: Tensor, up_ON: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The update as up @ down; None when it does not lie in the span of these columns."""
     span_ON = torch.linalg.qr(up_ON).Q
     core_NI = span_ON.T @ delta_OI
     if (span_ON @ core_NI - delta_OI).norm() > EXACT * delta_OI.norm():
-        return Update(delta_OI, None, settings)
+        return None
     left_NN, values_N, right_NI = torch.linalg.svd(core_NI, full_matrices=False)
     rank = max(1, int((values_N > 1e-12 * values_N.max()).sum()))
     root_N = values_N[:rank].sqrt()
-    up_ON = span_ON @ left_NN[:, :rank] * root_N
-    return Update(up_ON, root_N[:, None] * right_NI[:rank], settings)
+    return span_ON @ left_NN[:, :rank] * root_N, root_N[:, None] * right_NI[:rank]
 
 
-def _ups(shape: torch.Size, parts: Iterable[Part]) -> Tensor | None:
-    """All ups side by side; None as soon as they say that a matrix is smaller."""
+def _stacked(shape: torch.Size, parts: Iterable[Part]) -> tuple[Tensor, Tensor] | None:
+    """All ups side by side, all downs below each other; None as soon as they say that a matrix is smaller."""
     width_out, width_in = shape
-    ups = [torch.zeros(width_out, 0, dtype=torch.float64)]
+    found = []
     rank = 0
     for part in parts:
-        ups.append(part.up_OR)
+        found.append(part)
         rank += part.up_OR.shape[1]
         if rank * (width_out + width_in) >= width_out * width_in:
             return None
-    return torch.cat(ups, dim=1) if rank else torch.zeros(width_out, 1, dtype=torch.float64)
+    if not rank:
+        nothing = torch.zeros(1, dtype=torch.float64)
+        return nothing.expand(width_out, 1), nothing.expand(1, width_in)
+    return torch.cat([p.up_OR for p in found], 1), torch.cat([p.down_RI for p in found])

@@ -26,6 +26,10 @@ class Family(Protocol):
         """Name of the input that `layer` reads; layers that read the same input share one Gram matrix."""
         ...
 
+    def keys_of(self, layer: str) -> str | None:
+        """Name of the keys that the queries of `layer` meet; None for all but cross-attention's queries."""
+        ...
+
 
 class Tokenizer(Protocol):
     """The part of a CLIP tokenizer that fedshow uses."""

@@ -47,6 +47,11 @@ class SD1:
             return f"{module}.context"
         return f"{module}.hidden"
 
+    def keys_of(self, layer: str) -> str | None:
+        """Each attn2.to_q has its own."""
+        module, _, linear = layer.rpartition(".")
+        return f"{module}.keys" if module.endswith("attn2") and linear == "to_q" else None
+
 
 def _is_attention_linear(name: str) -> bool:
     return any(f".{attn}." in f".{name}." for attn in ("attn1", "attn2")) and name.endswith(

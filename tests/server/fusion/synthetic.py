@@ -1,6 +1,7 @@
 """Concepts and inputs made of random numbers, for a base of two small attention modules."""
 
 from hashlib import sha256
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ CARD = BaseCard(
     layers={
         "unet.a.attn1.to_q": (8, 8),
         "unet.a.attn1.to_k": (8, 8),
+        "unet.a.attn2.to_q": (7, 8),
         "unet.a.attn2.to_k": (6, 8),
         "unet.a.attn2.to_v": (6, 5),
     },
@@ -43,7 +45,8 @@ def seen(seed: int, size: float = 1.0, wiring: Wiring = WIRING) -> Seen:
     inputs = sorted(wiring.readers)
     fit = {n: moment(seed * 100 + k, wiring.width(n), size=size) for k, n in enumerate(inputs)}
     heldout = {n: moment(seed * 100 + 50 + k, wiring.width(n)) for k, n in enumerate(inputs)}
-    given = {layer: 1.0 + seed + k for k, layer in enumerate(wiring.layers)}
+    layers = chain.from_iterable(wiring.readers.values())
+    given = {layer: 1.0 + seed + k for k, layer in enumerate(layers)}
     return Seen(fit, heldout, given)
 
 

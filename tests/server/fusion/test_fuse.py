@@ -92,7 +92,11 @@ def test_gradient_meets_both_concepts_better_than_averaging(
         bring_in(ledger, base, concepts, QUICK, lambda _: None)
         for layer in ledger.layers():
             for method, found in errors.items():
-                found.append(layer.unseen_error(FUSIONS[method](layer).delta_OI))
+                delta_OI = FUSIONS[method](layer).delta_OI
+                judge = layer.turned  # queries, by the keys that they meet
+                found.append(
+                    judge.unseen_error(delta_OI.T) if judge else layer.unseen_error(delta_OI)
+                )
             assert errors["gradient"][-1] <= errors["average"][-1] * 1.001, layer.name
     assert sum(errors["gradient"]) < 0.95 * sum(errors["average"])
 

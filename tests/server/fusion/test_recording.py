@@ -8,6 +8,7 @@ from fedshow.sampling.model import Model
 from fedshow_server.fusion.listening import EMPHASIS, context_slots, emphasised
 from fedshow_server.fusion.prompts import THINGS_FIT, THINGS_HELDOUT
 from fedshow_server.fusion.recording import Drawn, Plan, record, record_generic
+from fedshow_server.fusion.wiring import Wiring
 from tests.conftest import MakeConcept
 
 
@@ -23,7 +24,8 @@ def test_moments_are_those_of_the_layers_inputs(base: Base) -> None:
     prompted = torch.cat([x[len(x) // 2 :].flatten(0, 1) for x in caught]).double()
     expected = prompted.T @ prompted / len(prompted)
     torch.testing.assert_close(moments.mean(base.family.input_of(layer)), expected)
-    assert len(moments.sums) == len({base.family.input_of(name) for name in base.layers})
+    wiring = Wiring.of(base.card, base.family)
+    assert set(moments.sums) == set(wiring.readers)
 
 
 def test_text_features_are_recorded_as_cross_attention_reads_them(

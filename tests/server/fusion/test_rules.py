@@ -78,7 +78,7 @@ def straight_error(layer: Layer, delta_OI: Tensor) -> float:
         signals += part.weight / total * energy(part.delta_OI, part.heldout_II)
         errors += part.weight / total * energy(delta_OI - part.delta_OI, part.heldout_II)
     drift = energy(delta_OI, layer.reads.generic_heldout_II)
-    counts = 0.6 * (len(parts) * signals / (signals + GIVEN)) ** 0.5
+    counts = 0.8 * (len(parts) * signals / (signals + GIVEN)) ** 0.5
     return float((errors + counts * drift) / signals)
 
 

@@ -16,7 +16,7 @@ from fedshow.releases import FileEntry
 from fedshow_server.fusion.ledger.receipt import Receipt
 
 FILE_NAME = "ledger.json"
-VERSION = 3
+VERSION = 4
 """Goes up whenever sums or records of before cannot be added to those of now."""
 
 Weights = Mapping[str, float]

@@ -36,7 +36,7 @@ from fedshow_server.fusion.ledger.receipt import Receipt, Solve, largest_differe
 from fedshow_server.fusion.ledger.records import Record, read_seen, write_record, write_seen
 from fedshow_server.fusion.ledger.tensors import TensorReader, check_bytes, unpacked
 from fedshow_server.fusion.ledger.totals import Change, ClassChange, Totals, write_totals
-from fedshow_server.fusion.ledger.views import layers_of
+from fedshow_server.fusion.ledger.views import Views
 from fedshow_server.fusion.statistics import Seen, Statistics, check, check_seen
 from fedshow_server.fusion.sums import Layer
 from fedshow_server.fusion.wiring import Wiring
@@ -205,7 +205,7 @@ class Ledger:
     def _layers(self, totals: Totals, weights: Weights) -> Iterator[Layer]:
         generic = self._generic(NO_CLASS)
         classes = len(self._index.classes(weights))
-        return layers_of(self._wiring, totals, generic, classes, weights, self._record)
+        return iter(Views(self._wiring, totals, generic, classes, weights, self._record))
 
     def _totals(self, weights: Weights) -> Totals:
         """The sums of a set: kept ones, or made from the set that needs the fewest changes."""

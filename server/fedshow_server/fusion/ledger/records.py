@@ -9,7 +9,7 @@ from fedshow.releases import FileEntry
 from fedshow_server.fusion.ledger.tensors import TensorReader, TensorWriter, packed, unpacked
 from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.sums import Part
-from fedshow_server.fusion.wiring import Wiring
+from fedshow_server.fusion.wiring import Wiring, unturned
 
 
 def write_record(path: Path, statistics: Statistics) -> FileEntry:
@@ -28,7 +28,8 @@ def write_seen(path: Path, seen: Seen) -> FileEntry:
 
 def read_seen(tensors: TensorReader, wiring: Wiring) -> Seen:
     """What `write_seen` wrote."""
-    names, keys = list(wiring.readers), {layer: f"{layer}.given" for layer in wiring.layers}
+    names = list(wiring.readers)
+    keys = {layer: f"{layer}.given" for layers in wiring.readers.values() for layer in layers}
     fit, heldout = (
         {name: unpacked(tensors[f"{name}.{kind}"]) for name in names} for kind in ("fit", "heldout")
     )
@@ -62,8 +63,8 @@ class Record:
         self._scale = scale
 
     def adapts(self, layer: str) -> bool:
-        """Whether the concept has an adapter in this layer."""
-        return f"{layer}.down" in self._tensors.keys
+        """Whether the concept has an adapter in this layer, turned or not."""
+        return f"{unturned(layer)}.down" in self._tensors.keys
 
     def moment(self, input_name: str, kind: str) -> Tensor:
         """`fit` or `heldout` moment of one input."""
@@ -75,5 +76,7 @@ class Record:
         """The concept's part in one layer; None when it has no adapter there."""
         if not self.adapts(layer):
             return None
-        up_OR = self._tensors[f"{layer}.up"] * self._scale
-        return Part(self._tensors[f"{layer}.down"], up_OR, weight, fit_II, heldout_II)
+        name = unturned(layer)
+        up_OR = self._tensors[f"{name}.up"] * self._scale
+        part = Part(self._tensors[f"{name}.down"], up_OR, weight, fit_II, heldout_II)
+        return part if name == layer else part.turned

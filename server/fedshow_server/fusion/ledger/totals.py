@@ -5,6 +5,7 @@ One input at a time: memory holds its sums, and the matrices of one concept.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -68,7 +69,7 @@ class Totals:
     def layer(self, layer: str) -> LayerSums:
         """The sums of one layer."""
         if self._stored is None or not self.has(layer):
-            return LayerSums.zeros(*self._wiring.layers[layer])
+            return LayerSums.zeros(*self._wiring.shape(layer))
         return LayerSums(**{field: self._stored[f"{layer}.{field}"] for field in FIELDS})
 
 
@@ -80,9 +81,10 @@ def write_totals(
     classes: Sequence[ClassChange],
 ) -> FileEntry:
     """Writes the sums of `start` after all changes."""
-    adapted = {layer for layer in wiring.layers if start.has(layer)}
+    every = list(chain.from_iterable(wiring.readers.values()))
+    adapted = set(filter(start.has, every))
     for change in changes:
-        adapted |= set(filter(change.record().adapts, wiring.layers))
+        adapted |= set(filter(change.record().adapts, every))
     with TensorWriter(path, _shapes(wiring, adapted), torch.float64) as writer:
         for name, readers in wiring.readers.items():
             layers = {layer: start.layer(layer) for layer in readers if layer in adapted}
@@ -136,7 +138,7 @@ def _shapes(wiring: Wiring, adapted: set[str]) -> dict[str, tuple[int, ...]]:
         shapes |= {f"{name}.{field}": triangle for field in (*GENERIC, *KINDS)}
         for layer in readers:
             if layer in adapted:
-                width_in, width_out = wiring.layers[layer]
+                width_in, width_out = wiring.shape(layer)
                 wide: tuple[int, ...] = (width_out, width_in)
                 every = (wide, wide, wide, ())
                 shapes |= {f"{layer}.{f}": s for f, s in zip(FIELDS, every, strict=True)}

@@ -9,7 +9,15 @@ the weighted mean of the adapters and τ is 0 (shrink to the base) or 1 (to the 
 
 λ, μ and τ are chosen per layer by inputs that the fit has not seen: the optimum on the recorded
 ones overfits until the pictures break. Everything is sums over concepts: the cost is the same for
-any number of them. One eigendecomposition of S per μ serves every λ and τ, and every layer of one
+any number of them.
+
+Cross-attention's queries are fused from their other side. What a query layer reads, picture features, is
+much alike for all concepts, so that the sum over inputs makes a compromise of all its adapters; but a
+query q = W x matters by its products with the keys k that it meets, which differ. Asking for those,
+Σ w_i E|(delta - delta_i)ᵀ k_i|², is the same problem with transposed adapters and the keys' moments,
+head by head, without each text's mean, which softmax takes out.
+
+One eigendecomposition of S per μ serves every λ and τ, and every layer of one
 input; in its basis the error of a candidate costs a few products of vectors.
 """
 
@@ -39,7 +47,10 @@ class Choice:
 
 
 def gradient_fusion(layer: Layer) -> Solution:
-    """The optimum under the regularisation that serves unseen inputs best."""
+    """The optimum under the regularisation that serves unseen inputs best, or unseen keys."""
+    if layer.turned is not None:
+        other = gradient_fusion(layer.turned)
+        return Solution(other.delta_OI.T, other.settings)
     if layer.is_idle:
         return Solution(torch.zeros(layer.shape, dtype=torch.float64))
     best = best_choice(layer)
