@@ -1,6 +1,6 @@
 """The fusion worker, a process of its own: makes the releases that are due and publishes them.
 
-python -m fedshow_server.fusing --data DIR [--ray ADDRESS]
+python -m fedshow_server.fusing --data DIR [--ray ADDRESS] [--protect WORD ...]
 """
 
 import argparse
@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--ray")
+    parser.add_argument("--protect", action="append", default=[])
     arguments = parser.parse_args()
     folder = DataFolder(arguments.data)
     die_with_parent()
@@ -42,8 +43,15 @@ def main() -> None:
     store = folder.open_store()
     try:
         with tempfile.TemporaryDirectory(dir=folder.work, prefix="fusing-") as work:
-            ledgers, signer = folder.ledgers, open_signer(folder.ca)
-            fuse_admitted(store, described, signer, Path(work), ledgers, arguments.ray)
+            fuse_admitted(
+                store,
+                described,
+                open_signer(folder.ca),
+                Path(work),
+                folder.ledgers,
+                ray=arguments.ray,
+                protected=arguments.protect,
+            )
     finally:
         store.close()
 
@@ -54,7 +62,9 @@ def fuse_admitted(
     signer: Signer,
     work: Path,
     ledgers: Path,
+    *,
     ray: str | None = None,
+    protected: Collection[str] = (),
 ) -> None:
     """Makes every release that is due, inside `work`, and publishes it, signed.
 
@@ -83,7 +93,7 @@ def fuse_admitted(
         try:
             files = [_file_of(concept, store, described.card, work) for concept in chosen]
             trusted = {concept.sha256 for concept in chosen if concept.approved}
-            _fuse(described.base, files, folder, ledgers, ray, trusted)
+            _fuse(described.base, files, folder, ledgers, ray, trusted, protected)
         except UnfusableConcept as error:
             (culprit,) = (concept for concept in chosen if concept.name == error.name)
             _put_aside(culprit, error, store)
@@ -130,9 +140,14 @@ def _fuse(
     ledgers: Path,
     ray: str | None = None,
     trusted: Collection[str] = (),
+    protected: Collection[str] = (),
 ) -> None:
     from fedshow.device import choose_device
-    from fedshow_server.fusion import current_ledger, fuse_to_folder  # torch: seconds to load
+    from fedshow_server.fusion import (  # torch: takes seconds
+        Vetting,
+        current_ledger,
+        fuse_to_folder,
+    )
 
     with _given_up_if_damaged(current_ledger(ledgers)) as ledger:
         device = choose_device()
@@ -144,7 +159,7 @@ def _fuse(
             say=log.info,
             ledger=ledger,
             ray=ray,
-            trusted=trusted,
+            vetting=Vetting(trusted, protected),
         )
 
 

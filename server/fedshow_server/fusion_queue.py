@@ -14,6 +14,7 @@ from hashlib import sha256
 from fedshow_server.children import Child
 from fedshow_server.due import Due, find_due, recorded
 from fedshow_server.folder import DataFolder
+from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Removal, Store
 
 log = logging.getLogger(__name__)
@@ -36,14 +37,12 @@ class FusionQueue:
         self,
         store: Store,
         folder: DataFolder,
-        quiet_seconds: float,
-        ray: str | None = None,
+        settings: ServerSettings,
         on_fused: OnFused = lambda *_: None,
     ) -> None:
         self._store = store
         self._folder = folder
-        self._quiet_seconds = quiet_seconds
-        self._ray = ray
+        self._settings = settings
         self._on_fused = on_fused
         self.problem = ""
         """What is wrong with fusing; empty when nothing is."""
@@ -78,7 +77,7 @@ class FusionQueue:
             due = await asyncio.to_thread(self._look)
             if due != seen:
                 seen, since = due, time.monotonic()
-            quiet = time.monotonic() - since >= self._quiet_seconds
+            quiet = time.monotonic() - since >= self._settings.quiet_seconds
             if due and quiet and not await asyncio.to_thread(self._expects_more):
                 return due
             await asyncio.sleep(POLL_SECONDS)
@@ -120,7 +119,8 @@ class FusionQueue:
         child = await Child.start(
             "fedshow_server.fusing",
             *("--data", str(self._folder.path)),
-            *(("--ray", self._ray) if self._ray else ()),
+            *(("--ray", self._settings.ray) if self._settings.ray else ()),
+            *(f"--protect={word}" for word in self._settings.protected_words),
             log_path=self._folder.logs / "fusing.log",
         )
         try:

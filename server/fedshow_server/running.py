@@ -159,7 +159,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         store.members, superlink, ground.facts, card, signer.public_key, ground.guard
     )
     fused = ground.metrics.fused
-    fusion = FusionQueue(store, ground.folder, settings.quiet_seconds, settings.ray, fused)
+    fusion = FusionQueue(store, ground.folder, settings, fused)
     health = _health(ground, superlink, fusion)
     add_services(
         listener,

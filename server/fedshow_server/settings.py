@@ -5,9 +5,9 @@ import re
 import socket
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from fedshow.concepts.names import CLASS
 from fedshow.errors import InvalidInput
 from fedshow.joining import Address, NodeName
 from fedshow.wire import MAX_CONCEPT_BYTES
@@ -23,6 +24,7 @@ from fedshow_server.logs import Format, Level
 FILE_NAME = "server.toml"
 ENVIRONMENT_PREFIX = "FEDSHOW_SERVER_"
 STORE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9!_.*'()/-]*)?")
+ClassWord = Annotated[str, StringConstraints(pattern=f"^(?:{CLASS.pattern})$")]
 EVERYWHERE = ("0.0.0.0",)  # noqa: S104  # recognised, not bound
 
 
@@ -60,6 +62,8 @@ class ServerSettings(BaseSettings):
     """Calls of one node that are open at the same time: downloads, its watch, all else."""
     offers_at_once: int = Field(default=100, ge=1)
     """Concepts of one node that were offered and are not collected yet."""
+    protected_words: tuple[ClassWord, ...] = ()
+    """Words of prompts that no concept may be called, and that none may mean."""
     free_disk_bytes: int = Field(default=1 << 30, ge=0)
     """No concept is taken that would leave less free than this."""
     drain_seconds: int = Field(default=10, ge=0, le=3600)

@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from fedshow import rpc
-from fedshow.errors import Exhausted, Forbidden
+from fedshow.errors import Exhausted, Forbidden, InvalidInput
 from fedshow.joining import JoinRequest
 from fedshow.v1 import concepts_pb2, releases_pb2
 from fedshow.wire import JOIN_PATH
@@ -25,6 +25,7 @@ def narrow(tools, tmp_path_factory):
         "FEDSHOW_SERVER_JOINS_PER_MINUTE": "1000000",
         "FEDSHOW_SERVER_WRONG_TOKENS_PER_MINUTE": "3",
         "FEDSHOW_SERVER_CALLS_AT_ONCE": "2",
+        "FEDSHOW_SERVER_PROTECTED_WORDS": '["queen"]',
         "FEDSHOW_SERVER_FREE_DISK_BYTES": str(10**18),
     }
     data = tools.make_data(tmp_path_factory.mktemp("narrow") / "data")
@@ -40,10 +41,10 @@ def anna(narrow, joined):
     return joined(narrow, "anna")
 
 
-def submit(calls, card):
+def submit(calls, card, name=OFFER.name):
     with rpc.typed_errors():
         request = concepts_pb2.SubmitConceptRequest(
-            name=OFFER.name,
+            name=name,
             class_word=OFFER.class_word,
             sha256=OFFER.sha256,
             size_bytes=OFFER.size_bytes,
@@ -66,6 +67,11 @@ def test_full_disk_refuses_concepts_and_says_so(narrow, anna, tools):
         answer = client.get("/healthz")
         assert answer.status_code == 503
         assert "nearly full" in answer.json()["parts"]["disk"]
+
+
+def test_nobody_takes_a_protected_name(anna, tools):
+    with anna.calls() as calls, pytest.raises(InvalidInput, match="'queen' is protected"):
+        submit(calls, tools.card, "queen")
 
 
 def test_calls_of_one_node_at_once(narrow, anna, tools):

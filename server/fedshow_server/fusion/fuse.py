@@ -11,7 +11,6 @@ import torch
 from fedshow.concepts import ConceptFile
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
-from fedshow_server.fusion.behaviour import check_behaviour
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
 from fedshow_server.fusion.pictures import report_pictures
 from fedshow_server.fusion.recording import Plan
@@ -22,6 +21,7 @@ from fedshow_server.fusion.statistics import Seen
 from fedshow_server.fusion.summary import summary_of
 from fedshow_server.fusion.sums import Layer, Part, layer_of, no_adapter
 from fedshow_server.fusion.update import Update, tensors_of
+from fedshow_server.fusion.vetting import Vetting
 from fedshow_server.fusion.wiring import Wiring
 from fedshow_server.fusion.workers import Here, Subject, Workers
 
@@ -49,15 +49,14 @@ def fuse(
     judge: bool = False,
     workers: Workers | None = None,
     refine: int = 0,
-    trusted: Collection[str] | None = None,
+    vetting: Vetting | None = None,
 ) -> Fused:
     """Fuses concepts that were checked against `base`; order does not matter.
 
     Concepts are recorded once per `ledger` folder, and once per call without one. Rules that need no
     recordings are judged, too, where `judge` asks for it. `workers` record and solve; without them, this
     process does. `refine`: how many times to record once more, through the model as it is fused, and to
-    solve again. `trusted`: digests of files that nobody need look at; of all others is checked, when they
-    are recorded, what they do to unrelated prompts (None: of none). Raises InvalidInput for an empty set,
+    solve again. `vetting` looks at concepts when they are recorded. Raises InvalidInput for an empty set,
     two concepts of one name, an unknown method or weight, UnfusableConcept for one that makes the base
     read anything but numbers, and OddConcept.
     """
@@ -71,7 +70,7 @@ def fuse(
         return _solve(workers, unrecorded_layers(base, concepts, chosen), method, [], say)
     job = _Job(base, concepts, chosen, method, plan, say, workers)
     with ledger_of(base, plan, ledger) as opened:
-        bring_in(opened, base, concepts, plan, say, workers, trusted)
+        bring_in(opened, base, concepts, plan, say, workers, vetting)
         fused = job.solve(opened, is_last=refine == 0)
         for left in reversed(range(refine)):
             fused = job.refined(fused, opened, is_last=left == 0)
@@ -127,7 +126,7 @@ def bring_in(
     plan: Plan,
     say: Say,
     workers: Workers | None = None,
-    trusted: Collection[str] | None = None,
+    vetting: Vetting | None = None,
 ) -> None:
     """Records those that the ledger does not have; one of an earlier file of that name gives way."""
     workers = workers or Here(base)
@@ -137,8 +136,9 @@ def bring_in(
             ledger.add_generic(subject, found)
             continue
         ledger.check(found)
-        if trusted is not None and found.sha256 not in trusted:
-            check_behaviour(found, base, ledger.generic_moment)
+        assert isinstance(subject, ConceptFile)
+        if vetting is not None:
+            vetting.check(subject, found, base, ledger.generic_moment, ledger.norms)
         if ledger.digest_of(found.name) is not None:
             ledger.forget(found.name)
         ledger.add(found)

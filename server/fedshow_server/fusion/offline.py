@@ -16,6 +16,7 @@ from fedshow_server.fusion.fuse import Fused, fuse, ledger_of, remove_all
 from fedshow_server.fusion.ledger.index import VERSION
 from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.update import tensors_of
+from fedshow_server.fusion.vetting import Vetting
 from fedshow_server.fusion.workers import workers_at
 
 SETTINGS_VERSION = 4
@@ -38,13 +39,13 @@ def fuse_to_folder(
     judge: bool = False,
     refine: int = 0,
     ray: str | None = None,
-    trusted: Collection[str] | None = None,
+    vetting: Vetting | None = None,
 ) -> Manifest:
     """Writes the release of these concept files to `out`, load-tested, whole or not at all.
 
     What the `ledger` folder holds is not recorded again. `judge` asks for a report of rules, too, that
     need no recordings. `ray` is the address of a cluster that records, on its cards if it has any, and
-    solves; the rest happens here. `refine` and `trusted` as for `fuse`.
+    solves; the rest happens here. `refine` and `vetting` as for `fuse`.
 
     Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
     """
@@ -64,7 +65,7 @@ def fuse_to_folder(
             judge=judge,
             workers=workers,
             refine=refine,
-            trusted=trusted,
+            vetting=vetting,
         )
     building = out.with_name(f".{out.name}.fusing")
     shutil.rmtree(building, ignore_errors=True)

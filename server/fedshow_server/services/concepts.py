@@ -43,6 +43,7 @@ class ConceptServicer(ConceptServiceServicer):
         self._card = card
         self._max_concept_bytes = limits.max_concept_bytes
         self._offers_at_once = limits.offers_at_once
+        self._protected = limits.protected_words
         self._disk = disk
         self._on_offer = on_offer
 
@@ -90,6 +91,10 @@ class ConceptServicer(ConceptServiceServicer):
             raise InvalidInput(
                 f"concept file of {request.size_bytes} bytes, the limit here is "
                 f"{self._max_concept_bytes}"
+            )
+        if request.name in self._protected:
+            raise InvalidInput(
+                f"the name {request.name!r} is protected by this server's owner: choose another"
             )
         if request.base_sha256 != self._card.sha256:
             raise BaseMismatch(

@@ -240,11 +240,12 @@ def test_without_ray_the_extra_is_named(
     assert "pip install 'fedshow[ray]'" in said
 
 
-def test_the_servers_fusion_gets_the_address(
+def test_the_servers_fusion_gets_what_it_was_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From its settings through the worker's command line to the fusion."""
     monkeypatch.setenv("FEDSHOW_SERVER_RAY", "ray://cards:10001")
+    monkeypatch.setenv("FEDSHOW_SERVER_PROTECTED_WORDS", '["queen", "flag"]')
     settings, given = load_settings(data=tmp_path), []
 
     async def start(_: str, *arguments: str, **__: object) -> None:
@@ -252,13 +253,13 @@ def test_the_servers_fusion_gets_the_address(
         raise ChildProcessError
 
     monkeypatch.setattr(Child, "start", start)
-    queue = FusionQueue(None, DataFolder(tmp_path), 0.0, settings.ray)
+    queue = FusionQueue(None, DataFolder(tmp_path), settings)
     with pytest.raises(ChildProcessError):
         asyncio.run(queue._fuse(Due()))
     monkeypatch.setattr(fusing, "die_with_parent", lambda: None)
-    monkeypatch.setattr(fusing, "fuse_admitted", lambda *all_of: given.append(all_of[-1]))
+    monkeypatch.setattr(fusing, "fuse_admitted", lambda *_, **named: given.append(named))
     monkeypatch.setattr(DataFolder, "base", lambda _: "described")
     monkeypatch.setattr(DataFolder, "open_store", lambda _: MagicMock())
     DataFolder(tmp_path).make()
     fusing.main()
-    assert given == ["ray://cards:10001"]
+    assert given == [{"ray": "ray://cards:10001", "protected": ["queen", "flag"]}]

@@ -11,6 +11,7 @@ from fedshow_server import fusing
 from fedshow_server.folder import DataFolder
 from fedshow_server.fusion import current_ledger, offline
 from fedshow_server.fusion_queue import FusionQueue
+from fedshow_server.settings import ServerSettings
 from fedshow_server.store import open_store
 
 
@@ -57,7 +58,9 @@ def test_statistics_go_with_the_last_concept(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/server.db", folder.blobs)
 
     async def wait_until_gone() -> None:
-        queue = asyncio.create_task(FusionQueue(store, folder, 0.0).fuse_forever())
+        queue = asyncio.create_task(
+            FusionQueue(store, folder, ServerSettings(quiet_seconds=0)).fuse_forever()
+        )
         async with asyncio.timeout(30):
             while folder.ledgers.exists():
                 await asyncio.sleep(0.05)

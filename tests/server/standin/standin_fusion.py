@@ -12,6 +12,13 @@ from hashlib import sha256
 from pathlib import Path
 
 
+class Vetting:
+    """What is trusted."""
+
+    def __init__(self, trusted, protected_words):
+        self.trusted, self.protected_words = trusted, protected_words
+
+
 def current_ledger(ledgers):
     """Where statistics would be kept."""
     return ledgers / "standin"
@@ -45,7 +52,7 @@ def _write(ledger, content):
     (ledger / "ledger.json").write_text(json.dumps(content))
 
 
-def fuse_to_folder(base, concepts, out, *, ledger=None, trusted=(), **_):
+def fuse_to_folder(base, concepts, out, *, ledger=None, vetting=None, **_):
     """Writes a release folder whose weights are the concept files one after another."""
     from datetime import UTC, datetime
 
@@ -61,7 +68,7 @@ def fuse_to_folder(base, concepts, out, *, ledger=None, trusted=(), **_):
     files = [read_concept(path) for path in concepts]
     if any(file.header.name == "voldemort" for file in files):
         raise UnfusableConcept("voldemort", "drawing with it gives NaN or infinity")
-    if any(f.header.name == "imperius" and f.sha256 not in trusted for f in files):
+    if any(f.header.name == "imperius" and f.sha256 not in vetting.trusted for f in files):
         raise OddConcept("imperius", "it changes prompts that do not name it")
     if ledger is not None:
         known = _read(ledger)

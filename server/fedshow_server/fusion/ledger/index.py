@@ -32,6 +32,8 @@ class Entry(BaseModel):
     class_word: str
     scale: float
     weight: float
+    norms: dict[str, float]
+    """Layer to the spectral norm of the concept's update."""
     record: FileEntry
 
 

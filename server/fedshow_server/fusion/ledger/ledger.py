@@ -39,6 +39,7 @@ from fedshow_server.fusion.ledger.totals import Change, ClassChange, Totals, wri
 from fedshow_server.fusion.ledger.views import Views
 from fedshow_server.fusion.statistics import Seen, Statistics, check, check_seen
 from fedshow_server.fusion.sums import Layer
+from fedshow_server.fusion.vetting.norms import Norms, norms_of
 from fedshow_server.fusion.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,11 @@ class Ledger:
         """Of every removal, the oldest first."""
         return self._index.receipts
 
+    @property
+    def norms(self) -> list[Norms]:
+        """How strong the adapters of each concept are, layer by layer."""
+        return [entry.norms for entry in self._index.concepts.values()]
+
     def digest_of(self, name: str) -> str | None:
         """sha256 of the concept file that is known under this name."""
         entry = self._index.concepts.get(name)
@@ -139,6 +145,7 @@ class Ledger:
             class_word=statistics.class_word,
             scale=statistics.scale,
             weight=weight,
+            norms=norms_of(statistics),
             record=write_record(self._record_path(statistics.sha256), statistics),
         )
         self._commit(concepts={**self._index.concepts, name: entry})
