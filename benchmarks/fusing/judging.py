@@ -98,6 +98,7 @@ def judged(
     tests = [test_moments(base, concept, work) for concept in concepts]
     generic, fused = generic_moments(base, work), dict(deltas(tensors))
     missed: list[list[float]] = [[] for _ in concepts]
+    shown: list[list[float]] = [[] for _ in concepts]
     drifts = []
     for layer in unrecorded_layers(base, concepts, dict.fromkeys(characters, 1.0)):
         parts, delta_OI, read = list(layer.parts()), fused[layer.name], layer.input_name
@@ -106,12 +107,15 @@ def judged(
             parts, delta_OI, read = [part.turned for part in parts], delta_OI.T, keys
         reads = [moments[read] for moments in tests]
         signal = fmean(energy(p.delta_OI, m) for p, m in zip(parts, reads, strict=True))
-        for values, part, moment_II in zip(missed, parts, reads, strict=True):
-            values.append(energy(delta_OI - part.delta_OI, moment_II) / signal)
+        for k, (part, moment_II) in enumerate(zip(parts, reads, strict=True)):
+            missed[k].append(energy(delta_OI - part.delta_OI, moment_II) / signal)
+            if base.family.is_cross_attention(layer.name):
+                shown[k].append(missed[k][-1])
         drifts.append(energy(delta_OI, generic[read]) / signal)
-    names = (concept.header.name for concept in concepts)
+    names = [concept.header.name for concept in concepts]
     return {
         "heldout": {n: fmean(values) for n, values in zip(names, missed, strict=True)},
+        "shown": {n: fmean(values) for n, values in zip(names, shown, strict=True)},
         "drift_statistic": fmean(drifts),
     }
 

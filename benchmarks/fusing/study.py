@@ -87,7 +87,7 @@ def pictures(work: Path, workers: int) -> dict[str, Any]:
     print(tables.markdown(found))
     return {
         **tables.figures(found),
-        "forecast_rank_correlation": tables.forecast(results, singles),
+        **tables.forecast(results, singles),
         "identity_single": fmean(singles.values()),
         "rules": found,
         "singles": singles,

@@ -91,15 +91,21 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return [fmean(place for place, other in enumerate(order) if other == value) for value in values]
 
 
-def forecast(results: Results, singles: Singles, rule: str = "gradient") -> float:
-    """Rank correlation of a concept's held-out residual with the identity that it loses, over all sets."""
-    pairs = [
-        (found["heldout"][name], 1 - one["identity"] / singles[name])
-        for (used, _), found in results.items()
-        if used == rule
-        for name, one in found["concepts"].items()
-    ]
-    return rank_correlation(*zip(*pairs, strict=True))
+def forecast(results: Results, singles: Singles, rule: str = "gradient") -> dict[str, float]:
+    """Rank correlations, over all sets, of what a concept misses on unseen inputs in the layers that show.
+
+    With the identity that it loses, and with the distance of its pictures to its single ones.
+    """
+    missed, lost, distances = [], [], []
+    for (used, _), found in results.items():
+        for name, one in found["concepts"].items() if used == rule else ():
+            missed.append(found["shown"][name])
+            lost.append(1 - one["identity"] / singles[name])
+            distances.append(one["to_single"])
+    return {
+        "forecast_rank_correlation": rank_correlation(missed, lost),
+        "forecast_pictures_correlation": rank_correlation(missed, distances),
+    }
 
 
 def markdown(table: Mapping[str, Mapping[int, Any]]) -> str:

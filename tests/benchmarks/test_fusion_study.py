@@ -49,6 +49,7 @@ def results(kept: dict[str, float]) -> dict[tuple[str, tuple[str, ...]], dict[st
                 found[rule, members] = {
                     "concepts": {n: {"identity": 0.8 * share, "to_single": 0.1} for n in members},
                     "heldout": dict.fromkeys(members, 1 - share),
+                    "shown": dict.fromkeys(members, 1 - share),
                     "drift": 0.2 * share if number == 0 else None,
                     "drift_statistic": share,
                 }
@@ -74,9 +75,12 @@ def test_a_forecast_in_the_right_order_correlates_fully() -> None:
     found = results({"gradient": 0.9})
     for (_, members), entry in found.items():
         for k, name in enumerate(members):
-            entry["heldout"][name] = 0.1 * k
-            entry["concepts"][name]["identity"] = 0.8 - 0.01 * k
-    assert tables.forecast(found, dict.fromkeys(CHARACTERS, 0.8)) == pytest.approx(1)
+            entry["shown"][name] = 0.1 * k
+            entry["concepts"][name] |= {"identity": 0.8 - 0.01 * k, "to_single": -k}
+    assert tables.forecast(found, dict.fromkeys(CHARACTERS, 0.8)) == {
+        "forecast_rank_correlation": pytest.approx(1),
+        "forecast_pictures_correlation": pytest.approx(-1),
+    }
 
 
 def test_concepts_come_and_go_in_a_real_ledger(monkeypatch: pytest.MonkeyPatch) -> None:

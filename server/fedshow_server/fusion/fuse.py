@@ -67,7 +67,8 @@ def fuse(
     workers = workers or Here(base)
     chosen = {c.header.name: (weights or {}).get(c.header.name, 1.0) for c in concepts}
     if method not in NEEDS_INPUTS and not judge:
-        return _solve(workers, unrecorded_layers(base, concepts, chosen), method, [], say)
+        layers = unrecorded_layers(base, concepts, chosen)
+        return _solve(workers, layers, method, [], base.family.is_cross_attention, say)
     job = _Job(base, concepts, chosen, method, plan, say, workers)
     with ledger_of(base, plan, ledger) as opened:
         bring_in(opened, base, concepts, plan, say, workers, vetting)
@@ -92,7 +93,8 @@ class _Job:
     def solve(self, ledger: Ledger, is_last: bool) -> Fused:
         """From what the ledger knows; the last solution alone is judged."""
         layers, judged = ledger.layers(self.weights), list(self.weights) if is_last else []
-        return _solve(self.workers, layers, self.method, judged, self.say)
+        shows = self.base.family.is_cross_attention
+        return _solve(self.workers, layers, self.method, judged, shows, self.say)
 
     def refined(self, fused: Fused, ledger: Ledger, is_last: bool) -> Fused:
         """Solved for what layers read in the fused model, which is not quite what they read in single ones.
@@ -171,13 +173,18 @@ def remove_all(ledger: Ledger, names: Collection[str], say: Say) -> None:
 
 
 def _solve(
-    workers: Workers, layers: Iterator[Layer], method: str, judged: list[str], say: Say
+    workers: Workers,
+    layers: Iterator[Layer],
+    method: str,
+    judged: list[str],
+    shows: Callable[[str], bool],
+    say: Say,
 ) -> Fused:
     updates, reports = {}, {}
     for layer, update in workers.solve(method, layers):
         updates[layer.name] = update
         if judged:
-            reports[layer.name] = layer_report(layer, update)
+            reports[layer.name] = layer_report(layer, update, shows(layer.name))
     say(f"solved {len(updates)} layers")
     summary = summary_of(judged, reports)
     report: dict[str, object] = {

@@ -13,24 +13,29 @@ MOST_CROSSTALK = 32
 """Concepts beyond which nobody reads a table of all pairs, whose cost grows with their square."""
 
 
-def layer_report(layer: Layer, update: Update) -> dict[str, object]:
+def layer_report(layer: Layer, update: Update, shows: bool = True) -> dict[str, object]:
     """Relative residuals, crosstalk and drift of one layer; 0 is perfect, 1 means as if it were absent.
 
-    Queries are judged by the keys that they meet.
+    `missed` is relative to what concepts do here on average, residuals are to what each does itself; `shows`:
+    whether pictures show what a concept misses here. Queries are judged by the keys that they meet.
     """
     if layer.turned is not None:
-        return layer_report(layer.turned, update.turned)
-    residuals, unseen = [], []
+        return layer_report(layer.turned, update.turned, shows)
+    residuals, unseen, missed = [], [], []
+    typical = 0.0 if layer.is_idle else layer.typical
     for part in layer.parts():
         assert part.fit_II is not None
         assert part.heldout_II is not None
         residuals.append(residual(update, part, part.fit_II))
         unseen.append(residual(update, part, part.heldout_II))
+        missed.append(ratio(_missed(update, part, part.heldout_II), typical))
     drift = _energy(update, layer.reads.generic_heldout_II)
     found: dict[str, object] = {
         "residual": residuals,
         "residual_heldout": unseen,
-        "drift": ratio(drift, 0.0 if layer.is_idle else layer.typical),
+        "missed": missed,
+        "shows": shows,
+        "drift": ratio(drift, typical),
         "rank": update.rank,
         **update.settings,
     }
@@ -41,10 +46,16 @@ def layer_report(layer: Layer, update: Update) -> dict[str, object]:
 
 def residual(update: Update, part: Part, moment_II: Tensor) -> float:
     """E|(delta - delta_i) x|² over E|delta_i x|²."""
+    wanted = low_rank_energy(part.up_OR, part.down_RI, moment_II)
+    return ratio(_missed(update, part, moment_II), wanted)
+
+
+def _missed(update: Update, part: Part, moment_II: Tensor) -> float:
+    """E|(delta - delta_i) x|²"""
     seen_RI = part.down_RI @ moment_II
-    signal = float(((part.up_OR.T @ part.up_OR) * (seen_RI @ part.down_RI.T)).sum())
+    wanted = low_rank_energy(part.up_OR, part.down_RI, moment_II)
     met = float(((part.up_OR.T @ update.delta_OI) * seen_RI).sum())
-    return ratio(max(0.0, _energy(update, moment_II) - 2 * met + signal), signal)
+    return max(0.0, _energy(update, moment_II) - 2 * met + wanted)
 
 
 def _choice_of(settings: Mapping[str, float | str]) -> Choice | None:

@@ -20,16 +20,18 @@ def summarise(report: Path) -> dict[str, object]:
 
 
 def summary_of(concepts: Sequence[str], layers: Layers) -> dict[str, object]:
-    """Means over layers: residual per concept, drift, crosstalk; and which pairs conflict where.
+    """Means over the layers that show: residual per concept, drift, crosstalk; which pairs conflict where.
 
-    0 is perfect, 1 means as if the concept were absent.
+    0 is perfect, 1 means as if the concept were absent. What a concept misses in a layer counts by how much
+    it does there.
     """
+    layers = {name: layer for name, layer in layers.items() if layer["shows"]} or layers
     if not layers:
         return {}
-    unseen = zip(*(layer["residual_heldout"] for layer in layers.values()), strict=True)
     found: dict[str, object] = {
         "residual_heldout": {
-            name: round(fmean(values), 4) for name, values in zip(concepts, unseen, strict=True)
+            name: round(fmean(layer["missed"][k] for layer in layers.values()), 4)
+            for k, name in enumerate(concepts)
         },
         "drift": round(fmean(layer["drift"] for layer in layers.values()), 4),
     }

@@ -22,6 +22,12 @@ class Family(Protocol):
         """Whether the layer belongs to the denoiser's self-attention: its inputs name no concept."""
         ...
 
+    def is_cross_attention(self, layer: str) -> bool:
+        """Whether the layer belongs to the denoiser's cross-attention: what it misses of a concept shows in
+        pictures.
+        """
+        ...
+
     def input_of(self, layer: str) -> str:
         """Name of the input that `layer` reads; layers that read the same input share one Gram matrix."""
         ...

@@ -38,6 +38,10 @@ class SD1:
         """The U-Net's attn1."""
         return layer.startswith("unet.") and ".attn1." in layer
 
+    def is_cross_attention(self, layer: str) -> bool:
+        """The U-Net's attn2."""
+        return layer.startswith("unet.") and ".attn2." in layer
+
     def input_of(self, layer: str) -> str:
         """q, k, v of a self-attention share one input; k, v of a cross-attention share another."""
         module, _, linear = layer.removesuffix(".0").rpartition(".")

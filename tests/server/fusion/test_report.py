@@ -80,6 +80,25 @@ def test_residuals_are_those_of_the_update() -> None:
         assert "crosstalk" in found
 
 
+def test_a_summary_is_of_what_shows_and_counts_by_what_a_concept_does() -> None:
+    """Text and self-attention do not decide it; who does next to nothing in a layer misses nothing there."""
+    strong, weak = make_part(1), make_part(2)
+    weak = Part(weak.down_RI, weak.up_OR * 1e-3, 1.0, weak.fit_II, weak.heldout_II)
+    layer = make_layer([strong, weak])
+    good, poor = (
+        layer_report(layer, smallest(delta_OI, layer.parts()), shows)
+        for delta_OI, shows in ((strong.delta_OI, True), (0 * strong.delta_OI, False))
+    )
+    alone = summary_of(["potter", "mimi"], {"unet.one": good})
+    assert summary_of(["potter", "mimi"], {"unet.one": good, "text.two": poor}) == alone
+    assert summary_of(["potter"], {"text.two": poor})["residual_heldout"] == {"potter": 2.0}
+    heldout_II = weak.heldout_II
+    assert heldout_II is not None
+    expected = energy(strong.delta_OI - weak.delta_OI, heldout_II) / layer.typical
+    found = alone["residual_heldout"]
+    assert found["mimi"] == pytest.approx(expected, abs=1e-3)  # type: ignore[index]
+
+
 def test_a_concept_without_an_adapter_misses_nothing() -> None:
     part = make_part(1)
     absent = Part(part.down_RI[:0], part.up_OR[:, :0], 1.0, part.fit_II, part.heldout_II)
