@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,8 +64,7 @@ def synthetic(number: int, wiring: Wiring) -> Statistics:
 def seen(wiring: Wiring, generator: torch.Generator) -> Seen:
     """Moments of inputs half of which are alike for everybody."""
     fit, heldout = ({n: _moment(n, wiring, generator) for n in wiring.readers} for _ in range(2))
-    layers = chain.from_iterable(wiring.readers.values())
-    return Seen(fit, heldout, dict.fromkeys(layers, 1.0))
+    return Seen(fit, heldout, dict.fromkeys(wiring.sides, 1.0))
 
 
 def _moment(name: str, wiring: Wiring, generator: torch.Generator) -> Tensor:

@@ -35,6 +35,11 @@ class Wiring:
                 queries[layer], readers[keys] = keys, (turned(layer),)
         return cls(card.name, card.sha256, dict(card.layers), readers, queries)
 
+    @property
+    def sides(self) -> list[str]:
+        """Every layer, and the query layers turned, too, input after input."""
+        return [layer for readers in self.readers.values() for layer in readers]
+
     def width(self, input_name: str) -> int:
         """How wide one input is."""
         return self.shape(self.readers[input_name][0])[0]

@@ -1,7 +1,6 @@
 """Concepts and inputs made of random numbers, for a base of two small attention modules."""
 
 from hashlib import sha256
-from itertools import chain
 
 import torch
 from torch import Tensor
@@ -45,8 +44,7 @@ def seen(seed: int, size: float = 1.0, wiring: Wiring = WIRING) -> Seen:
     inputs = sorted(wiring.readers)
     fit = {n: moment(seed * 100 + k, wiring.width(n), size=size) for k, n in enumerate(inputs)}
     heldout = {n: moment(seed * 100 + 50 + k, wiring.width(n)) for k, n in enumerate(inputs)}
-    layers = chain.from_iterable(wiring.readers.values())
-    given = {layer: 1.0 + seed + k for k, layer in enumerate(layers)}
+    given = {layer: 1.0 + seed + k for k, layer in enumerate(wiring.sides)}
     return Seen(fit, heldout, given)
 
 

@@ -29,7 +29,7 @@ def write_seen(path: Path, seen: Seen) -> FileEntry:
 def read_seen(tensors: TensorReader, wiring: Wiring) -> Seen:
     """What `write_seen` wrote."""
     names = list(wiring.readers)
-    keys = {layer: f"{layer}.given" for layers in wiring.readers.values() for layer in layers}
+    keys = {layer: f"{layer}.given" for layer in wiring.sides}
     fit, heldout = (
         {name: unpacked(tensors[f"{name}.{kind}"]) for name in names} for kind in ("fit", "heldout")
     )

@@ -5,7 +5,6 @@ One input at a time: memory holds its sums, and the matrices of one concept.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import chain
 from pathlib import Path
 
 import torch
@@ -81,10 +80,9 @@ def write_totals(
     classes: Sequence[ClassChange],
 ) -> FileEntry:
     """Writes the sums of `start` after all changes."""
-    every = list(chain.from_iterable(wiring.readers.values()))
-    adapted = set(filter(start.has, every))
+    adapted = set(filter(start.has, wiring.sides))
     for change in changes:
-        adapted |= set(filter(change.record().adapts, every))
+        adapted |= set(filter(change.record().adapts, wiring.sides))
     with TensorWriter(path, _shapes(wiring, adapted), torch.float64) as writer:
         for name, readers in wiring.readers.items():
             layers = {layer: start.layer(layer) for layer in readers if layer in adapted}
