@@ -12,7 +12,7 @@ from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb
 from fedshow_server.commands import members as commands
 from fedshow_server.store import Offer
-from tests.server.conftest import Member
+from tests.stage.member import Member
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,7 @@ from fedshow_server.publishing import publish
 from fedshow_server.signing import open_signer
 from fedshow_server.store import Offer
 from tests.releases import standin_manifest
-
-STANDIN = Path(__file__).parent / "standin" / "standin_fusion.py"
+from tests.stage.server import STANDIN
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +278,7 @@ def test_streams_of_a_revoked_node_end(own_server, tools, joined):
 
 
 def test_damaged_folder_is_not_published(store, tools, tmp_path):
-    fuse = runpy.run_path(str(STANDIN))["fuse_to_folder"]
+    fuse = runpy.run_path(str(STANDIN / "standin_fusion.py"))["fuse_to_folder"]
     concept = tmp_path / "potter.safetensors"
     concept.write_bytes(tools.concept_bytes("potter"))
     fuse("tiny", [concept], tmp_path / "out")
@@ -290,7 +289,7 @@ def test_damaged_folder_is_not_published(store, tools, tmp_path):
 
 
 def test_publishing_again_changes_nothing(store, tools, tmp_path):
-    fuse = runpy.run_path(str(STANDIN))["fuse_to_folder"]
+    fuse = runpy.run_path(str(STANDIN / "standin_fusion.py"))["fuse_to_folder"]
     concept = tmp_path / "potter.safetensors"
     concept.write_bytes(tools.concept_bytes("potter"))
     manifest = fuse("tiny", [concept], tmp_path / "out")

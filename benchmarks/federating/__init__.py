@@ -1,0 +1,1 @@
+"""What `make bench-federation` measures, a module each: `measure(work, size)` gives its figures."""

@@ -1,0 +1,1 @@
+"""A real server, nodes of it and what they need, for tests and benchmarks alike."""

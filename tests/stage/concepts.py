@@ -1,0 +1,49 @@
+"""Small concept files, the base that they fit, and a data folder that knows it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from fedshow import __version__
+from fedshow.concepts import ConceptHeader, words_of
+from fedshow.families.card import BaseCard
+from fedshow_server.folder import DataFolder, DescribedBase
+
+CARD = BaseCard(
+    name="tiny", sha256="ab" * 32, family="sd1", slots=2, token_dim=4, layers={"unet.a": (3, 5)}
+)
+
+
+def concept_bytes(
+    name: str, class_word: str = "man", seed: int = 0, size: float = 1.0, **changes: object
+) -> bytes:
+    """A concept file that fits CARD; a huge `size` of its adapter makes it a poisoned one."""
+    random = np.random.default_rng(seed)
+    header = ConceptHeader(
+        family="sd1",
+        base=CARD.ref,
+        name=name,
+        class_word=class_word,
+        words=words_of(name),
+        slots=2,
+        rank=2,
+        alpha=2.0,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        fedshow=__version__,
+    ).model_copy(update=changes)
+    tensors = {
+        "unet.a.lora_A.weight": size * random.standard_normal((2, 3)).astype(np.float32),
+        "unet.a.lora_B.weight": random.standard_normal((5, 2)).astype(np.float32),
+        **{f"tokens.{word}": np.ones((2, 4), np.float32) for word in words_of(name)},
+    }
+    return bytes(save(tensors, metadata={"fedshow": header.dump()}))
+
+
+def make_data(path: Path) -> Path:
+    """A data folder that knows its base already."""
+    folder = DataFolder(path)
+    folder.make()
+    folder.keep_base(DescribedBase(base="tiny", fedshow=__version__, card=CARD))
+    return path
