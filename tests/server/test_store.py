@@ -20,7 +20,7 @@ from fedshow.roles import Role
 from fedshow_server.store import FolderBlobs, Offer, State, open_store
 from fedshow_server.store.members import Invitation
 from fedshow_server.store.migrating import REVISION, alembic_config, bring_up_to_date
-from fedshow_server.store.s3 import S3Blobs
+from fedshow_server.store.s3 import READ_BLOCK_BYTES, S3Blobs
 from fedshow_server.store.tables import metadata
 
 DAY = timedelta(days=1)
@@ -396,6 +396,21 @@ def test_large_files_are_read_from_anywhere(store, tmp_path):
             assert file.read(1000) == content[offset : offset + 1000]
         file.seek(0)
         assert sha256(file.read()).hexdigest() == digest
+
+
+def test_content_that_goes_away_while_it_is_read_is_said_to_be_gone(s3):
+    """Not an error of ours: whoever downloads may try again."""
+    import s3fs
+
+    url = s3.new_prefix()
+    blobs = S3Blobs(url)
+    digest = blobs.put(bytes(3 * READ_BLOCK_BYTES))
+    with blobs.open(digest) as file:
+        assert file.read(10) == bytes(10)
+        file.seek(2 * READ_BLOCK_BYTES)
+        s3fs.S3FileSystem().rm(url.removeprefix("s3://"), recursive=True)
+        with pytest.raises((NotFound, Unreachable)):
+            file.read(10)
 
 
 def test_store_of_content_is_checked_before_it_is_used(store, s3, tmp_path):

@@ -5,9 +5,10 @@ AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, profiles and so on. Objects appear when
 one PUT, or a multipart upload that is completed after its digest was checked.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
+from io import SEEK_SET, BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -68,7 +69,7 @@ class S3Blobs:
         """The content, readable and seekable, in ranges; raises NotFound."""
         with self._speaking(digest):
             file = self._files.open(self._path(digest), "rb", block_size=READ_BLOCK_BYTES)
-        return cast(BinaryIO, file)
+        return cast(BinaryIO, _Content(file, lambda: self._speaking(digest)))
 
     def has(self, digest: str) -> bool:
         """Whether the content is there."""
@@ -89,3 +90,30 @@ class S3Blobs:
             raise NotFound(f"{missing} ({error})" if "bucket" in str(error) else missing) from None
         except (OSError, BotoCoreError, ClientError) as error:
             raise Unreachable(f"the content store does not answer: {str(error)[:200]}") from error
+
+
+class _Content(BufferedIOBase):
+    """A file that fails in our words, however late in its reading the store goes away."""
+
+    def __init__(self, file: Any, speaking: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file, self._speaking = file, speaking
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        with self._speaking():
+            return bytes(self._file.read(-1 if size is None else size))
+
+    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

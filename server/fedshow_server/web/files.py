@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
-from fedshow.errors import Forbidden
+from fedshow.errors import FedshowError
 from fedshow.releases import FileEntry
 from fedshow_server.content import read_content
 from fedshow_server.services.streams import OpenStreams
@@ -56,12 +56,12 @@ class FileSender:
 
 
 class _Stream(StreamingResponse):
-    """Breaks off without its end when the node is cut off: nobody takes a part for the whole."""
+    """Breaks off without its end when it cannot go on: nobody takes a part for the whole."""
 
     async def stream_response(self, send: Send) -> None:
         try:
             await super().stream_response(send)
-        except Forbidden as error:
+        except FedshowError as error:  # cut off, or the store went away
             log.info("a download ended: %s", error)
 
 
