@@ -207,3 +207,28 @@ def test_what_lies_elsewhere_is_said(tools, postgres, s3, tmp_path):
     assert listing.blobs == ()
     restore_backup(tmp_path / "b.tar", tmp_path / "new", print)
     assert DataFolder(tmp_path / "new").base() == found.base()
+
+
+def test_postgresql_comes_back_from_its_own_dump(tools, postgres, tmp_path):
+    """The dump first, then the backup: whatever the dump names is there, what came later is not."""
+    found = DataFolder(tools.make_data(tmp_path / "data"))
+    database, again = postgres.new_database(), postgres.new_database()
+    found.keep_facts(Facts(name="x", address="x:1", grpc="x:2", database=database))
+    store = found.open_store()
+    store.members.invite("anna", timedelta(days=1))
+    digest = store.blobs.put(b"content")
+    dump = postgres.dump(database)
+    store.members.invite("bert", timedelta(days=1))
+    store.close()
+    make_backup(found, tmp_path / "b.tar")
+
+    postgres.restore(dump, again)
+    restore_backup(tmp_path / "b.tar", tmp_path / "new", print)
+    new = DataFolder(tmp_path / "new")
+    new.keep_facts(Facts(name="x", address="x:1", grpc="x:2", database=again))
+    store = new.open_store()
+    assert store.audit.verify().position == 1
+    assert [entry.subject for entry in store.audit.last(9)] == ["anna"]
+    with store.blobs.open(digest) as file:
+        assert file.read() == b"content"
+    store.close()

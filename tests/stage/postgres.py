@@ -58,6 +58,16 @@ class Postgres:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "fedshow", name)
         return f"postgresql://fedshow@127.0.0.1:{self.port}/{name}"
 
+    def dump(self, database: str) -> Path:
+        """A dump of the database with this URL, as docs/operations.md has it made."""
+        file = self.folder / f"{token_hex(6)}.dump"
+        self._run("pg_dump", "--format=custom", f"--file={file}", database)
+        return file
+
+    def restore(self, dump: Path, database: str) -> None:
+        """Fills the empty database with this URL."""
+        self._run("pg_restore", f"--dbname={database}", str(dump))
+
     def _run(self, program: str, *arguments: str) -> None:
         user = UNPRIVILEGED if os.geteuid() == 0 else None
         with (self.folder / f"{program}.out").open("ab") as output:
