@@ -7,16 +7,18 @@ import argparse
 import logging
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from fedshow.device import choose_device
 from fedshow.errors import BaseMismatch, Damaged, NotFound, RefusedConcept
 from fedshow.families.card import BaseCard
 from fedshow_server.admitting import check_file
 from fedshow_server.children import die_with_parent
 from fedshow_server.due import find_due, receipts
-from fedshow_server.folder import DataFolder, DescribedBase
+from fedshow_server.folder import DataFolder
 from fedshow_server.logs import set_up_logs
 from fedshow_server.publishing import publish
 from fedshow_server.signing import Signer, open_signer
@@ -40,44 +42,77 @@ def main() -> None:
     set_up_logs("text", "info")
     described = folder.base()
     assert described is not None, "the server describes its base before it fuses"
+    fuser = Fuser(described.base, folder.ledgers, arguments.ray, arguments.protect)
     store = folder.open_store()
     try:
         with tempfile.TemporaryDirectory(dir=folder.work, prefix="fusing-") as work:
-            fuse_admitted(
-                store,
-                described,
-                open_signer(folder.ca),
-                Path(work),
-                folder.ledgers,
-                ray=arguments.ray,
-                protected=arguments.protect,
-            )
+            fuse_admitted(store, described.card, open_signer(folder.ca), fuser, Path(work))
     finally:
         store.close()
 
 
-def fuse_admitted(
-    store: Store,
-    described: DescribedBase,
-    signer: Signer,
-    work: Path,
-    ledgers: Path,
-    *,
-    ray: str | None = None,
-    protected: Collection[str] = (),
-) -> None:
+@dataclass(frozen=True)
+class Fuser:
+    """How this server fuses: on which base, with which ledgers, where, and what no concept may mean."""
+
+    base: str
+    ledgers: Path
+    """Concepts are recorded once, into a ledger below."""
+    ray: str | None = None
+    protected_words: Collection[str] = ()
+
+    def take_out(self, names: Collection[str]) -> None:
+        """Makes the ledger forget these concepts."""
+        from fedshow_server.fusion import take_out  # torch: takes seconds
+
+        with self._ledger() as ledger:
+            take_out(self.base, ledger, names, device=choose_device(), say=log.info)
+
+    def fuse(self, files: Sequence[Path], out: Path, trusted: Collection[str]) -> None:
+        """Writes the release of these concepts; those with a `trusted` digest may be odd.
+
+        Raises UnfusableConcept, OddConcept.
+        """
+        from fedshow_server.fusion import Vetting, fuse_to_folder
+
+        with self._ledger() as ledger:
+            fuse_to_folder(
+                self.base,
+                files,
+                out,
+                device=choose_device(),
+                say=log.info,
+                ledger=ledger,
+                ray=self.ray,
+                vetting=Vetting(trusted, self.protected_words),
+            )
+
+    @contextmanager
+    def _ledger(self) -> Iterator[Path]:
+        """The current one; given up when it is damaged, since all that it holds can be recorded again."""
+        from fedshow_server.fusion import current_ledger
+
+        ledger = current_ledger(self.ledgers)
+        try:
+            yield ledger
+        except Damaged:
+            shutil.rmtree(ledger)
+            raise
+
+
+def fuse_admitted(store: Store, card: BaseCard, signer: Signer, fuser: Fuser, work: Path) -> None:
     """Makes every release that is due, inside `work`, and publishes it, signed.
 
-    Concepts are recorded once, into a ledger below `ledgers`; those that may not be there any more are
-    taken out first. What was released before is not fused again.
+    Concepts that may not be in the ledger any more are taken out first. What was released before is not
+    fused again.
 
     A concept that cannot be fused is refused instead, an odd one waits for the owner; then the others are
     due.
     """
-    due = find_due(store, ledgers)
+    due = find_due(store, fuser.ledgers)
     if due.leaving:
-        _take_out(described.base, due.leaving, ledgers)
-    for receipt in receipts(ledgers):
+        fuser.take_out(due.leaving)
+    for receipt in receipts(fuser.ledgers):
         store.concepts.removed(receipt)
     concepts = {concept.sha256: concept for concept in store.concepts.admitted()}
     for members in due.releases:
@@ -91,9 +126,8 @@ def fuse_admitted(
         log.info("fusing %s", ", ".join(concept.name for concept in chosen))
         folder = work / "-".join(("set", *(concept.sha256[:4] for concept in chosen)))[:80]
         try:
-            files = [_file_of(concept, store, described.card, work) for concept in chosen]
-            trusted = {concept.sha256 for concept in chosen if concept.approved}
-            _fuse(described.base, files, folder, ledgers, ray, trusted, protected)
+            files = [_file_of(concept, store, card, work) for concept in chosen]
+            fuser.fuse(files, folder, {one.sha256 for one in chosen if one.approved})
         except UnfusableConcept as error:
             (culprit,) = (concept for concept in chosen if concept.name == error.name)
             _put_aside(culprit, error, store)
@@ -123,54 +157,6 @@ def _file_of(concept: Concept, store: Store, card: BaseCard, work: Path) -> Path
     path = work / f"{concept.name}.safetensors"
     path.write_bytes(blob)
     return path
-
-
-def _take_out(base: str, names: Collection[str], ledgers: Path) -> None:
-    from fedshow.device import choose_device
-    from fedshow_server.fusion import current_ledger, take_out  # torch: seconds to load
-
-    with _given_up_if_damaged(current_ledger(ledgers)) as ledger:
-        take_out(base, ledger, names, device=choose_device(), say=log.info)
-
-
-def _fuse(
-    base: str,
-    files: list[Path],
-    out: Path,
-    ledgers: Path,
-    ray: str | None = None,
-    trusted: Collection[str] = (),
-    protected: Collection[str] = (),
-) -> None:
-    from fedshow.device import choose_device
-    from fedshow_server.fusion import (  # torch: takes seconds
-        Vetting,
-        current_ledger,
-        fuse_to_folder,
-    )
-
-    with _given_up_if_damaged(current_ledger(ledgers)) as ledger:
-        device = choose_device()
-        fuse_to_folder(
-            base,
-            files,
-            out,
-            device=device,
-            say=log.info,
-            ledger=ledger,
-            ray=ray,
-            vetting=Vetting(trusted, protected),
-        )
-
-
-@contextmanager
-def _given_up_if_damaged(ledger: Path) -> Iterator[Path]:
-    """Whatever a ledger held can be recorded again."""
-    try:
-        yield ledger
-    except Damaged:
-        shutil.rmtree(ledger)
-        raise
 
 
 if __name__ == "__main__":

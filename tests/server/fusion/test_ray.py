@@ -257,9 +257,10 @@ def test_the_servers_fusion_gets_what_it_was_told(
     with pytest.raises(ChildProcessError):
         asyncio.run(queue._fuse(Due()))
     monkeypatch.setattr(fusing, "die_with_parent", lambda: None)
-    monkeypatch.setattr(fusing, "fuse_admitted", lambda *_, **named: given.append(named))
-    monkeypatch.setattr(DataFolder, "base", lambda _: "described")
+    monkeypatch.setattr(fusing, "fuse_admitted", lambda *all: given.append(all[3]))
+    monkeypatch.setattr(DataFolder, "base", lambda _: MagicMock(base="described"))
     monkeypatch.setattr(DataFolder, "open_store", lambda _: MagicMock())
     DataFolder(tmp_path).make()
     fusing.main()
-    assert given == [{"ray": "ray://cards:10001", "protected": ["queen", "flag"]}]
+    ledgers = DataFolder(tmp_path).ledgers
+    assert given == [fusing.Fuser("described", ledgers, "ray://cards:10001", ["queen", "flag"])]

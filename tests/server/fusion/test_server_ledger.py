@@ -41,13 +41,14 @@ def test_the_server_fuses_with_a_ledger_and_gives_up_a_damaged_one(
 
     monkeypatch.setattr(fedshow_server.fusion, "fuse_to_folder", fuse, raising=False)
     ledgers = tmp_path / "ledgers"
-    fusing._fuse("toyworld", [], tmp_path / "out", ledgers, "host:1")
+    fusing.Fuser("toyworld", ledgers, "host:1").fuse([], tmp_path / "out", ())
     assert given["ray"] == "host:1"
     assert given["ledger"] == current_ledger(ledgers)
     (current_ledger(ledgers) / "spoiled").touch()
+    fuser = fusing.Fuser("toyworld", ledgers)
     with pytest.raises(Damaged):
-        fusing._fuse("toyworld", [], tmp_path / "out", ledgers)
-    fusing._fuse("toyworld", [], tmp_path / "out", ledgers)
+        fuser.fuse([], tmp_path / "out", ())
+    fuser.fuse([], tmp_path / "out", ())
 
 
 def test_statistics_go_with_the_last_concept(tmp_path: Path) -> None:
