@@ -71,18 +71,19 @@ class Member:
         pem = self.key.public_key().public_bytes(*spki)
         return {"flwr-public-key": b64encode(pem).decode()}
 
+    def known(self, server: Server) -> KnownServer:
+        """The server as this node knows it."""
+        return KnownServer(
+            **self.reply.model_dump(),
+            name="home",
+            address=f"127.0.0.1:{server.port}",
+            base_source="tiny",
+            ca_pem=self.ca_pem.decode(),
+        )
+
     def keep(self, home: Path, server: Server) -> None:
         """Leaves what `fedshow client join` would have left in `home`."""
-        save_server(
-            KnownServer(
-                **self.reply.model_dump(),
-                name="home",
-                address=f"127.0.0.1:{server.port}",
-                base_source="tiny",
-                ca_pem=self.ca_pem.decode(),
-            ),
-            home,
-        )
+        save_server(self.known(server), home)
 
     @contextmanager
     def supernode(self, server: Server) -> Iterator[subprocess.Popen[bytes]]:

@@ -36,6 +36,7 @@ class Server:
 
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -49,6 +50,7 @@ class Server:
                 *("--data", str(self.data), "--base", "tiny", "--quiet-seconds", "0.5"),
                 *("--listen", f"127.0.0.1:{self.port}"),
                 *("--grpc-listen", f"127.0.0.1:{self.grpc_port}"),
+                *self.options,
             ],
             stdout=subprocess.PIPE,
             stderr=log,
