@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from queue import Queue
@@ -68,7 +69,7 @@ def measure_broadcast(work: Path, base: Base, count: int) -> dict[str, Any]:
             client = _Client(
                 Node.redeem(server, server.invite("client")).known(server), relay, work
             )
-            sent = [client.fetch(lambda: _publish(server, one)) for one in releases.values()]
+            sent = [client.fetch(partial(_publish, server, one)) for one in releases.values()]
     finally:
         server.end()
     return _figures(weights, *sent)

@@ -1,14 +1,11 @@
 """What the federation's benchmark says rests on these: parts run tiny, and what goes wrong is counted."""
 
-import socket
-import ssl
 from pathlib import Path
 
 import pytest
 
 from benchmarks.federating import sizes
 from benchmarks.federating.broadcasting import make_base, measure_broadcast
-from benchmarks.federating.relay import Relay
 from benchmarks.tuning.sd15 import TINY
 from fedshow.families import Base
 

@@ -88,9 +88,7 @@ class Member:
     @contextmanager
     def supernode(self, server: Server) -> Iterator[subprocess.Popen[bytes]]:
         """The client's own SuperNode program, online while inside."""
-        secret = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-        pem = self.key.private_bytes(serialization.Encoding.PEM, *secret)
-        (self.folder / "key").write_bytes(pem)
+        self.keep_key()
         (self.folder / "ca.pem").write_bytes(self.ca_pem)
         with (self.folder / "supernode.log").open("wb") as log:
             process = subprocess.Popen(
@@ -114,6 +112,12 @@ class Member:
             process.wait()
             assert process.stdin is not None
             process.stdin.close()
+
+    def keep_key(self) -> None:
+        """Leaves the private key in the node's folder, as `key`."""
+        secret = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        pem = self.key.private_bytes(serialization.Encoding.PEM, *secret)
+        (self.folder / "key").write_bytes(pem)
 
     @property
     def outbox(self) -> Path:

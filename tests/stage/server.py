@@ -19,7 +19,7 @@ from fedshow.joining import JoinCode
 from fedshow.roles import Role
 from fedshow_server.certificates import fingerprint
 from fedshow_server.folder import DataFolder
-from fedshow_server.store import Store
+from fedshow_server.store import Concept, Release, Store
 from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 STANDIN = Path(__file__).parent / "standin"
@@ -74,10 +74,24 @@ class Server:
 
     def store_state(self, sha256: str) -> str:
         """What became of a concept."""
-        store = self.store()
-        (state,) = (str(found.state) for found in store.concepts.all() if found.sha256 == sha256)
-        store.close()
+        (state,) = (str(found.state) for found in self.concepts() if found.sha256 == sha256)
         return state
+
+    def concepts(self) -> list[Concept]:
+        """Everything that was ever offered."""
+        store = self.store()
+        try:
+            return store.concepts.all()
+        finally:
+            store.close()
+
+    def last_release(self) -> Release | None:
+        """The newest."""
+        store = self.store()
+        try:
+            return store.releases.last()
+        finally:
+            store.close()
 
     def kill_superlink(self) -> None:
         """SIGKILL for the SuperLink, and nothing else."""
