@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.federating import crowd, sizes
+from benchmarks.federating import crowd, simulation, sizes
 from benchmarks.federating.size import Size
 from benchmarks.report import RESULTS, commit, print_table, write_result
 
@@ -23,6 +23,7 @@ Measure = Callable[[Path, Size], dict[str, Any]]
 PARTS: dict[str, Measure] = {
     "sizes": sizes.measure,
     "crowd": crowd.measure,
+    "simulation": simulation.measure,
 }
 GATES: dict[str, float] = {
     "kills": 40,
