@@ -35,6 +35,7 @@ PATIENCE_SECONDS = 900.0
 """So long nothing may change before the rest counts as lost."""
 
 POLL_SECONDS = 1.0
+SETTLED_SECONDS = 10.0
 JOINING_AT_ONCE = 4
 OFFERING_AT_ONCE = 50
 SHARES = {"quarter": 4, "half": 2, "all": 1}
@@ -94,7 +95,7 @@ class Crowd:
         finally:
             for process in processes:
                 process.kill()
-                process.wait()
+                process.communicate()
 
     def _join(self, number: int) -> Member:
         name = f"n{number:04d}"
@@ -108,15 +109,14 @@ class Crowd:
     def _bring_online(self, members: Sequence[Member]) -> "subprocess.Popen[str]":
         """The process of these nodes, once all of them are online."""
         address, ca = f"127.0.0.1:{self.server.port}", self.server.data / "ca" / "ca.pem"
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "benchmarks.federating.light_nodes", address, str(ca)),
-                *(str(member.folder) for member in members),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / f"{len(self.members)}.log").open("wb"),
-            text=True,
-        )
+        command = [sys.executable, "-m", "benchmarks.federating.light_nodes", address, str(ca)]
+        with (self.folder / f"{len(self.members)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*command, *(str(member.folder) for member in members)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         assert process.stdout is not None
         online = {process.stdout.readline().strip() for _ in members}
         assert online == {member.folder.name for member in members}, f"online are {online}"
@@ -186,6 +186,8 @@ class Crowd:
         last = self.server.last_release()
         assert last is not None, "nothing was released: see the server's logs"
         known = [member.known(self.server) for member in self.members[:count]]
+        time.sleep(SETTLED_SECONDS)  # the fusion worker is gone
+        self.memory.most_since()
         started = time.monotonic()
         self.found |= measure_downloads(known, last.id, work, seed)
         self.found["seconds_to_download"] = time.monotonic() - started
@@ -203,5 +205,5 @@ class Crowd:
             "fused": len(released),
             "left_out": [f"{one.name}: {one.state} {one.reason}".strip() for one in stuck],
             "kilobytes_a_client": grown / more * 1024,
-            "megabytes_by_process": dict(self.memory.peaks),
+            "megabytes_by_process": self.memory.peaks,
         }

@@ -1,6 +1,6 @@
 """How much memory a server's processes take together, sampled while they work."""
 
-from collections import Counter
+from collections import defaultdict
 from contextlib import suppress
 from threading import Event, Thread
 from typing import Self
@@ -22,7 +22,7 @@ class Memory:
         self._since: float = 0.0
         self.peak = 0.0
         """Megabytes of all of them together, at most."""
-        self.peaks: Counter[str] = Counter()
+        self.peaks: dict[str, float] = {}
         """Of each kind of process."""
 
     def most_since(self) -> float:
@@ -44,15 +44,15 @@ class Memory:
             self._look()
 
     def _look(self) -> float:
-        found: Counter[str] = Counter()
+        found: dict[str, float] = defaultdict(float)
         with suppress(psutil.NoSuchProcess):
             for process in (self._process, *self._process.children(recursive=True)):
                 with suppress(psutil.NoSuchProcess):
                     kind = kind_of(process.cmdline())
                     found[kind] += process.memory_full_info().pss / 2**20
-        total = float(sum(found.values()))
+        total = sum(found.values())
         self.peak, self._since = max(self.peak, total), max(self._since, total)
-        self.peaks |= found
+        self.peaks |= {kind: max(most, self.peaks.get(kind, 0.0)) for kind, most in found.items()}
         return total
 
 

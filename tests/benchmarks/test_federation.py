@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.federating import sizes
+from benchmarks.federating import simulation, sizes
 from benchmarks.federating.broadcasting import make_base, measure_broadcast
+from benchmarks.federating.size import Size
 from benchmarks.tuning.sd15 import TINY
 from fedshow.families import Base
+from fedshow_server.folder import DataFolder
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +37,14 @@ def test_broadcast_weighs_what_a_client_gets(tiny: Base, tmp_path: Path) -> None
     assert found["broadcast_ratio"] == dense / (lora + found["announcement_bytes"])
     assert found["whole_release_megabytes"] * 1e6 > dense + found["fused_lora_bytes"]
     assert found["next_whole_megabytes"] < found["whole_release_megabytes"]
+
+
+def test_virtual_nodes_hand_over_and_what_is_not_taken_is_named(tiny: Base, tmp_path: Path) -> None:
+    found = simulation.measure(tmp_path, Size(virtual=3))
+    assert (found["virtual_clients"], found["virtual_admitted"]) == (3, 3)
+    store = DataFolder(tmp_path / "data").open_store()
+    simulation.enter(store, tiny.card, 3, 77, tmp_path / "outboxes" / "77")
+    store.close()
+    found = simulation.what_became(tmp_path / "data")
+    assert (found["virtual_clients"], found["virtual_admitted"]) == (4, 3)
+    assert found["virtual_left_out"] == ["noise-aaad: wanted"]

@@ -5,7 +5,8 @@ concept, for hundreds are recorded and nobody looks at the pictures; all else is
 import sys
 
 if "fedshow_server.fusing" in sys.orig_argv:
-    from fedshow_server.fusion.fuse import Plan, fuse
+    from fedshow_server.fusion.fuse import fuse
+    from fedshow_server.fusion.recording import Plan
 
     LITTLE = Plan(fit_seeds=(0,), steps=1, fit_prompts=1, texts=2, things=2)
     fuse.__defaults__ = tuple(
