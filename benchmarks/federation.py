@@ -15,11 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.federating import crowd, simulation, sizes
 from benchmarks.federating.size import Size
 from benchmarks.report import RESULTS, commit, print_table, write_result
 
 Measure = Callable[[Path, Size], dict[str, Any]]
-PARTS: dict[str, Measure] = {}
+PARTS: dict[str, Measure] = {
+    "sizes": sizes.measure,
+    "crowd": crowd.measure,
+    "simulation": simulation.measure,
+}
 GATES: dict[str, float] = {
     "kills": 40,
     "fuzz_cases": 50_000,

@@ -17,4 +17,6 @@ class Size:
     """At once, with random aborts."""
     virtual: int = 100
     """Clients of Flower's simulation engine."""
+    fused: int = 14
+    """Concepts in the release whose size is measured: the paper's largest fusion."""
     seed: int = 0

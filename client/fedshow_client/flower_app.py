@@ -17,6 +17,11 @@ from fedshow.wire import CONCEPT, FILE, HANDOVER, MAX_CONCEPT_BYTES, REQUEST, SA
 OUTBOX = "outbox"
 """Key in the node's own configuration: the folder with the files that may be handed over."""
 
+OUTBOXES = "FEDSHOW_OUTBOXES"
+"""Environment: a folder with an outbox for each node, named by Flower's number for it. For nodes that have no
+configuration of their own, as in Flower's simulation.
+"""
+
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NOT_HERE = 404
 """Error code of every refusal; it says nothing else, so that it can leak nothing."""
@@ -29,11 +34,18 @@ def hand_over(message: Message, context: Context) -> Message:
     """The concept file that the server asks for by digest, or an error without details."""
     try:
         wanted = message.content[REQUEST]["sha256"]
-        blob = read_offered(Path(str(context.node_config[OUTBOX])), wanted)
+        blob = read_offered(outbox_of(context), wanted)
     except Exception:  # any text of ours in a reply could carry a path
         return Message(Error(NOT_HERE, "not offered by this node"), reply_to=message)
     array = Array("uint8", (len(blob),), SAFETENSORS, blob)
     return Message(RecordDict({CONCEPT: ArrayRecord({FILE: array})}), reply_to=message)
+
+
+def outbox_of(context: Context) -> Path:
+    """Where this node's files lie; raises KeyError where nobody said so."""
+    if OUTBOX in context.node_config:
+        return Path(str(context.node_config[OUTBOX]))
+    return Path(os.environ[OUTBOXES]) / str(context.node_id)
 
 
 def read_offered(outbox: Path, wanted: object) -> bytes:

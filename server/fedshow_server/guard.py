@@ -19,6 +19,9 @@ NOTED_PER_CALLER = RateLimitItemPerMinute(6, namespace="noted")
 NOTED = RateLimitItemPerMinute(60, namespace="noted")
 """Refusals written into the audit log: strangers knock as often as they like."""
 
+SUPERNODES_PER_MINUTE, SUPERNODES_AT_ONCE = 120, 8
+"""Flower's calls that any node may make, however little its owner allows: asking, living, handing over."""
+
 
 class Guard:
     """Stands at every door of one server; what it counts is forgotten when the server ends."""
@@ -30,7 +33,10 @@ class Guard:
         self._wrong = RateLimitItemPerMinute(settings.wrong_tokens_per_minute, namespace="wrong")
         self._calls = RateLimitItemPerMinute(settings.calls_per_minute, namespace="calls")
         self._at_once = settings.calls_at_once
-        self._open: Counter[int] = Counter()
+        fleet = max(settings.calls_per_minute, SUPERNODES_PER_MINUTE)
+        self._fleet = RateLimitItemPerMinute(fleet, namespace="fleet")
+        self._fleet_at_once = max(settings.calls_at_once, SUPERNODES_AT_ONCE)
+        self._open: Counter[tuple[str, int]] = Counter()
 
     def may_try(self) -> None:
         """Raises Exhausted when the current address showed too much lately that is not valid."""
@@ -58,14 +64,28 @@ class Guard:
     @contextmanager
     def busy(self, node: Node) -> Iterator[None]:
         """Inside, the node has one more call open. Raises Exhausted when it has too many."""
-        self._count(self._calls, str(node.id), "calls of this node")
-        if self._open[node.id] >= self._at_once:
-            raise Exhausted(f"this node has {self._at_once} calls open, no more are taken at once")
-        self._open[node.id] += 1
+        with self._one_more(node, self._calls, self._at_once, "calls"):
+            yield
+
+    @contextmanager
+    def busy_with_flower(self, node: Node) -> Iterator[None]:
+        """The same for calls of Flower's, counted apart: they show a key that Flower alone can check."""
+        with self._one_more(node, self._fleet, self._fleet_at_once, "Flower's calls"):
+            yield
+
+    @contextmanager
+    def _one_more(
+        self, node: Node, limit: RateLimitItem, at_once: int, what: str
+    ) -> Iterator[None]:
+        self._count(limit, str(node.id), f"{what} of this node")
+        key = (what, node.id)
+        if self._open[key] >= at_once:
+            raise Exhausted(f"this node has {at_once} {what} open, no more are taken at once")
+        self._open[key] += 1
         try:
             yield
         finally:
-            self._open[node.id] -= 1
+            self._open[key] -= 1
 
     def _count(self, limit: RateLimitItem, key: str, what: str) -> None:
         if not self._rates.hit(limit, key):

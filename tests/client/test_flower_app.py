@@ -30,9 +30,13 @@ def _in_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(outbox: Path, **request) -> Message:
+    return ask_configured({"outbox": str(outbox)}, **request)
+
+
+def ask_configured(config: dict[str, str], **request) -> Message:
     question = Message(RecordDict({REQUEST: ConfigRecord(request)}), 7, HANDOVER)
     question.metadata.__dict__["_message_id"] = "1"
-    context = Context(1, 7, {"outbox": str(outbox)}, RecordDict(), {"outbox": "/"}, 1)
+    context = Context(1, 7, config, RecordDict(), {"outbox": "/"}, 1)
     return flower_app.app(question, context)
 
 
@@ -40,6 +44,15 @@ def test_the_file_is_handed_over_whole(outbox: Path) -> None:
     array = ask(outbox, sha256=DIGEST).content[CONCEPT][FILE]
     assert array.data == BLOB
     assert (array.dtype, array.shape, array.stype) == ("uint8", (len(BLOB),), SAFETENSORS)
+
+
+def test_simulated_nodes_have_an_outbox_each(outbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask_configured({"partition-id": 7}, sha256=DIGEST).has_error(), "nobody allowed it"
+    monkeypatch.setenv(flower_app.OUTBOXES, str(outbox.parent))
+    assert ask_configured({"partition-id": 7}, sha256=DIGEST).has_error(), "another node's"
+    outbox.rename(outbox.parent / "7")
+    found = ask_configured({"partition-id": 7}, sha256=DIGEST).content[CONCEPT][FILE]
+    assert found.data == BLOB
 
 
 def hostile(outbox: Path) -> list[object]:

@@ -1,10 +1,13 @@
 """Limits have clear answers, over gRPC and HTTP, and whoever keeps to them is not bothered."""
 
+import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from hashlib import sha256
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -13,7 +16,14 @@ from fedshow.errors import Exhausted, Forbidden, InvalidInput
 from fedshow.joining import JoinRequest
 from fedshow.v1 import concepts_pb2, releases_pb2
 from fedshow.wire import JOIN_PATH
+from fedshow_server.calls import begin
+from fedshow_server.guard import SUPERNODES_AT_ONCE, SUPERNODES_PER_MINUTE, Guard
+from fedshow_server.node_keys import FLOWERS_HEADER
+from fedshow_server.services.doors import Entrance
+from fedshow_server.services.policies import Policy
+from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Offer
+from tests.stage.member import NOWHERE, Member, openssh_line
 
 OFFER = Offer("potter", "man", sha256(b"1").hexdigest(), 1000)
 
@@ -97,6 +107,34 @@ def test_calls_of_one_node_at_once(narrow, anna, tools):
 
         tools.eventually(again)
         watches[1].cancel()
+
+
+def test_floods_of_flowers_calls_are_counted_apart(store):
+    settings = ServerSettings(calls_per_minute=1, calls_at_once=2)
+    entrance = Entrance(store.members, lambda _: None, Guard(settings, store.audit))
+    key = ec.generate_private_key(ec.SECP384R1())
+    secret = store.members.invite("anna", timedelta(days=1))
+    node, token = store.members.join(secret, openssh_line(key), 5)
+    shown = Member(NOWHERE, None, b"", key, None).key_header[FLOWERS_HEADER]
+
+    async def many(count):
+        async with AsyncExitStack() as calls:
+            for _ in range(count):
+                await calls.enter_async_context(entrance.passing(shown))
+
+    async def flood():
+        await many(SUPERNODES_AT_ONCE)
+        with pytest.raises(Exhausted, match="8 Flower's calls open"):
+            await many(SUPERNODES_AT_ONCE + 1)
+        for _ in range(SUPERNODES_PER_MINUTE - 2 * SUPERNODES_AT_ONCE - 1):
+            await many(1)
+        with pytest.raises(Exhausted, match="120 a minute"):
+            await many(1)
+        async with entrance.entered(token, Policy.MEMBER) as found:
+            assert found == node, "its other calls go on"
+
+    begin("a flood", "127.0.0.1")
+    asyncio.run(flood())
 
 
 def test_wrong_tokens_are_slowed_down_but_nobody_is_locked_out(narrow, anna, tools):

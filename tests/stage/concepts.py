@@ -41,9 +41,9 @@ def concept_bytes(
     return bytes(save(tensors, metadata={"fedshow": header.dump()}))
 
 
-def make_data(path: Path) -> Path:
+def make_data(path: Path, card: BaseCard = CARD, base: str = "tiny") -> Path:
     """A data folder that knows its base already."""
     folder = DataFolder(path)
     folder.make()
-    folder.keep_base(DescribedBase(base="tiny", fedshow=__version__, card=CARD))
+    folder.keep_base(DescribedBase(base=base, fedshow=__version__, card=card))
     return path

@@ -71,25 +71,24 @@ class Member:
         pem = self.key.public_key().public_bytes(*spki)
         return {"flwr-public-key": b64encode(pem).decode()}
 
+    def known(self, server: Server) -> KnownServer:
+        """The server as this node knows it."""
+        return KnownServer(
+            **self.reply.model_dump(),
+            name="home",
+            address=f"127.0.0.1:{server.port}",
+            base_source="tiny",
+            ca_pem=self.ca_pem.decode(),
+        )
+
     def keep(self, home: Path, server: Server) -> None:
         """Leaves what `fedshow client join` would have left in `home`."""
-        save_server(
-            KnownServer(
-                **self.reply.model_dump(),
-                name="home",
-                address=f"127.0.0.1:{server.port}",
-                base_source="tiny",
-                ca_pem=self.ca_pem.decode(),
-            ),
-            home,
-        )
+        save_server(self.known(server), home)
 
     @contextmanager
     def supernode(self, server: Server) -> Iterator[subprocess.Popen[bytes]]:
         """The client's own SuperNode program, online while inside."""
-        secret = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-        pem = self.key.private_bytes(serialization.Encoding.PEM, *secret)
-        (self.folder / "key").write_bytes(pem)
+        self.keep_key()
         (self.folder / "ca.pem").write_bytes(self.ca_pem)
         with (self.folder / "supernode.log").open("wb") as log:
             process = subprocess.Popen(
@@ -113,6 +112,12 @@ class Member:
             process.wait()
             assert process.stdin is not None
             process.stdin.close()
+
+    def keep_key(self) -> None:
+        """Leaves the private key in the node's folder, as `key`."""
+        secret = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        pem = self.key.private_bytes(serialization.Encoding.PEM, *secret)
+        (self.folder / "key").write_bytes(pem)
 
     @property
     def outbox(self) -> Path:

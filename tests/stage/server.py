@@ -19,7 +19,7 @@ from fedshow.joining import JoinCode
 from fedshow.roles import Role
 from fedshow_server.certificates import fingerprint
 from fedshow_server.folder import DataFolder
-from fedshow_server.store import Store
+from fedshow_server.store import Concept, Release, Store
 from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 STANDIN = Path(__file__).parent / "standin"
@@ -36,6 +36,7 @@ class Server:
 
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -49,6 +50,7 @@ class Server:
                 *("--data", str(self.data), "--base", "tiny", "--quiet-seconds", "0.5"),
                 *("--listen", f"127.0.0.1:{self.port}"),
                 *("--grpc-listen", f"127.0.0.1:{self.grpc_port}"),
+                *self.options,
             ],
             stdout=subprocess.PIPE,
             stderr=log,
@@ -72,10 +74,24 @@ class Server:
 
     def store_state(self, sha256: str) -> str:
         """What became of a concept."""
-        store = self.store()
-        (state,) = (str(found.state) for found in store.concepts.all() if found.sha256 == sha256)
-        store.close()
+        (state,) = (str(found.state) for found in self.concepts() if found.sha256 == sha256)
         return state
+
+    def concepts(self) -> list[Concept]:
+        """Everything that was ever offered."""
+        store = self.store()
+        try:
+            return store.concepts.all()
+        finally:
+            store.close()
+
+    def last_release(self) -> Release | None:
+        """The newest."""
+        store = self.store()
+        try:
+            return store.releases.last()
+        finally:
+            store.close()
 
     def kill_superlink(self) -> None:
         """SIGKILL for the SuperLink, and nothing else."""

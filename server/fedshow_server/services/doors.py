@@ -55,12 +55,15 @@ class Entrance:
             self._on_call(node)
             yield node
 
-    async def let_pass(self, key_header: str | None) -> None:
-        """For calls of Flower's: raises Forbidden unless they show the key of a node, and Exhausted.
+    @asynccontextmanager
+    async def passing(self, key_header: str | None) -> AsyncIterator[None]:
+        """Inside, a call of Flower's goes on. Raises Forbidden unless it shows a node's key, Exhausted.
 
         Whether the caller has its private half, Flower finds out.
         """
-        await self._found(key_header, lambda shown: self._members.holder(shown_key(shown)))
+        node = await self._found(key_header, lambda it: self._members.holder(shown_key(it)))
+        with self._guard.busy_with_flower(node):
+            yield
 
     async def _found(self, shown: str | None, find: Callable[[str], Node]) -> Node:
         """The node that shows this; a stranger at its address cannot lock out who came in before."""

@@ -47,8 +47,10 @@ class HttpDoors:
         """The request goes on, to the last byte of its answer; `visitor` tells who asks."""
         policy = POLICIES.get(f"{request.method} {request.scope['route'].path}")
         if policy is Policy.KEYHOLDER:
-            await self._entrance.let_pass(request.headers.get(FLOWERS_HEADER))
-        if policy in (Policy.ANYBODY, Policy.KEYHOLDER):
+            async with self._entrance.passing(request.headers.get(FLOWERS_HEADER)):
+                yield
+            return
+        if policy is Policy.ANYBODY:
             yield
             return
         async with self._entrance.entered(token_in(request.headers.items()), policy) as node:
