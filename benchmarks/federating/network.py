@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.federating.size import Size
+from fedshow.errors import Damaged
 from fedshow.families.card import BaseCard
 from fedshow.releases import verify_release
 from fedshow.transfer.forms import Form
@@ -57,6 +58,11 @@ class Line:
     def inside(self) -> tuple[str, ...]:
         """What to put before a command so that it runs in there."""
         return ("ip", "netns", "exec", self.namespace)
+
+    @property
+    def sent(self) -> int:
+        """Bytes that the client sent."""
+        return int(Path("/sys/class/net/outer/statistics/rx_bytes").read_text())
 
     def limit(self, bytes_per_second: int) -> None:
         """Slows down what the client sends; a second of it may wait in the modem."""
@@ -101,8 +107,7 @@ def behind_cut(work: Path, seconds: float = CUT_SECONDS) -> dict[str, Any]:
     with _line() as line, _scene(work, line) as scene:
         line.limit(CUT_LINE_BYTES)
         digest = scene.brings(BEHIND, "potter")
-        eventually(lambda: scene.state(digest) is State.WANTED)
-        time.sleep(len(_blob("potter")) / CUT_LINE_BYTES / 2)
+        eventually(lambda: line.sent > len(_blob("potter")) / 2)
         other = scene.brings("bert", "hermione")
         line.cut(seconds)
         mended = time.monotonic()
@@ -160,9 +165,10 @@ class Scene:
         copy = server.copy_folder(self.home(name), Form.diffusers)
 
         def complete() -> bool:
-            if not (copy / "manifest.json").exists():
+            try:
+                manifest = verify_release(copy)
+            except Damaged:  # not there yet, or a newer one is moved in just now
                 return False
-            manifest = verify_release(copy)
             return {member.name for member in manifest.concepts} == concepts
 
         return eventually(complete, HOUR)
