@@ -48,23 +48,19 @@ class Connections:
         self._url = url.replace("postgresql:", "postgresql+psycopg:")
 
     def open(self) -> Pids:
-        """PostgreSQL's processes behind them; one stands for all."""
-        question = "SELECT pid FROM pg_stat_activity WHERE application_name = :name LIMIT 1"
-        return self._ask(question)
+        """PostgreSQL's processes behind them."""
+        return self._ask("SELECT pid FROM pg_stat_activity WHERE application_name = :of")
 
     def cut(self, _: int) -> None:
         """All of them, as when the database is restarted."""
-        self._ask(
-            "SELECT pid FROM pg_stat_activity "
-            "WHERE application_name = :name AND pg_terminate_backend(pid)"
-        )
+        for pid in self.open():
+            self._ask("SELECT pg_terminate_backend(:of)", pid)
 
-    def _ask(self, question: str) -> Pids:
+    def _ask(self, question: str, of: str | int = APPLICATION) -> Pids:
         engine = create_engine(self._url)
         try:
             with engine.connect() as connection:
-                answer = connection.execute(text(question), {"name": APPLICATION})
-                return [int(pid) for (pid,) in answer]
+                return [int(one) for (one,) in connection.execute(text(question), {"of": of})]
         finally:
             engine.dispose()
 
