@@ -15,15 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.federating import crowd, simulation, sizes
+from benchmarks.federating import crowd, kills, network, simulation, sizes
 from benchmarks.federating.size import Size
 from benchmarks.report import RESULTS, commit, print_table, write_result
 
 Measure = Callable[[Path, Size], dict[str, Any]]
 PARTS: dict[str, Measure] = {
     "sizes": sizes.measure,
-    "crowd": crowd.measure,
+    "network": network.measure,
     "simulation": simulation.measure,
+    "kills": kills.measure,
+    "crowd": crowd.measure,
 }
 GATES: dict[str, float] = {
     "kills": 40,
@@ -36,6 +38,8 @@ GATES: dict[str, float] = {
 }
 LIMITS: dict[str, float] = {
     "lost": 0,
+    "fused_difference": 1e-5,
+    "network_lost": 0,
     "doors_open": 0,
     "fuzz_accepted": 0,
     "upload_over_file": 1.1,

@@ -20,6 +20,8 @@ from fedshow_server.web.doors import POLICIES, HttpDoors, routes_of
 from fedshow_server.web.hub import NotOnHub
 
 MAX_JOIN_BYTES = 16 << 10
+FLEET = "/v1/fleet/"
+"""Flower's calls of nodes."""
 STATUS: dict[type[FedshowError], int] = {
     InvalidInput: 400,
     Forbidden: 403,
@@ -54,7 +56,7 @@ def make_edge(
     for router in routers:
         app.include_router(router)
     app.add_api_route(
-        "/v1/fleet/{call:path}", fleet.forward, methods=["POST"], include_in_schema=False
+        f"{FLEET}{{call:path}}", fleet.forward, methods=["POST"], include_in_schema=False
     )
     closed = routes_of(app) - POLICIES.keys()
     assert not closed, f"routes without a policy: {', '.join(sorted(closed))}"
@@ -91,11 +93,14 @@ async def _join_request(request: Request) -> JoinRequest:
         raise InvalidInput(f"{where}: {first['msg']}") from None
 
 
-async def _refuse(_: Request, error: Exception) -> JSONResponse:
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FedshowError)
     kinds = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    status = next(kinds, 500)
+    if isinstance(error, Exhausted) and request.url.path.startswith(FLEET):
+        status = STATUS[Unreachable]  # a SuperNode tries again after this; 429 would end it
     refusal = Refusal(reason=rpc.reason_of(error), message=str(error))
-    return JSONResponse(refusal.model_dump(), next(kinds, 500), _headers(error))
+    return JSONResponse(refusal.model_dump(), status, _headers(error))
 
 
 def _headers(error: FedshowError) -> dict[str, str]:

@@ -137,6 +137,20 @@ def test_floods_of_flowers_calls_are_counted_apart(store):
     asyncio.run(flood())
 
 
+def test_a_flood_of_flowers_calls_is_told_to_come_again(narrow, anna):
+    """In the one way that a SuperNode takes: it would give up at 429."""
+    with narrow.http() as client:
+        told = {
+            client.post("/v1/fleet/x", headers=anna.key_header).status_code
+            for _ in range(SUPERNODES_PER_MINUTE + 1)
+        }
+        last = client.post("/v1/fleet/x", headers=anna.key_header)
+    assert 503 in told
+    assert last.status_code == 503
+    assert 1 <= int(last.headers["retry-after"]) <= 60
+    assert "Flower's calls of this node" in last.json()["message"]
+
+
 def test_wrong_tokens_are_slowed_down_but_nobody_is_locked_out(narrow, anna, tools):
     with anna.calls() as calls:
         releases(calls)  # its token was good before

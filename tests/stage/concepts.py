@@ -17,13 +17,18 @@ CARD = BaseCard(
 
 
 def concept_bytes(
-    name: str, class_word: str = "man", seed: int = 0, size: float = 1.0, **changes: object
+    name: str,
+    class_word: str = "man",
+    seed: int = 0,
+    size: float = 1.0,
+    card: BaseCard = CARD,
+    **changes: object,
 ) -> bytes:
-    """A concept file that fits CARD; a huge `size` of its adapter makes it a poisoned one."""
+    """A concept file that fits the base; a huge `size` of its adapter makes it a poisoned one."""
     random = np.random.default_rng(seed)
     header = ConceptHeader(
         family="sd1",
-        base=CARD.ref,
+        base=card.ref,
         name=name,
         class_word=class_word,
         words=words_of(name),
@@ -33,9 +38,10 @@ def concept_bytes(
         created=datetime(2026, 1, 1, tzinfo=UTC),
         fedshow=__version__,
     ).model_copy(update=changes)
+    inputs, outputs = card.layers["unet.a"]
     tensors = {
-        "unet.a.lora_A.weight": size * random.standard_normal((2, 3)).astype(np.float32),
-        "unet.a.lora_B.weight": random.standard_normal((5, 2)).astype(np.float32),
+        "unet.a.lora_A.weight": size * random.standard_normal((2, inputs)).astype(np.float32),
+        "unet.a.lora_B.weight": random.standard_normal((outputs, 2)).astype(np.float32),
         **{f"tokens.{word}": np.ones((2, 4), np.float32) for word in words_of(name)},
     }
     return bytes(save(tensors, metadata={"fedshow": header.dump()}))

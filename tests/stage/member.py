@@ -65,6 +65,12 @@ class Member:
         return {"authorization": f"Bearer {self.reply.token}"}
 
     @property
+    def private_pem(self) -> bytes:
+        """Its key as Flower's programs read it."""
+        secret = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        return self.key.private_bytes(serialization.Encoding.PEM, *secret)
+
+    @property
     def key_header(self) -> dict[str, str]:
         """The header that names its key in calls of Flower's."""
         spki = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -76,7 +82,7 @@ class Member:
         return KnownServer(
             **self.reply.model_dump(),
             name="home",
-            address=f"127.0.0.1:{server.port}",
+            address=server.address,
             base_source="tiny",
             ca_pem=self.ca_pem.decode(),
         )
@@ -95,7 +101,7 @@ class Member:
                 [
                     *(sys.executable, "-m", "fedshow_client.supernode"),
                     *("--root-certificates", str(self.folder / "ca.pem")),
-                    *("--superlink", f"127.0.0.1:{server.port}", "--port", str(free_port())),
+                    *("--superlink", server.address, "--port", str(free_port())),
                     *("--auth-supernode-private-key", str(self.folder / "key")),
                     *("--node-config", f'outbox="{self.outbox}"'),
                 ],
@@ -115,9 +121,7 @@ class Member:
 
     def keep_key(self) -> None:
         """Leaves the private key in the node's folder, as `key`."""
-        secret = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-        pem = self.key.private_bytes(serialization.Encoding.PEM, *secret)
-        (self.folder / "key").write_bytes(pem)
+        (self.folder / "key").write_bytes(self.private_pem)
 
     @property
     def outbox(self) -> Path:

@@ -37,9 +37,15 @@ class Server:
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     grpc_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return f"{self.host}:{self.port}"
 
     def start(self) -> None:
         """Starts it and waits until it says that it is ready."""
@@ -48,8 +54,8 @@ class Server:
             [
                 *(sys.executable, "-m", "fedshow.cli", "server", "run", "--json"),
                 *("--data", str(self.data), "--base", "tiny", "--quiet-seconds", "0.5"),
-                *("--listen", f"127.0.0.1:{self.port}"),
-                *("--grpc-listen", f"127.0.0.1:{self.grpc_port}"),
+                *("--listen", self.address),
+                *("--grpc-listen", f"{self.host}:{self.grpc_port}"),
                 *self.options,
             ],
             stdout=subprocess.PIPE,
@@ -110,7 +116,7 @@ class Server:
         secret = store.members.invite(name, timedelta(hours=1), role)
         store.close()
         ca_sha256 = fingerprint((self.data / "ca" / "ca.pem").read_bytes())
-        return JoinCode(address=f"127.0.0.1:{self.port}", ca_sha256=ca_sha256, secret=secret)
+        return JoinCode(address=self.address, ca_sha256=ca_sha256, secret=secret)
 
     def revoke(self, name: str) -> None:
         """Cuts a node off, as the owner's command does."""
@@ -123,7 +129,7 @@ class Server:
         """An HTTP client that trusts this server only."""
         trust = ssl.create_default_context(cafile=str(self.data / "ca" / "ca.pem"))
         with httpx.Client(
-            base_url=f"https://127.0.0.1:{self.port}", verify=trust, timeout=PATIENCE_SECONDS
+            base_url=f"https://{self.address}", verify=trust, timeout=PATIENCE_SECONDS
         ) as client:
             yield client
 

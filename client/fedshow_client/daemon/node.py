@@ -19,6 +19,9 @@ FIRST_PAUSE_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 20.0
 """The server takes a node that died for online up to a minute and refuses its key so long."""
 SETTLED_SECONDS = 120.0
+PIECE_BYTES = 256 << 10
+"""Of a concept on its way up. Flower gives each piece 30 s, two at a time: its own 5 MB would never
+arrive over an uplink of less than 350 kB/s."""
 
 
 def keep_node(server: KnownServer, home: Home, silence_seconds: float, stop: Event) -> None:
@@ -48,7 +51,11 @@ def _start(server: KnownServer, home: Home) -> Child:
         *("--auth-supernode-private-key", str(keys / "key"), "--node-config", str(config)),
         *("--host", "127.0.0.1", "--port", str(_free_port())),
     ]
-    env = {"FLWR_HOME": str(folder), "FEDSHOW_NODE_PULSE": str(folder / "pulse")}
+    env = {
+        "FLWR_HOME": str(folder),
+        "FEDSHOW_NODE_PULSE": str(folder / "pulse"),
+        "FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE": str(PIECE_BYTES),
+    }
     return Child(ENTRY, arguments, home.log(f"supernode-{server.name}"), env)
 
 
