@@ -28,6 +28,10 @@ from tests.stage.member import NOWHERE, Member, openssh_line
 OFFER = Offer("potter", "man", sha256(b"1").hexdigest(), 1000)
 
 
+CALLS_PER_MINUTE = 300
+"""More than the tests of one minute make."""
+
+
 @pytest.fixture(scope="module")
 def narrow(tools, tmp_path_factory):
     """A server with hardly any room."""
@@ -35,6 +39,7 @@ def narrow(tools, tmp_path_factory):
         "FEDSHOW_SERVER_JOINS_PER_MINUTE": "1000000",
         "FEDSHOW_SERVER_WRONG_TOKENS_PER_MINUTE": "3",
         "FEDSHOW_SERVER_CALLS_AT_ONCE": "2",
+        "FEDSHOW_SERVER_CALLS_PER_MINUTE": str(CALLS_PER_MINUTE),
         "FEDSHOW_SERVER_PROTECTED_WORDS": '["queen"]',
         "FEDSHOW_SERVER_FREE_DISK_BYTES": str(10**18),
     }
@@ -142,10 +147,11 @@ def test_a_flood_of_flowers_calls_is_told_to_come_again(narrow, anna):
     with narrow.http() as client:
         told = {
             client.post("/v1/fleet/x", headers=anna.key_header).status_code
-            for _ in range(SUPERNODES_PER_MINUTE + 1)
+            for _ in range(2 * CALLS_PER_MINUTE)  # the minute may change meanwhile
         }
         last = client.post("/v1/fleet/x", headers=anna.key_header)
-    assert 503 in told
+    assert told > {503}, "first they are let in"
+    assert 429 not in told
     assert last.status_code == 503
     assert 1 <= int(last.headers["retry-after"]) <= 60
     assert "Flower's calls of this node" in last.json()["message"]
