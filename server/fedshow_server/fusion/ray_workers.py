@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fedshow import __version__
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
-from fedshow.families import Base, open_base
+from fedshow.families import Base
 from fedshow.families.locating import anywhere
 from fedshow_server.fusion.ledger.tensors import packed, unpacked
 from fedshow_server.fusion.recording import Plan
@@ -27,7 +27,13 @@ from fedshow_server.fusion.rules import NEEDS_OWN_INPUTS
 from fedshow_server.fusion.statistics import Seen
 from fedshow_server.fusion.sums import Layer, Part
 from fedshow_server.fusion.update import Update
-from fedshow_server.fusion.workers import Recorded, Subject, record_subject, solve_layer
+from fedshow_server.fusion.workers import (
+    Recorded,
+    Subject,
+    open_to_record,
+    record_subject,
+    solve_layer,
+)
 
 RETRIES = 2
 """How often a job begins anew because the process that had it died."""
@@ -133,7 +139,7 @@ class Recorder:
     @cached_property
     def _opened(self) -> Base:
         """Raises BaseMismatch for another base of that name."""
-        base = open_base(self._name, self._device)
+        base = open_to_record(self._name, self._device)
         if base.card.sha256 != self._sha256:
             raise BaseMismatch(
                 f"base {self._name!r} is {base.card.sha256[:12]} on {_here()}, "

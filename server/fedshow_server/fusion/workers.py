@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from fedshow.concepts import ConceptFile
-from fedshow.families import Base
+from fedshow.families import Base, open_base
+from fedshow.families.opening import narrow
 from fedshow_server.fusion.recording import Plan, record_concept, record_generic
 from fedshow_server.fusion.rules import FUSIONS
 from fedshow_server.fusion.statistics import Seen, Statistics
@@ -66,6 +67,17 @@ def workers_at(
 
         say(f"connected to the Ray cluster {ray}")
         yield RayWorkers(base_name, base.card.sha256, say)
+
+
+def open_to_record(base: str, device: str) -> Base:
+    """The base as it is recorded from: on a card in bfloat16, several times faster than in float32.
+
+    Raises InvalidInput and Unreachable as `open_base` does.
+    """
+    opened = open_base(base, device)
+    if opened.device.type == "cuda":
+        narrow(opened)
+    return opened
 
 
 def record_subject(base: Base, subject: Subject, plan: Plan) -> Recorded:
