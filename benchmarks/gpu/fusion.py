@@ -1,11 +1,11 @@
-"""Fourteen concepts of SD 1.5's shape fused as the product does it, its stages, and the paper's solver beside it.
+"""Fourteen concepts of SD 1.5's shape fused as the product does it, stage by stage, and the paper's solver.
 
 Weights and adapters are random, which changes nothing of time and memory; 512 pixels, 20 steps.
 """
 
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,8 +99,8 @@ class Stages:
     """The product's workers, with a clock beside them."""
 
     def __init__(self, base: Base) -> None:
-        self._here = Here(base)
-        self.seconds: Counter[str] = Counter()
+        self._here, self.device = Here(base), base.device
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.peak_megabytes: list[float] = []
         """Of host memory, after each concept."""
 
