@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.gpu import fusion, grams, sampling, tuning
 from benchmarks.report import RESULTS, commit, print_table, write_result
+from fedshow.device import choose_device
 
 Measure = Callable[[str, bool], Iterator[dict[str, Any]]]
 PARTS: dict[str, Measure] = {  # the most wanted first: a machine may be lent for minutes
@@ -75,7 +76,7 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(part: str, args: argparse.Namespace) -> None:
     """Measures one part here; its file is written again with everything it finds."""
-    torch.set_num_threads(1)
+    choose_device(args.device)  # fixes threads as the product does
     figures: dict[str, Any] = {}
     for found in PARTS[part](args.device, args.tiny):
         figures |= found

@@ -1,6 +1,8 @@
-"""Moments of SD 1.5's inputs in every precision: time for all of one pass, and error."""
+"""Moments of SD 1.5's inputs in every precision, time for all of one pass and error; and what it takes to
+decompose them, by the card and by one core: fusion leaves it to the cores.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -31,6 +33,19 @@ def measure(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
             errors.append(_error(inputs, precision))
         loss = {"gram_default": default, "gram_loss": max(errors)} if precision == default else {}
         yield {f"gram_seconds_{precision}": seconds, f"gram_error_{precision}": max(errors)} | loss
+    torch.set_num_threads(1)
+    yield _decompositions(device, shapes)
+
+
+def _decompositions(device: str, shapes: Iterable[tuple[int, int]]) -> dict[str, float]:
+    found = {}
+    for width in sorted({width for _, width in shapes}):
+        moment_II = gram(_inputs(4 * width, width, "cpu"), "float64")
+        for name, where in (("card", moment_II.to(device)), ("core", moment_II)):
+            found[f"eigh_{width}_{name}_seconds"] = median_seconds(
+                partial(torch.linalg.eigh, where), 3
+            )
+    return found
 
 
 def _inputs(tokens: int, width: int, device: str) -> Tensor:

@@ -21,12 +21,14 @@ FULL: dict[str, Any] = {
     "unet": (320, 640, 1280, 1280),
     "vae": (128, 256, 512, 512),
     "groups": 32,
+    "blocks": 2,
     "heads": 8,
     "text": (768, 12, 12, 49408),
     "latent_edge": 64,
     "picture_edge": 1024,
 }
 TINY: dict[str, Any] = FULL | {
+    "blocks": 1,
     "unet": (32, 32, 64, 64),
     "vae": (16, 16, 32, 32),
     "groups": 8,
@@ -74,6 +76,7 @@ def _unet(sizes: dict[str, Any]) -> Any:
     return UNet2DConditionModel(
         sample_size=sizes["latent_edge"],
         block_out_channels=sizes["unet"],
+        layers_per_block=sizes["blocks"],
         cross_attention_dim=sizes["text"][0],
         attention_head_dim=sizes["heads"],
         norm_num_groups=sizes["groups"],
@@ -87,7 +90,7 @@ def _vae(sizes: dict[str, Any]) -> Any:
         block_out_channels=sizes["vae"],
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
+        layers_per_block=sizes["blocks"],
         latent_channels=4,
         norm_num_groups=sizes["groups"],
         sample_size=8 * sizes["latent_edge"],
