@@ -2,23 +2,34 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import torch
 
 
+def seconds(run: Callable[[], object]) -> float:
+    """Seconds of one run, the card's work included."""
+    wait()
+    started = time.perf_counter()
+    run()
+    wait()
+    return time.perf_counter() - started
+
+
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    """Median seconds of a run, the card's work included."""
-    found = []
-    for _ in range(repeats + 2):
-        _wait()
-        started = time.perf_counter()
-        run()
-        _wait()
-        found.append(time.perf_counter() - started)
-    return median(found[2:])
+    """Median seconds of a run, after two that do not count."""
+    return median([seconds(run) for _ in range(repeats + 2)][2:])
 
 
-def _wait() -> None:
+def wait() -> None:
+    """Until the card has done all that it was told."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def peak_megabytes() -> float:
+    """The most memory this process has held so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kilobytes = next(line for line in lines if line.startswith("VmHWM")).split()[1]
+    return int(kilobytes) / 1024

@@ -60,7 +60,7 @@ def _ours(base: Base, concepts: Sequence[ConceptFile], plan: Plan) -> dict[str, 
 
 def _lbfgs_seconds(base: Base, concepts: Sequence[ConceptFile], plan: Plan) -> float:
     """Over all layers, on random inputs."""
-    counts = _input_counts(base, concepts[0], plan)
+    counts = input_counts(base, concepts[0], plan)
     shapes: Counter[tuple[int, int, int, int]] = Counter()
     with torch.random.fork_rng():
         for layer, (width_in, width_out) in base.card.layers.items():
@@ -78,7 +78,7 @@ def _one(width_in: int, width_out: int, count: int, iterations: int, concepts: i
     return (time.perf_counter() - started) * iterations / SAMPLE
 
 
-def _input_counts(base: Base, concept: ConceptFile, plan: Plan) -> dict[str, int]:
+def input_counts(base: Base, concept: ConceptFile, plan: Plan) -> dict[str, int]:
     """How many inputs each layer reads for the fit of one concept."""
     model = Model(base)
     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import Any
 
+from benchmarks.timing import peak_megabytes
 from benchmarks.tuning import loops
 from benchmarks.tuning.loops import Step
 
@@ -63,7 +64,7 @@ def _serve(connection: Connection, make: Callable[[], Step], threads: int) -> No
         connection.send(_timed(step, range(done, done + steps)))
         done += steps
     on_card = torch.cuda.is_available() and torch.cuda.max_memory_reserved() / 2**20
-    connection.send(on_card or _peak_megabytes())
+    connection.send(on_card or peak_megabytes())
 
 
 def _timed(step: Step, numbers: range) -> Block:
@@ -74,12 +75,6 @@ def _timed(step: Step, numbers: range) -> Block:
         block.wall.append(time.perf_counter() - wall)
         block.cpu.append(time.process_time() - cpu)
     return block
-
-
-def _peak_megabytes() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    kilobytes = next(line for line in lines if line.startswith("VmHWM")).split()[1]
-    return int(kilobytes) / 1024
 
 
 Pair = tuple[Racer, Racer]

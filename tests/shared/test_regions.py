@@ -111,11 +111,16 @@ def test_region_is_parsed() -> None:
 
 def test_region_counts_from_its_start_on() -> None:
     plan = RegionPlan([Region((0, 0, 0.5, 1), "", start=0.5), Region((0.5, 0, 1, 1), "")], (2, 2))
-    early = {context: share.tolist() for context, share in plan.shares(4)}
+    queries = torch.zeros(1, 4, 8, dtype=torch.bfloat16)
+    early = {context: share.tolist() for context, share in plan.shares(queries)}
     assert early == {0: [1, 0, 1, 0], 2: [0, 1, 0, 1]}
     plan.progress = 0.5
-    late = {context: share.tolist() for context, share in plan.shares(4)}
-    assert late == {0: [0, 0, 0, 0], 1: [1, 0, 1, 0], 2: [0, 1, 0, 1]}
+    late = {context: share.tolist() for context, share in plan.shares(queries)}
+    assert late == {1: [1, 0, 1, 0], 2: [0, 1, 0, 1]}, "the background is nowhere"
+    kept = [share for _, share in plan.shares(queries)]
+    assert all(a is b for a, (_, b) in zip(kept, plan.shares(queries), strict=True))
+    assert {share.dtype for share in kept} == {torch.bfloat16}
+    assert {share.dtype for _, share in plan.shares(queries.float())} == {torch.float32}
 
 
 def test_progress_follows_the_steps(base: Base) -> None:

@@ -21,12 +21,6 @@ NO_MEMORY = "can't allocate memory"
 log = logging.getLogger(__name__)
 
 
-def narrow(base: Base) -> None:
-    """The base's weights in bfloat16, after its fingerprint was taken; adapters stay in float32."""
-    for part in (*base.components.values(), base.pipeline.vae):
-        part.to(torch.bfloat16)
-
-
 def free_bytes(device: torch.device) -> int:
     """Memory that a run on `device` could still get."""
     if device.type == "cuda":

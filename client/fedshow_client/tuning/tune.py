@@ -24,6 +24,7 @@ from fedshow.edlora.adapters import Adapters
 from fedshow.edlora.methods import method_named
 from fedshow.errors import FedshowError, InvalidInput
 from fedshow.families import Base, open_base
+from fedshow.families.opening import narrow
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.checkpoint import (
     FILE_NAME,
@@ -37,7 +38,7 @@ from fedshow_client.tuning.data.folder import ImageFolder, fingerprint, scan
 from fedshow_client.tuning.data.latents import cache_latents
 from fedshow_client.tuning.leakage.estimate import estimate
 from fedshow_client.tuning.leakage.verdict import Leakage, TooMuchLeakage, too_much
-from fedshow_client.tuning.memory import clear_about_memory, narrow, recompute_if_needed
+from fedshow_client.tuning.memory import clear_about_memory, recompute_if_needed
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Report, Subject, Trainer
 from fedshow_client.tuning.watching.report import write_report

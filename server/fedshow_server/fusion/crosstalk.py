@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fedshow_server.fusion.rules.gradient import Choice, Eigenbasis, best_choice
-from fedshow_server.fusion.sums import Layer, Part
+from fedshow_server.fusion.sums import Layer, Part, low_rank_energy
 
 Term = tuple[Tensor, Tensor]
 """`up_OR` and `down_RI` of one term of the error."""
@@ -36,37 +36,37 @@ def error_terms(layer: Layer, choice: Choice) -> list[list[Term]]:
     basis = Eigenbasis(layer, choice.guard)
     pull = choice.ridge * basis.level
     adapters = list(layer.parts(moments=False))
+    ranks, downs_NI = (
+        [len(own.down_RI) for own in adapters],
+        torch.cat([o.down_RI for o in adapters]),
+    )
+    guard = choice.guard * layer.reads.weight
+    kept_II = guard * layer.reads.generic_II + _identity(layer, pull * (1 - choice.toward_mean))
+    kept = torch.split(basis.divide(downs_NI @ kept_II, choice.ridge), ranks)
     terms: list[list[Term]] = [[] for _ in adapters]
     for j, part in enumerate(layer.parts()):
         assert part.fit_II is not None
         seen_II = part.weight * (
             part.fit_II + _identity(layer, pull * choice.toward_mean / layer.reads.weight)
         )
-        guard = choice.guard * layer.reads.weight
-        kept_II = guard * layer.reads.generic_II + _identity(layer, pull * (1 - choice.toward_mean))
+        carried = torch.split(basis.divide(downs_NI @ seen_II, choice.ridge), ranks)
         for i, own in enumerate(adapters):
             if i == j:
-                terms[i].append((own.up_OR, -basis.divide(own.down_RI @ kept_II, choice.ridge)))
+                terms[i].append((own.up_OR, -kept[i]))
             else:
                 up_OR = torch.cat([part.up_OR, -own.up_OR], dim=1)
-                both_RI = torch.cat([part.down_RI, own.down_RI])
-                terms[i].append((up_OR, basis.divide(both_RI @ seen_II, choice.ridge)))
+                terms[i].append((up_OR, torch.cat([carried[j], carried[i]])))
     return terms
 
 
 def _identity(layer: Layer, size: float) -> Tensor:
-    return size * torch.eye(layer.shape[1], dtype=torch.float64)
+    return size * torch.eye(layer.shape[1], dtype=torch.float64, device=layer.sums.signal.device)
 
 
 def _relative(up_OR: Tensor, down_RI: Tensor, part: Part) -> float:
     assert part.heldout_II is not None
     wanted = low_rank_energy(part.up_OR, part.down_RI, part.heldout_II)
     return ratio(low_rank_energy(up_OR, down_RI, part.heldout_II), wanted)
-
-
-def low_rank_energy(up_OR: Tensor, down_RI: Tensor, moment_II: Tensor) -> float:
-    """Mean of |up @ down @ x|² over inputs with this moment."""
-    return float(((up_OR.T @ up_OR) * (down_RI @ moment_II @ down_RI.T)).sum())
 
 
 def ratio(value: float, reference: float) -> float:

@@ -26,6 +26,7 @@ from fedshow_server.fusion.wiring import Wiring
 from fedshow_server.fusion.workers import Here, Subject, Workers
 
 Say = Callable[[str], None]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def fuse(
         layers = unrecorded_layers(base, concepts, chosen)
         return _solve(workers, layers, method, [], base.family.is_cross_attention, say)
     job = _Job(base, concepts, chosen, method, plan, say, workers)
-    with ledger_of(base, plan, ledger) as opened:
+    with ledger_of(base, plan, ledger, workers.device) as opened:
         bring_in(opened, base, concepts, plan, say, workers, vetting)
         fused = job.solve(opened, is_last=refine == 0)
         for left in reversed(range(refine)):
@@ -103,7 +104,7 @@ class _Job:
         """
         through = replace(self.plan, through=tensors_of(fused.updates))
         self.say("recording through the fused model")
-        with ledger_of(self.base, through) as again:
+        with ledger_of(self.base, through, device=self.workers.device) as again:
             for word in {"", *(concept.header.class_word for concept in self.concepts)}:
                 again.add_generic(word, ledger.generic(word))
             bring_in(again, self.base, self.concepts, through, self.say, self.workers)
@@ -111,12 +112,14 @@ class _Job:
 
 
 @contextmanager
-def ledger_of(base: Base, plan: Plan, folder: Path | None = None) -> Iterator[Ledger]:
-    """The ledger in `folder`, or one that is gone afterwards."""
+def ledger_of(
+    base: Base, plan: Plan, folder: Path | None = None, device: torch.device = CPU
+) -> Iterator[Ledger]:
+    """The ledger in `folder`, or one that is gone afterwards; its layers come on `device`."""
     wiring = Wiring.of(base.card, base.family)
     with (
         tempfile.TemporaryDirectory(prefix="fedshow-ledger-") as temporary,
-        open_ledger(folder or Path(temporary), wiring, plan.settings) as ledger,
+        open_ledger(folder or Path(temporary), wiring, plan.settings, device) as ledger,
     ):
         yield ledger
 

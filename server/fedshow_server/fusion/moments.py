@@ -35,9 +35,11 @@ class Moments:
         self.heads[name] = heads
 
     def mean(self, name: str) -> Tensor:
-        """E[x xᵀ], `[I, I]` float64 on the CPU; nothing but zeros between heads."""
-        mean_II = (self.sums[name] / self.weights[name]).cpu()
-        head_I = torch.arange(len(mean_II)) // (len(mean_II) // self.heads[name])
+        """E[x xᵀ], `[I, I]` float64 where x was; nothing but zeros between heads."""
+        mean_II, heads = self.sums[name] / self.weights[name], self.heads[name]
+        if heads == 1:
+            return mean_II
+        head_I = torch.arange(len(mean_II), device=mean_II.device) // (len(mean_II) // heads)
         return mean_II * (head_I[:, None] == head_I)
 
     def means(self) -> dict[str, Tensor]:

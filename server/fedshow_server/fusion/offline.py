@@ -17,7 +17,7 @@ from fedshow_server.fusion.ledger.index import VERSION
 from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.update import tensors_of
 from fedshow_server.fusion.vetting import Vetting
-from fedshow_server.fusion.workers import workers_at
+from fedshow_server.fusion.workers import open_to_record, workers_at
 
 SETTINGS_VERSION = 4
 """Raised whenever the same concepts would give another fusion, so that release ids differ."""
@@ -52,7 +52,7 @@ def fuse_to_folder(
     out = out.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} is not an empty folder")
-    opened = open_base(base, device)
+    opened = open_to_record(base, device)
     files = [read_concept(path, opened.card) for path in concepts]
     with workers_at(ray, base, opened, say) as workers:
         fused = fuse(

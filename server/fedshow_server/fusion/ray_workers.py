@@ -5,12 +5,11 @@ Actors hold the base and record; tasks solve. Concept files, adapters and moment
 
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, groupby
-from typing import Any, TypeVar
+from itertools import chain
+from typing import Any
 
 import ray
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from fedshow import __version__
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
-from fedshow.families import Base, open_base
+from fedshow.families import Base
 from fedshow.families.locating import anywhere
 from fedshow_server.fusion.ledger.tensors import packed, unpacked
 from fedshow_server.fusion.recording import Plan
@@ -27,7 +26,16 @@ from fedshow_server.fusion.rules import NEEDS_OWN_INPUTS
 from fedshow_server.fusion.statistics import Seen
 from fedshow_server.fusion.sums import Layer, Part
 from fedshow_server.fusion.update import Update
-from fedshow_server.fusion.workers import Recorded, Subject, record_subject, solve_layer
+from fedshow_server.fusion.workers import (
+    Recorded,
+    Subject,
+    by_input,
+    in_order,
+    open_to_record,
+    record_subject,
+    solve_layer,
+    solve_layers,
+)
 
 RETRIES = 2
 """How often a job begins anew because the process that had it died."""
@@ -35,11 +43,11 @@ RETRIES = 2
 MOST_INPUTS = 16
 """Inputs whose layers may be under way: bounds the memory of this process."""
 
-T = TypeVar("T")
-
 
 class RayWorkers:
     """The cluster that `connected` has made the current one."""
+
+    device = torch.device("cpu")
 
     def __init__(self, base: str, base_sha256: str, say: Callable[[str], None]) -> None:
         self._base, self._base_sha256, self._say = anywhere(base), base_sha256, say
@@ -61,7 +69,7 @@ class RayWorkers:
                 yield subject, recorders[number % slots].record.remote(ray.put(subject), plan)
 
         try:
-            for subject, (where, found) in _in_order(begin(), 2 * slots):
+            for subject, (where, found) in in_order(begin(), 2 * slots, _result):
                 self._say(f"recorded {_name(subject)} on {where}")
                 yield subject, _mapped(unpacked, found)
         finally:
@@ -73,12 +81,11 @@ class RayWorkers:
         if method in NEEDS_OWN_INPUTS:
             return ((layer, solve_layer(method, layer)) for layer in layers)
         task = ray.remote(solve_portable).options(num_cpus=1, max_retries=RETRIES)
-        groups = (list(group) for _, group in groupby(layers, key=lambda each: each.input_name))
         begun = (
             (group, task.remote(method, ray.put(list(map(portable, group))), __version__))
-            for group in groups
+            for group in by_input(layers)
         )
-        solved = _in_order(begun, MOST_INPUTS)
+        solved = in_order(begun, MOST_INPUTS, _result)
         return chain.from_iterable(zip(group, updates, strict=True) for group, updates in solved)
 
 
@@ -86,19 +93,6 @@ def _name(subject: Subject) -> str:
     if isinstance(subject, str):
         return f"the base on {subject or 'generic prompts'}"
     return f"<{subject.header.name}>"
-
-
-def _in_order(begun: Iterable[tuple[T, Any]], most: int) -> Iterator[tuple[T, Any]]:
-    """Results in the order of `begun`, of which at most so many are under way."""
-    waiting: deque[tuple[T, Any]] = deque()
-    for each in begun:
-        waiting.append(each)
-        if len(waiting) >= most:
-            key, reference = waiting.popleft()
-            yield key, _result(reference)
-    while waiting:
-        key, reference = waiting.popleft()
-        yield key, _result(reference)
 
 
 def _result(reference: Any) -> Any:
@@ -133,7 +127,7 @@ class Recorder:
     @cached_property
     def _opened(self) -> Base:
         """Raises BaseMismatch for another base of that name."""
-        base = open_base(self._name, self._device)
+        base = open_to_record(self._name, self._device)
         if base.card.sha256 != self._sha256:
             raise BaseMismatch(
                 f"base {self._name!r} is {base.card.sha256[:12]} on {_here()}, "
@@ -145,7 +139,7 @@ class Recorder:
 def solve_portable(method: str, layers: list[Layer], version: str) -> list[Update]:
     """On a worker: what a rule makes of the layers of one input."""
     _prepare(version)
-    return [solve_layer(method, layer) for layer in layers]
+    return solve_layers(method, layers)
 
 
 def _prepare(version: str) -> None:
@@ -178,7 +172,7 @@ def portable(layer: Layer) -> Layer:
 
 
 def _rounded(moment_II: Tensor) -> Tensor:
-    return packed(moment_II.float())
+    return packed(moment_II.float()).cpu()
 
 
 def _mapped(change: Callable[[Tensor], Tensor], found: Recorded) -> Recorded:

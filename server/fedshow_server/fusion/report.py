@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from fedshow_server.fusion.crosstalk import crosstalk, low_rank_energy, ratio
+from fedshow_server.fusion.crosstalk import crosstalk, ratio
 from fedshow_server.fusion.rules.gradient import Choice
-from fedshow_server.fusion.sums import Layer, Part, energy
+from fedshow_server.fusion.sums import Layer, Part, energy, low_rank_energy
 from fedshow_server.fusion.update import Update
 
 MOST_CROSSTALK = 32

@@ -54,10 +54,10 @@ class LayerSums:
     """Σ w_i E|delta_i x|² on H_i"""
 
     @classmethod
-    def zeros(cls, width_in: int, width_out: int) -> Self:
+    def zeros(cls, width_in: int, width_out: int, device: torch.device | None = None) -> Self:
         """The sums over no concept."""
-        wide, one = (width_out, width_in), ()
-        return cls(*(torch.zeros(shape, dtype=torch.float64) for shape in (wide, wide, wide, one)))
+        shapes: tuple[tuple[int, ...], ...] = (*[(width_out, width_in)] * 3, ())
+        return cls(*(torch.zeros(s, dtype=torch.float64, device=device) for s in shapes))
 
     def plus(self, part: Part, weight: float) -> "LayerSums":
         """With `weight` more of a concept; less when it is negative."""
@@ -69,7 +69,7 @@ class LayerSums:
             self.wanted_OI + weight * (part.up_OR @ (part.down_RI @ part.fit_II)),
             mean_OI,
             self.heldout_wanted_OI + weight * (part.up_OR @ (part.down_RI @ part.heldout_II)),
-            self.signal + weight * energy(delta_OI, part.heldout_II),
+            self.signal + weight * low_rank_energy(part.up_OR, part.down_RI, part.heldout_II),
         )
 
 
@@ -91,10 +91,15 @@ class InputSums:
     _spectra: dict[float, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False)
 
     def spectrum(self, guard: float) -> tuple[Tensor, Tensor]:
-        """Eigenvalues and eigenvectors of Σ w_i G_i + guard G_0, found once for all layers."""
+        """Eigenvalues and eigenvectors of Σ w_i G_i + guard G_0, found once for all layers.
+
+        By processor cores: they do several inputs at once, where a card has little to do at a time.
+        """
         if guard not in self._spectra:
-            values_I, vectors_II = torch.linalg.eigh(self.fit_II + guard * self.generic_II)
-            self._spectra[guard] = values_I.clamp(min=0), vectors_II
+            moment_II = self.fit_II + guard * self.generic_II
+            values_I, vectors_II = torch.linalg.eigh(moment_II.cpu())
+            found = values_I.clamp(min=0), vectors_II
+            self._spectra[guard] = found[0].to(moment_II.device), found[1].to(moment_II.device)
         return self._spectra[guard]
 
 
@@ -213,12 +218,19 @@ def sum_of(parts: Iterable[Part]) -> LayerSums:
     return sums
 
 
-def no_adapter(width_in: int, width_out: int) -> tuple[Tensor, Tensor]:
+def no_adapter(
+    width_in: int, width_out: int, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """`down_RI` and `up_OR` of a concept that leaves the layer alone."""
-    down_RI = torch.zeros(0, width_in, dtype=torch.float64)
-    return down_RI, torch.zeros(width_out, 0, dtype=torch.float64)
+    down_RI = torch.zeros(0, width_in, dtype=torch.float64, device=device)
+    return down_RI, torch.zeros(width_out, 0, dtype=torch.float64, device=device)
 
 
 def energy(delta_OI: Tensor, moment_II: Tensor) -> float:
     """Mean of |delta @ x|² over inputs x with the given second moment."""
     return float(((delta_OI @ moment_II) * delta_OI).sum())
+
+
+def low_rank_energy(up_OR: Tensor, down_RI: Tensor, moment_II: Tensor) -> float:
+    """Mean of |up @ down @ x|² over inputs with this moment, at far less cost than of the product."""
+    return float(((up_OR.T @ up_OR) * (down_RI @ moment_II @ down_RI.T)).sum())

@@ -98,6 +98,6 @@ def _stacked(shape: torch.Size, parts: Iterable[Part]) -> tuple[Tensor, Tensor] 
         if rank * (width_out + width_in) >= width_out * width_in:
             return None
     if not rank:
-        nothing = torch.zeros(1, dtype=torch.float64)
+        nothing = found[0].up_OR.new_zeros(1)
         return nothing.expand(width_out, 1), nothing.expand(1, width_in)
     return torch.cat([p.up_OR for p in found], 1), torch.cat([p.down_RI for p in found])

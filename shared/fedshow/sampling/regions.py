@@ -84,12 +84,25 @@ class RegionPlan:
     def __init__(self, regions: Sequence[Region], size: tuple[int, int]) -> None:
         self.regions, self.size = regions, size
         self.progress = 0.0
+        self._known: dict[tuple[Any, ...], list[tuple[int, Tensor]]] = {}
 
-    def shares(self, queries: int) -> list[tuple[int, Tensor]]:
-        """Contexts that count now (0 is the background), each with its `[Q]` share of the positions."""
-        active = [i for i, region in enumerate(self.regions) if region.start <= self.progress]
-        share = weights([self.regions[i].box for i in active], *self._grid(queries))
-        return [(context, share[row]) for row, context in enumerate([0, *(1 + i for i in active)])]
+    def shares(self, like_BQD: Tensor) -> list[tuple[int, Tensor]]:
+        """Contexts that count now (0 is the background) and anywhere, each with its `[Q]` share of the
+        positions; where these queries are, for sending them there costs more than computing with them.
+        """
+        active = tuple(i for i, one in enumerate(self.regions) if one.start <= self.progress)
+        key = (active, like_BQD.shape[1], like_BQD.device, like_BQD.dtype)
+        if key not in self._known:
+            self._known[key] = [
+                (context, share_Q.to(like_BQD))
+                for context, share_Q in self._shares(active, like_BQD.shape[1])
+                if share_Q.any()
+            ]
+        return self._known[key]
+
+    def _shares(self, active: Sequence[int], queries: int) -> Iterator[tuple[int, Tensor]]:
+        share_CQ = weights([self.regions[i].box for i in active], *self._grid(queries))
+        return zip((0, *(1 + i for i in active)), share_CQ, strict=True)
 
     def _grid(self, queries: int) -> tuple[int, int]:
         """Height and width of a layer: the latent's, halved upward as stride-2 convolutions do."""
@@ -122,12 +135,11 @@ class RegionalAttention:
         """
         contexts = encoder_hidden_states.chunk(1 + len(self.plan.regions), dim=1)
         blended = torch.zeros_like(hidden_states)
-        for index, share in self.plan.shares(hidden_states.shape[1]):
-            if share.any():
-                output = self.processor(
-                    attn, hidden_states, contexts[index], attention_mask, temb, **options
-                )
-                blended = blended + share.to(hidden_states)[None, :, None] * output
+        for index, share_Q in self.plan.shares(hidden_states):
+            output = self.processor(
+                attn, hidden_states, contexts[index], attention_mask, temb, **options
+            )
+            blended = blended + share_Q[None, :, None] * output
         return blended
 
 

@@ -368,3 +368,22 @@ def test_concept_of_another_base_is_refused(
     with pytest.raises(BaseMismatch, match="ffffffffffff"):
         fuse_to_folder(BASE, [tmp_path / "c.safetensors"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_threads_solve_the_same_in_the_same_order(base: Base, make_concept: MakeConcept) -> None:
+    concepts, threads = (
+        [make_concept("potter", 1), make_concept("mimi", 2)],
+        torch.get_num_threads(),
+    )
+    with ledger_of(base, QUICK) as ledger:
+        bring_in(ledger, base, concepts, QUICK, lambda _: None)
+        alone = [(layer, workers.solve_layer("gradient", layer)) for layer in ledger.layers()]
+        torch.set_num_threads(3)
+        try:
+            together = list(workers.Here(base).solve("gradient", ledger.layers()))
+            assert torch.get_num_threads() == 3, "as it was"
+        finally:
+            torch.set_num_threads(threads)
+    for (layer, ours), (same, theirs) in zip(alone, together, strict=True):
+        assert layer.name == same.name
+        torch.testing.assert_close(ours.delta_OI, theirs.delta_OI, rtol=1e-6, atol=1e-12)

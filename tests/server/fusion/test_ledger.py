@@ -181,9 +181,9 @@ def test_adding_one_opens_no_record_of_the_others(
     opened_files: list[str] = []
     real = Record.__init__
 
-    def spy(self: Record, path: Path, scale: float) -> None:
+    def spy(self: Record, path: Path, scale: float, device: torch.device) -> None:
         opened_files.append(path.stem)
-        real(self, path, scale)
+        real(self, path, scale, device)
 
     monkeypatch.setattr(Record, "__init__", spy)
     ledger.add(statistics(9))

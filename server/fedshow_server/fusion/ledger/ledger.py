@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from fedshow.concepts.header import BaseRef
@@ -34,7 +35,7 @@ from fedshow_server.fusion.ledger.index import (
 )
 from fedshow_server.fusion.ledger.receipt import Receipt, Solve, largest_difference
 from fedshow_server.fusion.ledger.records import Record, read_seen, write_record, write_seen
-from fedshow_server.fusion.ledger.tensors import TensorReader, check_bytes, unpacked
+from fedshow_server.fusion.ledger.tensors import CPU, TensorReader, check_bytes, unpacked
 from fedshow_server.fusion.ledger.totals import Change, ClassChange, Totals, write_totals
 from fedshow_server.fusion.ledger.views import Views
 from fedshow_server.fusion.statistics import Seen, Statistics, check, check_seen
@@ -52,12 +53,14 @@ FOLDERS = ("records", "generic", "sums")
 
 
 @contextmanager
-def open_ledger(folder: Path, wiring: Wiring, recording: str) -> Iterator["Ledger"]:
+def open_ledger(
+    folder: Path, wiring: Wiring, recording: str, device: torch.device = CPU
+) -> Iterator["Ledger"]:
     """The ledger in `folder`, made when nothing is there; nobody else can use it meanwhile.
 
-    `recording` says how inputs are recorded. Raises InvalidInput (in use, no ledger, another
-    version or recording), BaseMismatch, and Damaged naming a file that is not whole; the ledger is
-    left as it was.
+    `recording` says how inputs are recorded; sums are made, and layers come, on `device`. Raises
+    InvalidInput (in use, no ledger, another version or recording), BaseMismatch, and Damaged naming a
+    file that is not whole; the ledger is left as it was.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,14 +72,14 @@ def open_ledger(folder: Path, wiring: Wiring, recording: str) -> Iterator["Ledge
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InvalidInput(f"ledger {folder} is in use by another process") from None
-        yield Ledger(folder, wiring, recording)
+        yield Ledger(folder, wiring, recording, device)
 
 
 class Ledger:
     """Use `open_ledger`."""
 
-    def __init__(self, folder: Path, wiring: Wiring, recording: str) -> None:
-        self._folder, self._wiring = folder, wiring
+    def __init__(self, folder: Path, wiring: Wiring, recording: str, device: torch.device) -> None:
+        self._folder, self._wiring, self._device = folder, wiring, device
         self._good: set[FileEntry] = set()
         base = BaseRef(name=wiring.base_name, sha256=wiring.base_sha256)
         if not (folder / FILE_NAME).exists():
@@ -117,6 +120,7 @@ class Ledger:
         """Keeps what the base reads on prompts with this class word. Raises RefusedConcept."""
         check_seen(seen, self._wiring)
         entry = write_seen(self._generic_path(class_word), seen)
+        self._good.add(entry)
         self._commit(generic={**self._index.generic, class_word: entry})
 
     def generic(self, class_word: str) -> Seen:
@@ -124,8 +128,8 @@ class Ledger:
         return read_seen(self._generic(class_word), self._wiring)
 
     def generic_moment(self, input_name: str) -> Tensor:
-        """What the base reads at one input on prompts without a class word, for the fit, `[I, I]`."""
-        return unpacked(self._generic(NO_CLASS)[f"{input_name}.fit"])
+        """What the base reads at an input on prompts without a class word, for the fit; on the CPU."""
+        return unpacked(self._generic(NO_CLASS)[f"{input_name}.fit"]).cpu()
 
     def add(self, statistics: Statistics, weight: float = 1.0) -> None:
         """Keeps a concept; its class word must have been recorded.
@@ -148,6 +152,7 @@ class Ledger:
             norms=norms_of(statistics),
             record=write_record(self._record_path(statistics.sha256), statistics),
         )
+        self._good.add(entry.record)
         self._commit(concepts={**self._index.concepts, name: entry})
 
     def check(self, statistics: Statistics) -> None:
@@ -224,7 +229,7 @@ class Ledger:
             entry = SumsEntry(weights=dict(weights), file=file)
             self._commit(sums=self._with_room({**self._index.sums, key: entry}, key))
         stored = self._open_sums(key)
-        return Totals(self._wiring, stored) if stored else self._totals(weights)
+        return self._sums(stored) if stored else self._totals(weights)
 
     def _nearest(self, weights: Weights) -> tuple[Totals, Weights]:
         """The kept sums that differ in the fewest concepts, those of no concept among them."""
@@ -234,10 +239,13 @@ class Ledger:
             if changes < distance:
                 best, distance = key, changes
         if not best:
-            return Totals(self._wiring), {}
+            return self._sums(), {}
         had = self._index.sums[best].weights
         stored = self._open_sums(best)
-        return (Totals(self._wiring, stored), had) if stored else self._nearest(weights)
+        return (self._sums(stored), had) if stored else self._nearest(weights)
+
+    def _sums(self, stored: TensorReader | None = None) -> Totals:
+        return Totals(self._wiring, self._device, stored)
 
     def _open_sums(self, key: str) -> TensorReader | None:
         """Sums as they were written; damaged ones are forgotten, for they can be made again."""
@@ -252,9 +260,9 @@ class Ledger:
     def _fresh(self, weights: Weights) -> Iterator[Totals]:
         """The sums of a set, made from the records alone."""
         path = self._folder / "sums" / "fresh.safetensors"
-        self._make(path, Totals(self._wiring), {}, weights)
+        self._make(path, self._sums(), {}, weights)
         try:
-            yield Totals(self._wiring, TensorReader(path))
+            yield self._sums(TensorReader(path, self._device))
         finally:
             path.unlink()
 
@@ -282,14 +290,14 @@ class Ledger:
         entry = self._index.concepts[name]
         path = self._record_path(entry.sha256)
         self._check_once(path, entry.record)
-        return Record(path, entry.scale)
+        return Record(path, entry.scale, self._device)
 
     def _generic(self, class_word: str) -> TensorReader:
         return self._checked(self._generic_path(class_word), self._index.generic[class_word])
 
     def _checked(self, path: Path, entry: FileEntry) -> TensorReader:
         self._check_once(path, entry)
-        return TensorReader(path)
+        return TensorReader(path, self._device)
 
     def _check_once(self, path: Path, entry: FileEntry) -> None:
         """Raises Damaged; reading every byte is dear, and nobody else may write here."""

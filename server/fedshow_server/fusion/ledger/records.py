@@ -40,7 +40,7 @@ def read_seen(tensors: TensorReader, wiring: Wiring) -> Seen:
 def _triangles(seen: Seen) -> dict[str, Tensor]:
     kinds = {"fit": seen.fit, "heldout": seen.heldout}
     return {
-        f"{name}.{kind}": packed(moment_II.cpu())
+        f"{name}.{kind}": packed(moment_II)
         for kind, moments in kinds.items()
         for name, moment_II in moments.items()
     }
@@ -57,9 +57,9 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> FileEntry:
 class Record:
     """One concept's record, read piece by piece."""
 
-    def __init__(self, path: Path, scale: float) -> None:
+    def __init__(self, path: Path, scale: float, device: torch.device) -> None:
         """Raises Damaged when the file is none."""
-        self._tensors = TensorReader(path)
+        self._tensors = TensorReader(path, device)
         self._scale = scale
 
     def adapts(self, layer: str) -> bool:

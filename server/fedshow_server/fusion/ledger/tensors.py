@@ -8,6 +8,7 @@ import math
 import os
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from fedshow.files import digest
 from fedshow.releases import FileEntry
 from fedshow.releases.verify import check_size
 
+CPU = torch.device("cpu")
 SPELLED = {torch.float32: "F32", torch.float64: "F64"}
 
 
@@ -80,19 +82,20 @@ def _header(shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> bytes:
 
 
 class TensorReader:
-    """One such file; tensors come as float64."""
+    """One such file; tensors come as float64, on a device."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: torch.device = CPU) -> None:
         """Raises Damaged, naming the file, when it is none of ours."""
         try:
             opened: Any = safe_open(path, "numpy")  # "pt" loses memory at every tensor
         except (OSError, SafetensorError) as error:
             raise Damaged(f"{path}: {error}") from error
-        self._file = opened
+        self._file, self.device = opened, device
         self.keys = frozenset(opened.keys())
 
     def __getitem__(self, key: str) -> Tensor:
-        return torch.tensor(self._file.get_tensor(key), dtype=torch.float64)
+        found = torch.from_numpy(self._file.get_tensor(key))
+        return found.to(self.device).double()  # widened there: half as much to send
 
 
 def check_bytes(path: Path, entry: FileEntry) -> None:
@@ -104,15 +107,13 @@ def check_bytes(path: Path, entry: FileEntry) -> None:
 
 def packed(symmetric_II: Tensor) -> Tensor:
     """The lower triangle, row after row, `[I (I + 1) / 2]`."""
-    return symmetric_II[_lower(len(symmetric_II))]
+    return torch.take(symmetric_II, _of_triangle(len(symmetric_II), symmetric_II.device))
 
 
 def unpacked(triangle: Tensor) -> Tensor:
     """The symmetric matrix with this lower triangle."""
     width = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
-    lower_II = triangle.new_zeros(width, width)
-    lower_II[_lower(width)] = triangle
-    return lower_II + lower_II.tril(-1).T
+    return torch.take(triangle, _of_matrix(width, triangle.device))
 
 
 def packed_shape(width: int) -> tuple[int]:
@@ -120,5 +121,18 @@ def packed_shape(width: int) -> tuple[int]:
     return (width * (width + 1) // 2,)
 
 
-def _lower(width: int) -> Tensor:
-    return torch.ones(width, width, dtype=torch.bool).tril()
+@lru_cache(maxsize=16)
+def _of_triangle(width: int, device: torch.device) -> Tensor:
+    """For each number of the triangle, its place in the matrix."""
+    rows, columns = torch.tril_indices(width, width, device=device).unbind()
+    return rows * width + columns
+
+
+@lru_cache(maxsize=16)
+def _of_matrix(width: int, device: torch.device) -> Tensor:
+    """For each number of the matrix, its place in the triangle, `[I, I]`."""
+    number = torch.arange(width, device=device)
+    rows_II = torch.maximum(number[:, None], number)
+    columns_II = torch.minimum(number[:, None], number)
+    place_II: Tensor = rows_II * (rows_II + 1) // 2 + columns_II
+    return place_II

@@ -49,17 +49,19 @@ class ClassChange:
 
 
 class Totals:
-    """The sums of one set, or of none."""
+    """The sums of one set, or, where nothing is `stored`, of none."""
 
-    def __init__(self, wiring: Wiring, stored: TensorReader | None = None) -> None:
-        self._wiring, self._stored = wiring, stored
+    def __init__(
+        self, wiring: Wiring, device: torch.device, stored: TensorReader | None = None
+    ) -> None:
+        self._wiring, self._device, self._stored = wiring, device, stored
 
     def square(self, input_name: str, field: str) -> Tensor:
         """`fit`, `heldout`, `generic` or `generic_heldout` of one input."""
         if self._stored is not None:
             return unpacked(self._stored[f"{input_name}.{field}"])
         width = self._wiring.width(input_name)
-        return torch.zeros(width, width, dtype=torch.float64)
+        return torch.zeros(width, width, dtype=torch.float64, device=self._device)
 
     def has(self, layer: str) -> bool:
         """Whether a concept has, or had, an adapter in this layer."""
@@ -68,7 +70,7 @@ class Totals:
     def layer(self, layer: str) -> LayerSums:
         """The sums of one layer."""
         if self._stored is None or not self.has(layer):
-            return LayerSums.zeros(*self._wiring.shape(layer))
+            return LayerSums.zeros(*self._wiring.shape(layer), self._device)
         return LayerSums(**{field: self._stored[f"{layer}.{field}"] for field in FIELDS})
 
 

@@ -70,5 +70,5 @@ class Views:
                 record.moment(input_name, kind) if moments else None for kind in KINDS
             )
             part = record.part(layer, weight, fit_II, heldout_II)
-            nothing = no_adapter(*self.wiring.shape(layer))
+            nothing = no_adapter(*self.wiring.shape(layer), self.generic.device)
             yield part or Part(*nothing, weight, fit_II, heldout_II)

@@ -46,5 +46,4 @@ def main_directions(part: Part, most: int) -> Tensor:
 def _definite(moment_II: Tensor) -> Tensor:
     """With a little of every direction, for captions never use all."""
     level = float(moment_II.diagonal().mean()) or 1.0
-    ridge_II: Tensor = 1e-6 * level * torch.eye(len(moment_II), dtype=moment_II.dtype)
-    return moment_II + ridge_II
+    return moment_II + 1e-6 * level * torch.eye(len(moment_II)).to(moment_II)

@@ -4,6 +4,7 @@ What is left of the adapters is added up, as the paper does with task arithmetic
 """
 
 from hashlib import sha256
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from torch import Tensor
 from fedshow_server.fusion.sums import Layer, Solution
 
 DENSITY = 0.5
+ONE_AT_A_TIME = Lock()
+"""There is one source of random numbers for all threads."""
 
 
 def dare_merge(layer: Layer) -> Solution:
@@ -19,12 +22,12 @@ def dare_merge(layer: Layer) -> Solution:
 
     merged_OI = torch.zeros(layer.shape, dtype=torch.float64)
     for part in layer.parts(moments=False):
-        delta_OI = part.delta_OI
-        with torch.random.fork_rng(devices=[]):
+        delta_OI = part.delta_OI.cpu()  # where random numbers are the same everywhere
+        with ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(delta_OI))
             weight = torch.tensor([part.weight], dtype=torch.float64)
             merged_OI += dare_linear([delta_OI], weight, DENSITY)
-    return Solution(merged_OI, {"density": DENSITY})
+    return Solution(merged_OI.to(layer.sums.mean_OI), {"density": DENSITY})
 
 
 def _seed(delta_OI: Tensor) -> int:

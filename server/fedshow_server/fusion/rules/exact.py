@@ -20,7 +20,7 @@ def exact_fusion(layer: Layer) -> Solution:
     moment_II = layer.reads.fit_II
     level = float(moment_II.diagonal().mean())
     for ridge in RIDGES if level else ():
-        pulled_II = moment_II + ridge * level * torch.eye(len(moment_II), dtype=moment_II.dtype)
+        pulled_II = moment_II + ridge * level * torch.eye(len(moment_II)).to(moment_II)
         factor_II, failed = torch.linalg.cholesky_ex(pulled_II)
         if not int(failed):
             return Solution(_solved(factor_II, layer.sums.wanted_OI), {"ridge": ridge})

@@ -52,7 +52,7 @@ def gradient_fusion(layer: Layer) -> Solution:
         other = gradient_fusion(layer.turned)
         return Solution(other.delta_OI.T, other.settings)
     if layer.is_idle:
-        return Solution(torch.zeros(layer.shape, dtype=torch.float64))
+        return Solution(torch.zeros_like(layer.sums.mean_OI))
     best = best_choice(layer)
     basis = Eigenbasis(layer, best.guard)
     return Solution(
@@ -110,25 +110,18 @@ class Eigenbasis:
         judged_II = vectors_II.T @ heard_II @ vectors_II
         goal_OI = share * layer.sums.heldout_wanted_OI @ vectors_II
         ways = (self.wanted_OI, self.mean_OI)
-        squares = [[(a.T @ b) * judged_II for b in ways] for a in ways]
-        lines = [(a * goal_OI).sum(0) for a in ways]
-        return {
-            Choice(self.guard, ridge, target): self._error(ridge, target, squares, lines)
-            for ridge in ridges
-            for target in targets
-        }
-
-    def _error(
-        self, ridge: float, target: float, squares: list[list[Tensor]], lines: list[Tensor]
-    ) -> float:
-        """|update|² - 2 update·goal + 1; the update is a mixture of the two ways."""
-        pull = ridge * self.level
-        small_I = 1 / (self.values_I + pull)
-        shares = (1.0, pull * target)
-        square = sum(
-            a * b * float(small_I @ squares[i][j] @ small_I)
-            for i, a in enumerate(shares)
-            for j, b in enumerate(shares)
+        pulls_L = self.level * self.values_I.new_tensor(ridges)
+        small_LI = 1 / (self.values_I + pulls_L[:, None])
+        own_L, mixed_L, mean_L = (
+            ((small_LI @ ((a.T @ b) * judged_II)) * small_LI).sum(1)
+            for a, b in ((ways[0], ways[0]), ways, (ways[1], ways[1]))
         )
-        line = sum(a * float(small_I @ lines[i]) for i, a in enumerate(shares))
-        return square - 2 * line + 1
+        own_line_L, mean_line_L = (small_LI @ (way_OI * goal_OI).sum(0) for way_OI in ways)
+        errors = {}
+        for target in targets:
+            share_L = pulls_L * target  # of the mean in the update, a mixture of the two ways
+            squares_L = own_L + 2 * share_L * mixed_L + share_L.square() * mean_L
+            found_L = squares_L - 2 * (own_line_L + share_L * mean_line_L) + 1
+            for ridge, error in zip(ridges, found_L.tolist(), strict=True):
+                errors[Choice(self.guard, ridge, target)] = error
+        return errors

@@ -20,7 +20,7 @@ def subspace_routing(layer: Layer) -> Solution:
     """The best router's update."""
     down_NI = torch.cat([part.down_RI for part in layer.parts(moments=False)])
     if layer.is_idle:
-        return Solution(torch.zeros(layer.shape, dtype=torch.float64))
+        return Solution(torch.zeros_like(layer.sums.mean_OI))
     values_N, vectors_NN = torch.linalg.eigh(down_NI @ layer.reads.fit_II @ down_NI.T)
     values_N = values_N.clamp(min=0)
     left_ON = layer.sums.wanted_OI @ down_NI.T @ vectors_NN

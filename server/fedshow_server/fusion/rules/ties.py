@@ -1,7 +1,5 @@
 """TIES: trim, elect signs, merge (Yadav et al., NeurIPS 2023, arXiv 2306.01708), as in peft."""
 
-import torch
-
 from fedshow_server.fusion.sums import Layer, Solution
 
 DENSITY = 0.2
@@ -17,6 +15,6 @@ def ties_merge(layer: Layer) -> Solution:
 
     parts = list(layer.parts(moments=False))
     mean_weight = layer.reads.weight / layer.reads.concepts
-    weights = torch.tensor([part.weight / mean_weight for part in parts], dtype=torch.float64)
+    weights = layer.sums.mean_OI.new_tensor([part.weight / mean_weight for part in parts])
     merged = ties([part.delta_OI for part in parts], weights, DENSITY)
     return Solution(merged, {"density": DENSITY})

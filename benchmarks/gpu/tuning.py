@@ -1,10 +1,5 @@
-"""Tuning's part of `make bench-gpu`: steps, memory and matrix rate at SD 1.5's size, 512 pixels, batch 4.
+"""Tuning at SD 1.5's size: steps, memory and matrix rate, 512 pixels, batch 4."""
 
-`python -m benchmarks.gpu_tune --tiny --device cpu` runs every line of it at toy size: no figures, but proof
-that it works where no card is at hand.
-"""
-
-import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,18 +12,15 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.private_folder import candidates
-from benchmarks.report import print_table
 from benchmarks.timing import median_seconds
 from benchmarks.tuning.loops import Step, our_trainer, plain_loop
 from benchmarks.tuning.pace import race
 from benchmarks.tuning.sd15 import FULL, TINY, photos, sd15
+from fedshow.families.opening import narrow
 from fedshow_client.tuning.attention import attending
-from fedshow_client.tuning.memory import narrow
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Trainer
 
-GATES = {"tune_ratio": 2.0, "tune_rate_share": 0.45}
-PEAK_GIGABYTES = 10.0
 MATRIX_EDGE = {"cuda": 8192, "cpu": 256}
 
 
@@ -54,23 +46,27 @@ def plain(folder: Path, device: str, tiny: bool) -> Step:
     return plain_loop(base, someone, candidates(someone, captions=False), Recipe()).step
 
 
-def measure(folder: Path, device: str, tiny: bool = False) -> dict[str, Any]:
-    """Figures `tune_ratio`, `tune_rate_share` and `tune_peak_gigabytes`, with what they come from."""
-    photos(folder, (TINY if tiny else FULL)["picture_edge"])
-    pairs, block = (2, 2) if tiny else (10, 10)
-    makers = (partial(ours, folder, device, tiny), partial(plain, folder, device, tiny))
-    found = race(*makers, threads=1, pairs=pairs, block=block)
-    rate = matrix_rate(device)
-    denoiser = denoiser_rate(trainer(folder, device, tiny), 1 if tiny else 10)
-    return {
-        "tune_ratio": found["ratio"],
-        "tune_rate_share": denoiser / rate,
-        "tune_peak_gigabytes": found["peak_megabytes"]["ours"] / 1024,
-        "tune_plain_peak_gigabytes": found["peak_megabytes"]["plain"] / 1024,
-        "tune_teraflops": denoiser / 1e12,
-        "matrix_teraflops": rate / 1e12,
-        "tune_race": found,
-    }
+def measure(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
+    """Figures `tune_ratio`, `tune_peak_gigabytes` and `tune_rate_share`, with what they come from."""
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        photos(folder, (TINY if tiny else FULL)["picture_edge"])
+        pairs, block = (2, 2) if tiny else (10, 10)
+        makers = (partial(ours, folder, device, tiny), partial(plain, folder, device, tiny))
+        found = race(*makers, threads=1, pairs=pairs, block=block)
+        yield {
+            "tune_ratio": found["ratio"],
+            "tune_peak_gigabytes": found["peak_megabytes"]["ours"] / 1024,
+            "tune_plain_peak_gigabytes": found["peak_megabytes"]["plain"] / 1024,
+            "tune_race": found,
+        }
+        rate = matrix_rate(device)
+        denoiser = denoiser_rate(trainer(folder, device, tiny), 1 if tiny else 10)
+        yield {
+            "tune_rate_share": denoiser / rate,
+            "tune_teraflops": denoiser / 1e12,
+            "matrix_teraflops": rate / 1e12,
+        }
 
 
 def matrix_rate(device: str) -> float:
@@ -110,20 +106,3 @@ def _denoising(tuned: Trainer) -> Iterator[Callable[[], None]]:
             (said.float().square().mean() + sum(found.mean() for found in maps)).backward()
 
         yield once
-
-
-def main() -> None:
-    """Prints the figures; `make bench-gpu` collects them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="a dry run at toy size")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), args.device, args.tiny)
-    print_table(figures, GATES)
-    fits = figures["tune_peak_gigabytes"] <= PEAK_GIGABYTES
-    print(f"peak memory <= {PEAK_GIGABYTES:g} GB: {'ok' if fits else 'MISSED'}")
-
-
-if __name__ == "__main__":
-    main()

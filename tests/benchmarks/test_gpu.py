@@ -1,0 +1,103 @@
+"""No card is needed to know that `make bench-gpu` will run on one: every line of it, at toy size."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import fusion
+from fedshow_server.fusion.recording import Plan
+
+
+def run(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> int:
+    monkeypatch.setattr("sys.argv", ["gpu", "--tiny", "--device", "cpu", "--out", str(out), *words])
+    return gpu.main()
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("fusion", {"fusion_14_seconds", "record_over_passes", "solve_14_seconds"}),
+        ("fusion", {"lbfgs_over_solve", "lbfgs_layers_measured"}),
+        ("sampling", {"sampling_overhead_3"}),
+        ("tuning", {"tune_ratio", "tune_rate_share"}),
+        ("grams", {"gram_loss", "eigh_64_core_seconds"}),
+    ],
+)
+def test_every_part_measures_what_the_result_must_have(
+    part: str, names: set[str], parts: Path
+) -> None:
+    kept = json.loads((parts / f"{part}.json").read_text())
+    assert kept["whole"]
+    for name in names:
+        assert kept["figures"][name] >= 0
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All parts but one, which does again what the first does."""
+    out: Path = tmp_path_factory.mktemp("gpu")
+    keep(out, "fusion-as-shipped", whole=True)
+    with pytest.MonkeyPatch.context() as patch:
+        assert run(patch, out) == 0
+    assert not (out / "gpu.json").exists(), "a dry run writes no result"
+    return out
+
+
+def keep(out: Path, part: str, whole: bool) -> None:
+    kept = {"commit": "x", "date": "y", "whole": whole, "figures": {f"{part}_seconds": 1.0}}
+    (out / f"{part}.json").write_text(json.dumps(kept))
+
+
+def test_a_part_that_fails_loses_nothing_of_the_others_and_nothing_whole_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *others = gpu.PARTS
+    for part in others:
+        keep(tmp_path, part, whole=True)
+    keep(tmp_path, first, whole=False)
+    asked = []
+    monkeypatch.setattr(gpu, "_run", lambda part, _: asked.append(part))
+    assert run(monkeypatch, tmp_path) == 1
+    said = capsys.readouterr()
+    assert asked == [first]
+    assert f"not whole: {first}" in said.err
+    assert all(f"{part}_seconds" in said.out for part in gpu.PARTS)
+
+
+def test_figures_are_kept_before_the_next_ones_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(device: str, tiny: bool) -> Any:
+        yield {"one": 1.0}
+        raise MemoryError
+
+    monkeypatch.setitem(gpu.PARTS, "fusion", measure)
+    with pytest.raises(MemoryError):
+        run(monkeypatch, tmp_path, "--part", "fusion")
+    kept = json.loads((tmp_path / "fusion.json").read_text())
+    assert kept["figures"] == {"one": 1.0}
+    assert not kept["whole"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_without_a_card_there_are_no_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, reason in (((), "no accelerator"), (("--device", "cpu"), "needs --tiny")):
+        monkeypatch.setattr("sys.argv", ["gpu", "--out", str(tmp_path / "out"), *words])
+        assert gpu.main() == 2
+        assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_bare_passes_are_those_of_the_recording(tmp_path: Path) -> None:
+    """Two concepts of two classes: each for fit and choice, and the base on both classes and on none."""
+    plan = Plan(fit_seeds=(0, 1), fit_prompts=3, things=5)
+    base, _, concepts = fusion._setting("cpu", True, plan, tmp_path)
+    found = fusion.draws(plan, concepts[:2])
+    assert found == {3: 2 * 2, 4: 2 + 2 * 2, 2: 2, 6: 2 + 1}
+    assert base.sample_pixels == 64
