@@ -15,11 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.federating import doors, fuzz
 from benchmarks.federating.size import Size
 from benchmarks.report import RESULTS, commit, print_table, write_result
 
 Measure = Callable[[Path, Size], dict[str, Any]]
-PARTS: dict[str, Measure] = {}
+PARTS: dict[str, Measure] = {
+    "doors": doors.measure,
+    "fuzz": fuzz.measure,
+}
 GATES: dict[str, float] = {
     "kills": 40,
     "fuzz_cases": 50_000,
@@ -32,7 +36,10 @@ GATES: dict[str, float] = {
 LIMITS: dict[str, float] = {
     "lost": 0,
     "doors_open": 0,
+    "doors_shut": 0,
     "fuzz_accepted": 0,
+    "fuzz_crashes": 0,
+    "fuzz_hangs": 0,
     "upload_over_file": 1.1,
 }
 
