@@ -112,7 +112,7 @@ def _valid(world: World, method: MethodDescriptor) -> Message:
 def _odd(world: World, number: int) -> st.SearchStrategy[bytes]:
     valid = _valid(world, world.methods[number])
     content = valid.SerializeToString()
-    odd = odd_messages(valid).map(Message.SerializeToString)
+    odd = odd_messages(valid).map(lambda message: message.SerializeToString())
     unknown = st.builds(
         bytes.__add__, odd, st.sampled_from([b"\xf8\x07\x01", b"\xfa\x07\x01x", b"\x0b"])
     )

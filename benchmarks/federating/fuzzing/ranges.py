@@ -74,7 +74,7 @@ def parser(file_size: int, etag: str) -> Target:
     """The parser alone, whose coverage can be followed."""
     file = Content(None, "", (), bytes(file_size), etag)  # type: ignore[arg-type]  # nothing is asked
     return Target(
-        "range parser", st.binary(), SEEDS, lambda case: Given(_parsed(file, case)), _never
+        "range parser", st.binary(), SEEDS, lambda case: Given(parsed(file, case)), _never
     )
 
 
@@ -87,7 +87,7 @@ def feed(file: Content, case: bytes) -> Given:
     header, _, tag = case.partition(b"\n")
     if not HEADER.fullmatch(header) or not HEADER.fullmatch(tag):
         raise InvalidInput("no header")
-    part = _parsed(file, case)
+    part = parsed(file, case)
     sent = (
         ("range", header.decode("latin-1")),
         *((("if-range", tag.decode("latin-1")),) if tag else ()),
@@ -100,7 +100,8 @@ def feed(file: Content, case: bytes) -> Given:
     return Given(part, answer.status, answer.body)
 
 
-def _parsed(file: Content, case: bytes) -> tuple[int, int] | str | None:
+def parsed(file: Content, case: bytes) -> tuple[int, int] | str | None:
+    """The part that the server's parser gives; a word for one outside of the file."""
     header, _, tag = case.decode("latin-1").partition("\n")
     headers = {"range": header.strip(" \t")} | ({"if-range": tag} if tag else {})
     try:

@@ -71,7 +71,7 @@ class Outcome:
             self._note("crashes", target, f"{type(error).__name__}: {error!s:.120}", case)
         else:
             self.taken += 1
-            if fault := target.fault(case, made):
+            if fault := _verdict(target, case, made):
                 self._note("accepted", target, fault, case)
         if (seconds := time.monotonic() - started) > HANG_SECONDS:
             self._note("hangs", target, f"{seconds:.1f} s", case)
@@ -81,6 +81,14 @@ class Outcome:
         found: list[str] = getattr(self, kind)
         if len(found) < KEPT:
             found.append(f"{target.name}: {what!a}: {case[:SHOWN_BYTES].hex()}")
+
+
+def _verdict(target: Target, case: bytes, made: Any) -> str | None:
+    """Why the case is bad; so is what the judge cannot make sense of."""
+    try:
+        return target.fault(case, made)
+    except (ValueError, TypeError, LookupError) as error:
+        return f"the judge is at a loss: {type(error).__name__}: {error!s:.80}"
 
 
 def generate(target: Target, cases: int, start: int) -> Outcome:
