@@ -13,6 +13,9 @@ MAX_DEPTH = 16
 MAX_WHOLE = 2**64
 """Whole numbers stay below, as everywhere else on the wire."""
 
+WHOLE = ""
+"""Where something is wrong with all of a document."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -20,7 +23,7 @@ class BadDocument(ValueError):
     """What is wrong with a document: where, the value there, and why it is refused."""
 
     def __init__(self, where: str, problem: str, value: object = "") -> None:
-        super().__init__(f"{where}: {problem}")
+        super().__init__(f"{where}: {problem}" if where else problem)
         self.where = where
         self.problem = problem
         self.value = value
@@ -33,7 +36,7 @@ def read_document(kind: type[Model], content: bytes | str, max_bytes: int = MAX_
         return kind.model_validate_json(content, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "document"
+        where = ".".join(map(str, first["loc"]))
         raise BadDocument(where, first["msg"], first.get("input")) from None
 
 
@@ -44,7 +47,7 @@ def read_json(content: bytes | str, max_bytes: int = MAX_BYTES) -> Any:
     numbers that become infinite, halves of surrogate pairs, what is nested deeper than MAX_DEPTH.
     """
     if len(content) > max_bytes:
-        raise BadDocument("document", f"{len(content)} bytes, limit {max_bytes}")
+        raise BadDocument(WHOLE, f"{len(content)} bytes, limit {max_bytes}")
     try:
         text = content if isinstance(content, str) else content.decode()
         found = json.loads(
@@ -56,11 +59,11 @@ def read_json(content: bytes | str, max_bytes: int = MAX_BYTES) -> Any:
         )
         _check(found, MAX_DEPTH)
     except RecursionError:
-        raise BadDocument("document", "nested too deep") from None
+        raise BadDocument(WHOLE, "nested too deep") from None
     except BadDocument:
         raise
     except ValueError as error:
-        raise BadDocument("document", f"Invalid JSON: {error}") from None
+        raise BadDocument(WHOLE, f"Invalid JSON: {error}") from None
     return found
 
 
@@ -86,7 +89,7 @@ def _whole(text: str) -> int:
 
 
 def _refuse(text: str) -> NoReturn:
-    raise BadDocument("document", f"the number {text:.40} is too large, or none")
+    raise BadDocument(WHOLE, f"the number {text:.40} is too large, or none")
 
 
 def _check(value: Any, depth: int) -> None:
@@ -94,6 +97,6 @@ def _check(value: Any, depth: int) -> None:
         value.encode()  # raises UnicodeEncodeError for half of a surrogate pair
     if isinstance(value, dict | list):
         if depth == 0:
-            raise BadDocument("document", f"nested deeper than {MAX_DEPTH}")
+            raise BadDocument(WHOLE, f"nested deeper than {MAX_DEPTH}")
         for part in (*value, *value.values()) if isinstance(value, dict) else value:
             _check(part, depth - 1)

@@ -80,7 +80,7 @@ class ConceptHeader(BaseModel):
         except BadDocument as error:
             value = f"{error.value!s:.80}"
             raise RefusedConcept(
-                f"concept header: {error.where} = {value!r}: {error.problem}"
+                f"concept header: {error.where or 'header'} = {value!r}: {error.problem}"
             ) from None
 
     def dump(self) -> str:
