@@ -2,10 +2,12 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
-from typing import Any, NoReturn, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 16
@@ -15,6 +17,24 @@ MAX_WHOLE = 2**64
 
 WHOLE = ""
 """Where something is wrong with all of a document."""
+
+WRITTEN_OUT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+
+
+def _written_out(value: object) -> object:
+    """What text that begins with a date says: a bare number would pass for seconds since 1970."""
+    if not isinstance(value, str):
+        return value
+    if not WRITTEN_OUT.match(value):
+        raise ValueError("must be a date and a time with an offset")
+    return datetime.fromisoformat(value)
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+"""Date and time with their offset from UTC, as text."""
+
+FirstFormat = Annotated[int, Field(ge=1, le=1)]
+"""The only format there is so far; of a Literal, 1.0 and true would be one, too."""
 
 Model = TypeVar("Model", bound=BaseModel)
 

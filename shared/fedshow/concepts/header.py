@@ -3,7 +3,6 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -12,7 +11,7 @@ from pydantic import (
 )
 
 from fedshow.concepts.names import CLASS, NAME, words_of
-from fedshow.documents import BadDocument, read_document
+from fedshow.documents import BadDocument, FirstFormat, Moment, read_document
 from fedshow.errors import RefusedConcept
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -46,7 +45,7 @@ class ConceptHeader(BaseModel):
         extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
     )
 
-    format: Literal[1] = 1
+    format: FirstFormat = 1
     family: FamilyName
     base: BaseRef
     name: str = Field(pattern=f"^(?:{NAME.pattern})$")
@@ -58,7 +57,7 @@ class ConceptHeader(BaseModel):
     alpha: float = Field(gt=0, le=65536)
     recipe: dict[Key, Number] = Field(default_factory=dict, max_length=64)
     metrics: dict[Key, Number] = Field(default_factory=dict, max_length=64)
-    created: AwareDatetime
+    created: Moment
     fedshow: str = Field(pattern=r"^[0-9a-z.+-]{1,32}$")
 
     @model_validator(mode="after")

@@ -4,10 +4,9 @@ import json
 from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,7 +16,7 @@ from pydantic import (
 
 from fedshow.concepts.header import BaseRef, Key, Number, Sha256
 from fedshow.concepts.names import NAME
-from fedshow.documents import BadDocument, read_document
+from fedshow.documents import BadDocument, FirstFormat, Moment, read_document
 from fedshow.errors import Damaged
 from fedshow.releases.signing import FILE_NAME as SIGNATURE
 
@@ -56,9 +55,9 @@ class Manifest(BaseModel):
         extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64"
     )
 
-    format: Literal[1] = 1
+    format: FirstFormat = 1
     release: str = Field(pattern=r"^[0-9a-f]{16}$")
-    created: AwareDatetime
+    created: Moment
     base: BaseRef
     family: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
     concepts: tuple[Member, ...]

@@ -6,10 +6,10 @@ A manifest names the digest of everything else, so that one signature covers a r
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fedshow.concepts.header import Sha256
-from fedshow.documents import BadDocument, read_document
+from fedshow.documents import BadDocument, Moment, read_document
 from fedshow.errors import RefusedRelease
 
 FILE_NAME = "manifest.sig"
@@ -56,7 +56,7 @@ class Latest(BaseModel):
 
     manifest_sha256: Sha256 | None
     """Digest of its manifest.json; None: no release is the latest now."""
-    said: AwareDatetime
+    said: Moment
     """When; a server never says anything older than what it said before."""
 
 
