@@ -74,7 +74,7 @@ def test_open_and_shut_methods_are_named(stage: Cast) -> None:
 def test_open_routes_are_named(stage: Cast) -> None:
     tally = Tally()
     over_http.knock(stage, tally)
-    assert places([line for line in tally.opened if "upgrading" not in line]) == {"GET /metrics"}
+    assert places([line for line in tally.opened if " upgrading " not in line]) == {"GET /metrics"}
     assert tally.shut == []
 
 

@@ -89,7 +89,7 @@ def _knock_guarded(
         answer = line.send(verb, path, headers)
         tally.stranger(f"{who} at {route}", answer, refused=answer.status in REFUSED)
         answer = line.send(verb, path, (*headers, *UPGRADE))
-        tally.stranger(f"{who} upgrading {route}", answer, refused=answer.status in REFUSED)
+        tally.stranger(f"{who} upgrading {route}", answer, refused=_is_not_there(answer))
         for name, spelled in spellings(path).items():
             if name != PLAIN:
                 answer = line.send(verb, spelled, headers)
