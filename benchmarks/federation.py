@@ -15,12 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.federating import crowd, kills, network, simulation, sizes
+from benchmarks.federating import crowd, doors, fuzz, kills, network, simulation, sizes
 from benchmarks.federating.size import Size
 from benchmarks.report import RESULTS, commit, print_table, write_result
 
 Measure = Callable[[Path, Size], dict[str, Any]]
 PARTS: dict[str, Measure] = {
+    "doors": doors.measure,
+    "fuzz": fuzz.measure,
     "sizes": sizes.measure,
     "network": network.measure,
     "simulation": simulation.measure,
@@ -41,7 +43,10 @@ LIMITS: dict[str, float] = {
     "fused_difference": 1e-5,
     "network_lost": 0,
     "doors_open": 0,
+    "doors_shut": 0,
     "fuzz_accepted": 0,
+    "fuzz_crashes": 0,
+    "fuzz_hangs": 0,
     "upload_over_file": 1.1,
 }
 

@@ -9,7 +9,7 @@ from fedshow.concepts import BaseRef
 from fedshow.releases import FileEntry, Manifest, Member, release_id
 from fedshow.releases.manifest import PIECE_BYTES
 
-FUSION = {"method": "gradient"}
+FUSION: dict[str, str | int | float | bool] = {"method": "gradient"}
 
 
 def concepts_json(concepts: Mapping[str, str]) -> bytes:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import TypeAdapter, ValidationError
 
 from fedshow import rpc
+from fedshow.documents import BadDocument, read_document
 from fedshow.errors import FedshowError, Forbidden, InvalidInput, Unreachable
 from fedshow.families.locating import anywhere, is_public
 from fedshow.files import write_atomically
@@ -168,10 +169,11 @@ def _redeem(code: JoinCode, request: JoinRequest, ca_pem: str) -> JoinReply:
     if reply.status_code != httpx.codes.OK:
         raise _refusal(code.address, reply)
     try:
-        return JoinReply.model_validate_json(reply.content)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise FedshowError(f"{code.address} speaks another version of fedshow ({where})") from None
+        return read_document(JoinReply, reply.content)
+    except BadDocument as error:
+        raise FedshowError(
+            f"{code.address} speaks another version of fedshow ({error.where})"
+        ) from None
 
 
 def _refusal(address: str, reply: httpx.Response) -> FedshowError:

@@ -18,11 +18,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import make_url
 
 from fedshow import __version__
 from fedshow.concepts.header import Sha256
+from fedshow.documents import BadDocument, read_document
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.files import BLOCK_BYTES, digest, whole_or_not
 from fedshow_server.folder import PRIVATE_FOLDER, DataFolder
@@ -205,10 +206,9 @@ def _listing(tar: tarfile.TarFile, file: Path) -> Listing:
     if member is None or content is None or member.size > LARGEST_LISTING_BYTES:
         raise Damaged(f"{file} is no backup of a fedshow server: it does not begin with {LISTING}")
     try:
-        return Listing.model_validate_json(content.read())
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Damaged(f"backup {file}: {LISTING}: {first['loc']}: {first['msg']}") from None
+        return read_document(Listing, content.read())
+    except BadDocument as error:
+        raise Damaged(f"backup {file}: {LISTING}: {error}") from None
 
 
 def _write(content: IO[bytes], path: Path, expected: str) -> None:

@@ -6,10 +6,10 @@ from math import ceil
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from fedshow import rpc
+from fedshow.documents import BadDocument, read_document
 from fedshow.errors import Exhausted, FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
 from fedshow.joining import JoinReply, JoinRequest, Refusal
 from fedshow.wire import CA_PATH, JOIN_PATH
@@ -86,11 +86,9 @@ async def _join_request(request: Request) -> JoinRequest:
         if len(body) > MAX_JOIN_BYTES:
             raise InvalidInput(f"more than {MAX_JOIN_BYTES} bytes")
     try:
-        return JoinRequest.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "body"
-        raise InvalidInput(f"{where}: {first['msg']}") from None
+        return read_document(JoinRequest, body)
+    except BadDocument as error:
+        raise InvalidInput(str(error)) from None
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:

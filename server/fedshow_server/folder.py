@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from fedshow.documents import BadDocument, read_document
 from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.files import write_atomically
@@ -85,8 +86,8 @@ class DataFolder:
     def facts(self) -> Facts:
         """The facts of the server that runs here, or ran last. Raises InvalidInput."""
         try:
-            return Facts.model_validate_json(self._facts.read_bytes())
-        except (OSError, ValidationError):
+            return read_document(Facts, self._facts.read_bytes())
+        except (OSError, BadDocument):
             raise InvalidInput(
                 f"no server has run on {self.path} yet: start 'fedshow server run --data "
                 f"{self.path}' first"
@@ -99,8 +100,8 @@ class DataFolder:
     def base(self) -> DescribedBase | None:
         """The description kept, when there is a readable one."""
         try:
-            return DescribedBase.model_validate_json(self._base.read_bytes())
-        except (OSError, ValidationError):
+            return read_document(DescribedBase, self._base.read_bytes())
+        except (OSError, BadDocument):
             return None
 
     def open_store(self) -> Store:

@@ -15,7 +15,9 @@ from fedshow_server.certificates import Certificates
 def hold_port(host: str, port: int) -> socket.socket:
     """A listening socket. Raises InvalidInput when the address cannot be had."""
     bare = host.strip("[]")
-    held = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
+    # named, or asyncio leaves Nagle's algorithm on, and small answers take 40 ms
+    held = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         held.bind((bare, port))

@@ -17,7 +17,7 @@ from pydantic_settings import (
 
 from fedshow.concepts.names import CLASS
 from fedshow.errors import InvalidInput
-from fedshow.joining import Address, NodeName
+from fedshow.joining import NodeName
 from fedshow.wire import MAX_CONCEPT_BYTES
 from fedshow_server.logs import Format, Level
 
@@ -25,6 +25,10 @@ FILE_NAME = "server.toml"
 ENVIRONMENT_PREFIX = "FEDSHOW_SERVER_"
 STORE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9!_.*'()/-]*)?")
 ClassWord = Annotated[str, StringConstraints(pattern=f"^(?:{CLASS.pattern})$")]
+Place = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:]{2,39}\]):[0-9]{1,5}$")
+]
+"""HOST:PORT to listen on; port 0 is a free one."""
 EVERYWHERE = ("0.0.0.0",)  # noqa: S104  # recognised, not bound
 
 
@@ -36,9 +40,9 @@ class ServerSettings(BaseSettings):
     data: Path = Field(default_factory=lambda: Path.home() / ".fedshow-server")
     """The folder that holds everything the server remembers."""
     base: str = "toyworld"
-    listen: Address = "127.0.0.1:8443"
+    listen: Place = "127.0.0.1:8443"
     """The public HTTPS port; port 0 takes a free one."""
-    grpc_listen: Address | None = None
+    grpc_listen: Place | None = None
     """None: same host, next port."""
     public_name: NodeName | None = None
     """The host name that clients use; None: the host listened on, or this machine's name."""

@@ -18,6 +18,11 @@ class FedshowError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """The message in one printable line, whatever it quotes of what came from outside."""
+        text = super().__str__()
+        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
 
 class InvalidInput(FedshowError):
     """The value refused and the limit it breaks."""

@@ -1,10 +1,12 @@
 """How a node joins a server: the code that a person passes on, and the one call that redeems it."""
 
 import base64
-import binascii
-from typing import Annotated, Self
+import ipaddress
+import re
+from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -13,7 +15,8 @@ from pydantic import (
     ValidationError,
 )
 
-from fedshow.concepts.header import Sha256
+from fedshow.concepts.header import BaseName, Sha256
+from fedshow.documents import read_document
 from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.releases.signing import PublicKey
@@ -26,9 +29,23 @@ ME = "me"
 """Stands for the node that brings a concept, and no other."""
 MAX_CODE_LENGTH = 1024
 
-Address = Annotated[
-    str, StringConstraints(pattern=r"^([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:]{2,39}\]):[0-9]{1,5}$")
-]
+HOST_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+LONGEST_HOST = 253
+LARGEST_PORT = 65535
+
+
+def _check_address(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    if inner := re.fullmatch(r"\[([0-9A-Fa-f:]+)\]", host):
+        ipaddress.IPv6Address(inner[1])
+    elif len(host) > LONGEST_HOST or not all(map(HOST_LABEL.fullmatch, host.split("."))):
+        raise ValueError("must be HOST:PORT")
+    if not re.fullmatch("[1-9][0-9]{0,4}", port) or int(port) > LARGEST_PORT:
+        raise ValueError(f"must be HOST:PORT, with a port from 1 to {LARGEST_PORT}")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
 """HOST:PORT."""
 
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -45,7 +62,7 @@ class JoinCode(BaseModel):
     ca_sha256: Sha256 = Field(alias="f")
     """Digest of the DER form of the server's certificate authority."""
     secret: Secret = Field(alias="s")
-    base: str = Field(default="", max_length=200, alias="b")
+    base: BaseName | Literal[""] = Field(default="", alias="b")
     """The base's public name, so that whoever lacks it learns so before the secret is spent."""
 
     def encode(self) -> str:
@@ -62,8 +79,8 @@ class JoinCode(BaseModel):
         body = word.removeprefix(PREFIX)
         try:
             content = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
-            return cls.model_validate_json(content)
-        except (ValidationError, binascii.Error, ValueError):
+            return read_document(cls, content)
+        except ValueError:  # also what is no base64
             raise InvalidInput("this join code is incomplete: copy the whole line") from None
 
 

@@ -18,7 +18,7 @@ from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb
 from fedshow_server.backup import make_backup, restore_backup
 from fedshow_server.folder import DataFolder, Facts
-from tests.server.publishing import put_release
+from tests.stage.publishing import put_release
 
 FILES = {"unet/weights.safetensors": bytes(range(256)) * 8000, "README.md": b"# a release"}
 
@@ -47,7 +47,7 @@ def test_restored_server_is_the_same_to_its_clients(tools, joined, tmp_path):
     first = tools.Server(tools.make_data(tmp_path / "data"))
     first.start()
     anna = joined(first, "anna")
-    release = put_release(first, tools, "potter", FILES).release
+    release = put_release(first, "potter", FILES).release
 
     done = threading.Event()
 

@@ -24,7 +24,7 @@ from fedshow.roles import Role
 from fedshow.v1 import admin_pb2, concepts_pb2, releases_pb2
 from fedshow_server.services.doors import Entrance
 from fedshow_server.services.policies import POLICIES, Policy
-from tests.server.publishing import put_release
+from tests.stage.publishing import put_release
 
 OURS = [
     service
@@ -116,7 +116,7 @@ async def _forget(_):
 
 def test_revoked_node_is_cut_off_on_every_door(server, joined, member, tools):
     """gRPC, HTTP, the hub, Flower's calls and streams that are open, and nobody else is."""
-    big = put_release(server, tools, "hedwig", {"big.safetensors": bytes(64 << 20)})
+    big = put_release(server, "hedwig", {"big.safetensors": bytes(64 << 20)})
     file = f"/releases/{big.release}/big.safetensors"
     doors = (
         "/api/releases",

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from fedshow import rpc
 from fedshow.errors import Unreachable
 from fedshow.v1 import releases_pb2 as pb
-from tests.server.publishing import put_release
 from tests.server.test_web import weights
+from tests.stage.publishing import put_release
 
 LARGE = bytes(48 << 20)
 """More than the buffers of a connection take: it is sent only as fast as it is read."""
@@ -29,7 +29,7 @@ def own_server(tools, tmp_path):
 
 
 def test_running_downloads_end_well_and_waiting_ones_at_once(own_server, joined, tools):
-    release = put_release(own_server, tools, "potter", {"unet/weights.safetensors": LARGE})
+    release = put_release(own_server, "potter", {"unet/weights.safetensors": LARGE})
     anna = joined(own_server, "anna")
     headers = {"authorization": f"Bearer {anna.reply.token}"}
     with anna.calls() as calls, own_server.http() as client:

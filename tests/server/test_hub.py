@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedshow.releases import verify_release
-from tests.server.publishing import put_release
+from tests.stage.publishing import put_release
 
 FILES = {
     "model_index.json": b"{}",
@@ -47,7 +47,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def release(server, tools):
-    return put_release(server, tools, "hermione", FILES)
+    return put_release(server, "hermione", FILES)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_unchanged_files_are_not_sent_again(tools, environment, server, release)
     """The hub's cache knows files by ETag: the next release brings what is new."""
     program = "import sys, huggingface_hub as h; print(h.snapshot_download('fedshow/latest'))"
     first = Path(run(tools, environment, sys.executable, "-c", program).strip())
-    put_release(server, tools, "ron", {**FILES, "README.md": b"# another"})
+    put_release(server, "ron", {**FILES, "README.md": b"# another"})
     second = Path(run(tools, environment, sys.executable, "-c", program).strip())
     weights = "unet/weights.safetensors"
     assert first != second

@@ -26,7 +26,7 @@ from fedshow_server.web.hub import hub_routes
 from fedshow_server.web.ranges import Unsatisfiable, wanted_range
 from fedshow_server.web.releases import release_routes
 from fedshow_server.web.watching import health_routes, metrics_routes
-from tests.server.publishing import put_release
+from tests.stage.publishing import put_release
 
 BLOB = bytes(range(256)) * 20_000
 ETAG = f'"{sha256(BLOB).hexdigest()}"'
@@ -35,7 +35,7 @@ FILES = {"unet/weights.safetensors": BLOB, "README.md": b"# a release", "empty.j
 
 @pytest.fixture(scope="module")
 def release(server, tools):
-    return put_release(server, tools, "potter", FILES)
+    return put_release(server, "potter", FILES)
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_concept_files_stay_inside(ask, server, tools, release):
 
 def test_a_download_ends_when_its_node_is_revoked(server, joined, tools, member):
     """In the midst of a file, and nobody takes what came for the whole."""
-    big = put_release(server, tools, "luna", {"x.safetensors": bytes(64 << 20)})
+    big = put_release(server, "luna", {"x.safetensors": bytes(64 << 20)})
     eve = joined(server, "evelyn")
     came = []
 

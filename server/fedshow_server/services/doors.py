@@ -7,8 +7,9 @@ from contextvars import ContextVar
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from fedshow.errors import Forbidden
+from fedshow.errors import Forbidden, InvalidInput
 from fedshow_server import calls
 from fedshow_server.guard import Guard
 from fedshow_server.node_keys import shown_key
@@ -97,22 +98,30 @@ class Doors(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         return self._behind(handler, token_in(details.invocation_metadata), policy)
 
     def _behind(self, handler: Any, token: str | None, policy: Policy | None) -> Any:
-        async def call(request: Any, context: Any) -> Any:
+        async def call(content: bytes, context: Any) -> Any:
             async with self._entrance.entered(token, policy) as node:
                 _caller.set(node)
-                return await handler.unary_unary(request, context)
+                return await handler.unary_unary(_message(handler, content), context)
 
-        async def stream(request: Any, context: Any) -> Any:
+        async def stream(content: bytes, context: Any) -> Any:
             async with self._entrance.entered(token, policy) as node:
                 _caller.set(node)
-                answers = handler.unary_stream(request, context)
+                answers = handler.unary_stream(_message(handler, content), context)
                 async for answer in self._streams.until_revoked(node, answers):
                     yield answer
 
-        codec = (handler.request_deserializer, handler.response_serializer)
+        codec = (None, handler.response_serializer)  # what a stranger sends is not even read
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(stream, *codec)
         return grpc.unary_unary_rpc_method_handler(call, *codec)
+
+
+def _message(handler: Any, content: bytes) -> Any:
+    """The request in `content`; raises InvalidInput."""
+    try:
+        return handler.request_deserializer(content)
+    except DecodeError:
+        raise InvalidInput("this is no message of this call") from None
 
 
 def token_in(headers: Iterable[tuple[str, str | bytes]]) -> str | None:

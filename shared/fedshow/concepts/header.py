@@ -1,6 +1,5 @@
 """What a concept file says about itself: an allow-list without room for anything private."""
 
-from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -8,11 +7,11 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
 from fedshow.concepts.names import CLASS, NAME, words_of
+from fedshow.documents import BadDocument, FirstFormat, Moment, read_document
 from fedshow.errors import RefusedConcept
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -46,7 +45,7 @@ class ConceptHeader(BaseModel):
         extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False
     )
 
-    format: Literal[1] = 1
+    format: FirstFormat = 1
     family: FamilyName
     base: BaseRef
     name: str = Field(pattern=f"^(?:{NAME.pattern})$")
@@ -58,7 +57,7 @@ class ConceptHeader(BaseModel):
     alpha: float = Field(gt=0, le=65536)
     recipe: dict[Key, Number] = Field(default_factory=dict, max_length=64)
     metrics: dict[Key, Number] = Field(default_factory=dict, max_length=64)
-    created: datetime
+    created: Moment
     fedshow: str = Field(pattern=r"^[0-9a-z.+-]{1,32}$")
 
     @model_validator(mode="after")
@@ -76,12 +75,12 @@ class ConceptHeader(BaseModel):
     def parse(cls, text: str) -> Self:
         """The header in `text`; raises RefusedConcept naming the field and the value."""
         try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "header"
-            value = str(first.get("input"))[:80]
-            raise RefusedConcept(f"concept header: {where} = {value!r}: {first['msg']}") from None
+            return read_document(cls, text)
+        except BadDocument as error:
+            value = f"{error.value!s:.80}"
+            raise RefusedConcept(
+                f"concept header: {error.where or 'header'} = {value!r}: {error.problem}"
+            ) from None
 
     def dump(self) -> str:
         """The header as JSON, keys as in the file."""

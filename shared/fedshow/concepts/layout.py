@@ -1,6 +1,6 @@
 """The safetensors container, strictly: no gaps, no extra bytes, three float types. Without torch."""
 
-import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from typing import Any, Self
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
+from fedshow.documents import BadDocument, read_document
 from fedshow.errors import RefusedConcept
 
 MAX_HEADER_BYTES = 8 << 20
@@ -18,6 +20,30 @@ STORED: dict[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),  # numpy has no bfloat16: the upper halves of float32
 }
+
+
+class _Tensor(BaseModel):
+    """What the header says of one tensor."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dtype: str
+    shape: tuple[PositiveInt, ...]
+    data_offsets: tuple[NonNegativeInt, NonNegativeInt]
+
+
+class _Header(BaseModel):
+    """The file's JSON: every entry but one is a tensor."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, _Tensor]
+
+    metadata: dict[str, str] = Field(default_factory=dict, alias="__metadata__")
+
+    @property
+    def tensors(self) -> dict[str, _Tensor]:
+        """By key."""
+        return self.__pydantic_extra__
 
 
 @dataclass(frozen=True)
@@ -47,14 +73,13 @@ class Layout:
         if length > min(MAX_HEADER_BYTES, len(blob) - 8):
             raise RefusedConcept(f"not a safetensors file: header of {length} bytes in {len(blob)}")
         try:
-            raw = json.loads(blob[8 : 8 + length])
-            metadata = {str(k): str(v) for k, v in raw.pop("__metadata__", {}).items()}
-            entries = {key: _entry(key, value) for key, value in raw.items()}
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            found = read_document(_Header, blob[8 : 8 + length], MAX_HEADER_BYTES)
+        except BadDocument as error:
             raise RefusedConcept(f"not a safetensors file: {error!s:.120}") from None
+        entries = {key: _checked(key, tensor) for key, tensor in found.tensors.items()}
         _check_order(entries, len(blob) - 8 - length)
         _check_readable(blob)
-        return cls(entries, metadata, 8 + length)
+        return cls(entries, found.metadata, 8 + length)
 
 
 def values_of(blob: bytes, layout: Layout, key: str) -> NDArray[np.float32]:
@@ -67,17 +92,17 @@ def values_of(blob: bytes, layout: Layout, key: str) -> NDArray[np.float32]:
     return stored.astype(np.float32)
 
 
-def _entry(key: str, value: dict[str, Any]) -> TensorEntry:
-    shape = tuple(int(n) for n in value["shape"])
-    start, end = (int(n) for n in value["data_offsets"])
-    dtype = str(value["dtype"])
-    if dtype not in STORED:
-        raise RefusedConcept(f"{key}: dtype {dtype}, allowed are {', '.join(STORED)}")
-    if min(shape, default=1) < 1 or end - start != int(np.prod(shape)) * STORED[dtype].itemsize:
+def _checked(key: str, tensor: _Tensor) -> TensorEntry:
+    start, end = tensor.data_offsets
+    if tensor.dtype not in STORED:
+        raise RefusedConcept(f"{key}: dtype {tensor.dtype:.20}, allowed are {', '.join(STORED)}")
+    size = math.prod(tensor.shape) * STORED[tensor.dtype].itemsize
+    if end - start != size:
         raise RefusedConcept(
-            f"{key}: shape {list(shape)} does not fit {end - start} bytes of {dtype}"
+            f"{key}: shape {list(tensor.shape)!s:.80} does not fit {end - start} bytes of "
+            f"{tensor.dtype}"
         )
-    return TensorEntry(dtype, shape, start, end)
+    return TensorEntry(tensor.dtype, tensor.shape, start, end)
 
 
 def _check_order(entries: Mapping[str, TensorEntry], size: int) -> None:

@@ -1,6 +1,5 @@
 """Opening a release folder to draw with it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from fedshow.documents import read_json
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.families.opening import FAMILIES, Base, describe_pipeline, load_pipeline
 from fedshow.releases.manifest import Manifest
@@ -46,7 +46,7 @@ def _read_fused(file: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Ten
     """Each concept's words with their rows, and every tensor by key; raises Damaged."""
     try:
         with safe_open(file, "pt") as opened:
-            about: dict[str, Any] = json.loads(opened.metadata()["fedshow"])
+            about: dict[str, Any] = read_json(opened.metadata()["fedshow"])
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         concepts = {
             name: {word: tensors[f"tokens.{word}"] for word in words}

@@ -1,22 +1,22 @@
 """manifest.json: what a release consists of, down to the last byte."""
 
 import json
-from datetime import datetime
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from itertools import accumulate
+from pathlib import Path
 from typing import Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from fedshow.concepts.header import BaseRef, Key, Number, Sha256
 from fedshow.concepts.names import NAME
+from fedshow.documents import BadDocument, FirstFormat, Moment, read_document
 from fedshow.errors import Damaged
 from fedshow.releases.signing import FILE_NAME as SIGNATURE
 
@@ -55,9 +55,9 @@ class Manifest(BaseModel):
         extra="forbid", frozen=True, ser_json_bytes="base64", val_json_bytes="base64"
     )
 
-    format: int = 1
+    format: FirstFormat = 1
     release: str = Field(pattern=r"^[0-9a-f]{16}$")
-    created: datetime
+    created: Moment
     base: BaseRef
     family: str = Field(pattern=r"^[a-z0-9-]{1,32}$")
     concepts: tuple[Member, ...]
@@ -72,17 +72,26 @@ class Manifest(BaseModel):
     @classmethod
     def _paths_stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
         for path in files:
-            parts = PurePosixPath(path).parts
+            parts = path.split("/")
             if (
-                not parts
-                or path.startswith("/")
-                or ".." in parts
+                {"", ".", ".."}.intersection(parts)
                 or "\\" in path
                 or not path.isprintable()
                 or path in BESIDE
             ):
                 raise ValueError(f"path {path!r} is not inside the release")
+            if folder := next(
+                (up for up in accumulate(parts[:-1], "{}/{}".format) if up in files), None
+            ):
+                raise ValueError(f"path {path!r} lies in {folder!r}, which is a file")
         return files
+
+    @field_validator("concepts")
+    @classmethod
+    def _each_concept_once(cls, concepts: tuple[Member, ...]) -> tuple[Member, ...]:
+        if len({member.name for member in concepts}) < len(concepts):
+            raise ValueError("a concept stands there twice")
+        return concepts
 
     @model_validator(mode="after")
     def _pieces_make_files(self) -> Self:
@@ -101,11 +110,9 @@ class Manifest(BaseModel):
     def parse(cls, content: bytes) -> Self:
         """The manifest in `content`; raises Damaged when it is not one."""
         try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ": ".join([FILE_NAME, *map(str, first["loc"])])
-            raise Damaged(f"{where}: {first['msg']}") from None
+            return read_document(cls, content)
+        except BadDocument as error:
+            raise Damaged(f"{FILE_NAME}: {error}") from None
 
     def dump(self) -> bytes:
         """The manifest as it is stored."""

@@ -3,13 +3,13 @@
 A manifest names the digest of everything else, so that one signature covers a release whole.
 """
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fedshow.concepts.header import Sha256
+from fedshow.documents import BadDocument, Moment, read_document
 from fedshow.errors import RefusedRelease
 
 FILE_NAME = "manifest.sig"
@@ -33,9 +33,9 @@ class Signature(BaseModel):
     def parse(cls, content: bytes) -> Self:
         """The signature in `content`; raises RefusedRelease."""
         try:
-            return cls.model_validate_json(content)
-        except ValidationError as error:
-            raise RefusedRelease(f"signature: {FILE_NAME}: {error.errors()[0]['msg']}") from None
+            return read_document(cls, content)
+        except BadDocument as error:
+            raise RefusedRelease(f"signature: {FILE_NAME}: {error}") from None
 
     def check(self, purpose: bytes, content: bytes, what: str) -> None:
         """Raises RefusedRelease, calling the content `what`, unless the signature is that of it."""
@@ -56,7 +56,7 @@ class Latest(BaseModel):
 
     manifest_sha256: Sha256 | None
     """Digest of its manifest.json; None: no release is the latest now."""
-    said: datetime
+    said: Moment
     """When; a server never says anything older than what it said before."""
 
 

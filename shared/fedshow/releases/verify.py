@@ -1,9 +1,9 @@
 """Checking a release folder against its manifest."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
+from fedshow.documents import read_json
 from fedshow.errors import Damaged
 from fedshow.files import digest
 from fedshow.releases.contents import check_contents
@@ -38,7 +38,7 @@ def verify_release(folder: Path, on_progress: OnProgress = lambda _done, _all: N
         listed = path in BESIDE or path in manifest.files or path.startswith(HUB_NOTES)
         if found.is_file() and not listed:
             raise Damaged(f"{path} is not part of the release")
-    _check_concepts(folder, manifest)
+    check_concepts(folder, manifest)
     return manifest
 
 
@@ -64,19 +64,22 @@ def _check_digests(folder: Path, manifest: Manifest, on_progress: OnProgress) ->
             raise Damaged(f"{path}: sha256 {found[:12]}…, must be {entry.sha256[:12]}…")
 
 
-def _check_concepts(folder: Path, manifest: Manifest) -> None:
+def check_concepts(folder: Path, manifest: Manifest) -> None:
     """Raises Damaged unless concepts.json, which people read, says what the manifest does."""
     if CONCEPTS not in manifest.files:
         return
     promised = {member.name: member.sha256 for member in manifest.concepts}
     try:
-        listed = json.loads((folder / CONCEPTS).read_bytes())
-        found = {str(concept["name"]): concept["sha256"] for concept in listed}
+        listed = read_json((folder / CONCEPTS).read_bytes())
+        told = [(str(concept["name"]), concept["sha256"]) for concept in listed]
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"concepts: {CONCEPTS} is no list of concepts: {error!s:.200}") from None
+    found = dict(told)
+    if len(found) < len(told):
+        raise Damaged(f"concepts: {CONCEPTS} tells of one concept twice")
     for name in sorted(found.keys() | promised.keys()):
         if found.get(name) != promised.get(name):
             raise Damaged(
-                f"concepts: {name} is {found.get(name)} in {CONCEPTS}, {promised.get(name)} in the "
+                f"concepts: {name:.80} is {found.get(name)!s:.80} in {CONCEPTS}, {promised.get(name)} in the "
                 "manifest"
             )

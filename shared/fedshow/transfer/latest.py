@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from fedshow.documents import BadDocument, read_document
 from fedshow.errors import RefusedRelease
 from fedshow.files import write_atomically
 from fedshow.releases.signing import LATEST, Latest, Signature
@@ -46,8 +45,8 @@ def _believed(server: KnownServer, signed: SignedLatest) -> Latest:
         )
     signature.check(LATEST, signed.statement, f"what {server.name} says of its latest release")
     try:
-        return Latest.model_validate_json(signed.statement)
-    except ValidationError as error:
+        return read_document(Latest, signed.statement)
+    except BadDocument as error:
         raise RefusedRelease(f"{server.name} speaks of releases in another way: {error}") from None
 
 
@@ -68,8 +67,8 @@ def _check_age(server: KnownServer, latest: Latest) -> None:
 
 def _last_said(record: Path) -> datetime | None:
     try:
-        return Latest.model_validate_json(record.read_bytes()).said
-    except (OSError, ValidationError):
+        return read_document(Latest, record.read_bytes()).said
+    except (OSError, BadDocument):
         return None
 
 

@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from fedshow.documents import BadDocument, read_document
 from fedshow.errors import FedshowError, NotFound
 from fedshow.files import write_atomically
 from fedshow.joining import Address, JoinReply, NodeName
@@ -72,8 +71,8 @@ def find_server(name: str, home: Path) -> KnownServer:
 
 def _read(record: Path) -> KnownServer:
     try:
-        return KnownServer.model_validate_json(record.read_bytes())
-    except (OSError, ValidationError) as error:
+        return read_document(KnownServer, record.read_bytes())
+    except (OSError, BadDocument) as error:
         raise FedshowError(
             f"{record} is unreadable ({type(error).__name__}): delete {record.parent} and join again"
         ) from error

@@ -1,0 +1,1 @@
+"""What is fed to everything that reads what strangers send, and by what it is judged."""

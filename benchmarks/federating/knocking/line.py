@@ -1,0 +1,68 @@
+"""One HTTPS connection that sends targets and headers exactly as they are written."""
+
+import ssl
+from dataclasses import dataclass
+from http.client import BadStatusLine, HTTPSConnection
+from types import TracebackType
+from typing import Self
+
+from benchmarks.federating.knocking.cast import Headers
+from tests.stage.server import Server
+
+PATIENCE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, who wrote the answer, and its body."""
+
+    status: int
+    ours: bool
+    """The application's, not the HTTP library's about something that is no request."""
+    body: bytes
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.body[:60]!r}"
+
+
+class Line:
+    """Opened anew when the server hangs up, as it does after what is no HTTP."""
+
+    def __init__(self, server: Server) -> None:
+        trust = ssl.create_default_context(cafile=str(server.data / "ca" / "ca.pem"))
+        self._connection = HTTPSConnection(
+            "127.0.0.1", server.port, context=trust, timeout=PATIENCE_SECONDS
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def send(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Answer:
+        """What comes back; status 0 for a connection that is cut instead."""
+        try:
+            return self._sent(method, target, headers, body)
+        except (BadStatusLine, OSError) as error:
+            self._connection.close()
+            return Answer(0, False, repr(error).encode())
+
+    def _sent(self, method: str, target: str, headers: Headers, body: bytes) -> Answer:
+        connection = self._connection
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.putheader("content-length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        content = answer.read()
+        ours = answer.headers.get("x-request-id") is not None
+        if answer.will_close:
+            connection.close()
+        return Answer(answer.status, ours, content)
