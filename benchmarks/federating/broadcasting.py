@@ -30,8 +30,8 @@ from fedshow.transfer.servers import KnownServer
 from fedshow_server.folder import DataFolder
 from fedshow_server.fusion.sums import Part as Adapter
 from fedshow_server.fusion.update import smallest
-from fedshow_server.publishing import publish
-from fedshow_server.signing import open_signer
+from fedshow_server.releasing.publishing import publish
+from fedshow_server.releasing.signing import open_signer
 from tests.stage.concepts import make_data
 from tests.stage.member import Member as Node
 from tests.stage.server import Server

@@ -91,7 +91,7 @@ def main() -> None:
     from flwr.simulation import run_simulation
 
     from fedshow_client.flower_app import app as client_app
-    from fedshow_server.flower_app import app as server_app
+    from fedshow_server.flower.app import app as server_app
 
     folder, outboxes = DataFolder(Path(sys.argv[1])), Path(sys.argv[2])
     count = int(sys.argv[3])

@@ -33,7 +33,7 @@ def kinds(federation: Working) -> dict[str, Kind]:
         "tuner": (lambda: _children(daemons, "tune_child"), 15),
         "server": (lambda: [server.pid], 20),
         "superlink": (lambda: _children([server], "superlink_process"), 20),
-        "fusion": (lambda: _children([server], "fedshow_server.fusing"), 20),
+        "fusion": (lambda: _children([server], "fedshow_server.releasing.fusing"), 20),
         "download": (federation.downloader.under_way, 0.1),
     }
     found = {name: Kind(pids, _kill, within) for name, (pids, within) in alive.items()}

@@ -13,25 +13,20 @@ from typing import Any, TypeVar
 from fastapi import APIRouter
 
 from fedshow.families.card import BaseCard
-from fedshow_server.administration import Administration
-from fedshow_server.certificates import Certificates, prepare_certificates
-from fedshow_server.collecting import Collector
 from fedshow_server.describing import described_base
-from fedshow_server.disk import Disk
-from fedshow_server.edge import make_edge
-from fedshow_server.enrolment import Enrolment
+from fedshow_server.flower.collecting import Collector
+from fedshow_server.flower.presence import Presence
+from fedshow_server.flower.superlink import SuperLink
 from fedshow_server.folder import DataFolder, Facts
-from fedshow_server.fusion_queue import FusionQueue
-from fedshow_server.guard import Guard
-from fedshow_server.health import FINE, Health
-from fedshow_server.https_port import HttpsServer, hold_port
 from fedshow_server.lasting import lasting
-from fedshow_server.metrics import Metrics
-from fedshow_server.news import News
-from fedshow_server.presence import Presence
-from fedshow_server.publishing import sign_earlier
-from fedshow_server.ray_cluster import check_address
-from fedshow_server.renewing import Renewal
+from fedshow_server.members.administration import Administration
+from fedshow_server.members.enrolment import Enrolment
+from fedshow_server.members.guard import Guard
+from fedshow_server.releasing.news import News
+from fedshow_server.releasing.publishing import sign_earlier
+from fedshow_server.releasing.queue import FusionQueue
+from fedshow_server.releasing.ray_cluster import check_address
+from fedshow_server.releasing.signing import Signer, open_signer
 from fedshow_server.services.admin import admin_servicer
 from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.doors import Doors, Entrance
@@ -39,11 +34,16 @@ from fedshow_server.services.listening import Listener, add_services, listen
 from fedshow_server.services.releases import ReleaseServicer
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.settings import ServerSettings
-from fedshow_server.signing import Signer, open_signer
 from fedshow_server.store import Store, open_store
-from fedshow_server.superlink import SuperLink
+from fedshow_server.upkeep.certificates import Certificates, prepare_certificates
+from fedshow_server.upkeep.disk import Disk
+from fedshow_server.upkeep.health import FINE, Health
+from fedshow_server.upkeep.metrics import Metrics
+from fedshow_server.upkeep.renewing import Renewal
 from fedshow_server.web.doors import HttpDoors
+from fedshow_server.web.edge import make_edge
 from fedshow_server.web.files import FileSender
+from fedshow_server.web.https_port import HttpsServer, hold_port
 from fedshow_server.web.hub import hub_routes
 from fedshow_server.web.releases import release_routes
 from fedshow_server.web.tracing import Traced

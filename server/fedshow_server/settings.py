@@ -19,7 +19,7 @@ from fedshow.concepts.names import CLASS
 from fedshow.errors import InvalidInput
 from fedshow.joining import NodeName
 from fedshow.wire import MAX_CONCEPT_BYTES
-from fedshow_server.logs import Format, Level
+from fedshow_server.upkeep.logs import Format, Level
 
 FILE_NAME = "server.toml"
 ENVIRONMENT_PREFIX = "FEDSHOW_SERVER_"

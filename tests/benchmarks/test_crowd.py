@@ -10,8 +10,8 @@ from benchmarks.federating.downloads import measure_downloads
 from benchmarks.federating.size import Size
 from fedshow.files import write_atomically
 from fedshow_server.folder import DataFolder
-from fedshow_server.publishing import publish
-from fedshow_server.signing import open_signer
+from fedshow_server.releasing.publishing import publish
+from fedshow_server.releasing.signing import open_signer
 from tests.releases import standin_manifest
 from tests.stage.concepts import CARD, make_data
 from tests.stage.member import Member

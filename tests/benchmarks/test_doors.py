@@ -14,7 +14,7 @@ from benchmarks.federating.knocking import over_flower, over_grpc, over_http, tl
 from benchmarks.federating.knocking.cast import Cast, assemble
 from benchmarks.federating.knocking.spellings import spellings
 from benchmarks.federating.knocking.tally import Tally
-from fedshow_server.certificates import prepare_certificates
+from fedshow_server.upkeep.certificates import prepare_certificates
 from fedshow_server.web.doors import POLICIES
 from tests.stage.concepts import make_data
 from tests.stage.server import STANDIN, Server

@@ -40,7 +40,7 @@ from fedshow.v1.releases_pb2_grpc import (
 )
 from fedshow_client.home import Home
 from fedshow_client.queue import Queue
-from fedshow_server.signing import Signer
+from fedshow_server.releasing.signing import Signer
 from tests.releases import standin_manifest
 
 TOKEN = "t" * 43

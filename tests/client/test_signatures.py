@@ -15,7 +15,7 @@ from fedshow.transfer.connection import Connection
 from fedshow.transfer.folder import pull_release
 from fedshow.transfer.releases import get_release, watch_releases
 from fedshow.transfer.servers import save_server
-from fedshow_server.signing import Signer
+from fedshow_server.releasing.signing import Signer
 
 
 def new_signer(now=lambda: datetime.now(UTC)) -> Signer:

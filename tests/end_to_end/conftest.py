@@ -20,8 +20,8 @@ from fedshow.transfer.servers import known_servers
 from fedshow_client.home import Home
 from fedshow_client.queue import NewJob, Queue
 from fedshow_server.folder import DataFolder, DescribedBase
-from fedshow_server.publishing import publish
-from fedshow_server.signing import open_signer
+from fedshow_server.releasing.publishing import publish
+from fedshow_server.releasing.signing import open_signer
 from tests.conftest import BASE, MakeConcept
 
 FEDSHOW = str(Path(sys.executable).with_name("fedshow"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from fedshow.releases import verify_release
 from fedshow.releases.signing import signer_of
 from fedshow.transfer.servers import known_servers
-from fedshow_server.signing import open_signer
+from fedshow_server.releasing.signing import open_signer
 from fedshow_server.store import Offer
 from tests.end_to_end.conftest import wait_for
 from tests.releases import concepts_json, standin_manifest

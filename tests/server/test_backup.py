@@ -16,8 +16,8 @@ from fedshow import rpc
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb
-from fedshow_server.backup import make_backup, restore_backup
 from fedshow_server.folder import DataFolder, Facts
+from fedshow_server.upkeep.backup import make_backup, restore_backup
 from tests.stage.publishing import put_release
 
 FILES = {"unet/weights.safetensors": bytes(range(256)) * 8000, "README.md": b"# a release"}

@@ -172,7 +172,7 @@ def test_bad_settings_are_looked_for_where_they_are(tmp_path, monkeypatch):
 def test_server_commands_never_load_torch_or_flower():
     code = (
         "import sys; from fedshow.cli import build; build(); "
-        "import fedshow_server.fusing, fedshow_server.flower_app; "
+        "import fedshow_server.releasing.fusing, fedshow_server.flower.app; "
         "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -12,8 +12,8 @@ from fedshow.errors import Forbidden
 from fedshow.joining import JoinReply, JoinRequest
 from fedshow.v1.releases_pb2 import ListReleasesRequest
 from fedshow.wire import CA_PATH, JOIN_PATH
-from fedshow_server.certificates import fingerprint, prepare_certificates
-from fedshow_server.https_port import hold_port
+from fedshow_server.upkeep.certificates import fingerprint, prepare_certificates
+from fedshow_server.web.https_port import hold_port
 
 FLOWERS_OWN = [
     "/v1/control/list-runs",

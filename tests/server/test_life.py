@@ -21,8 +21,8 @@ from fedshow.transfer.forms import Form
 from fedshow.transfer.servers import KnownServer, save_server
 from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb
-from fedshow_server.publishing import publish
-from fedshow_server.signing import open_signer
+from fedshow_server.releasing.publishing import publish
+from fedshow_server.releasing.signing import open_signer
 from fedshow_server.store import Offer
 from tests.releases import standin_manifest
 from tests.stage.server import STANDIN

@@ -17,8 +17,8 @@ from fedshow.joining import JoinRequest
 from fedshow.v1 import concepts_pb2, releases_pb2
 from fedshow.wire import JOIN_PATH
 from fedshow_server.calls import begin
-from fedshow_server.guard import SUPERNODES_AT_ONCE, SUPERNODES_PER_MINUTE, Guard
-from fedshow_server.node_keys import FLOWERS_HEADER
+from fedshow_server.members.guard import SUPERNODES_AT_ONCE, SUPERNODES_PER_MINUTE, Guard
+from fedshow_server.members.node_keys import FLOWERS_HEADER
 from fedshow_server.services.doors import Entrance
 from fedshow_server.services.policies import Policy
 from fedshow_server.settings import ServerSettings

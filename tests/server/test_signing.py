@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fedshow.errors import InvalidInput, RefusedRelease
 from fedshow.releases import FileEntry
 from fedshow.releases.signing import LATEST, Latest, Signature, check_manifest
-from fedshow_server.publishing import sign_earlier
-from fedshow_server.signing import Signer, open_signer
+from fedshow_server.releasing.publishing import sign_earlier
+from fedshow_server.releasing.signing import Signer, open_signer
 from tests.releases import standin_manifest
 
 
@@ -26,7 +26,7 @@ def test_the_key_is_made_once_and_private(tmp_path):
 def test_a_key_that_cannot_be_read_is_not_replaced(tmp_path, content):
     """Clients trust the old one: a new one would only look like an attack."""
     if content is None:
-        from fedshow_server.certificates import prepare_certificates
+        from fedshow_server.upkeep.certificates import prepare_certificates
 
         content = prepare_certificates(tmp_path / "..", "x").key.read_bytes()
     file = tmp_path / "signing.key"

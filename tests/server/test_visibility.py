@@ -15,7 +15,7 @@ from fedshow.roles import Role
 from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb
 from fedshow_server.commands import members as commands
-from fedshow_server.due import Due, find_due
+from fedshow_server.releasing.due import Due, find_due
 from fedshow_server.store import Offer, Removal
 from tests.releases import standin_manifest
 

@@ -13,8 +13,8 @@ from fedshow.joining import JoinRequest
 from fedshow.v1.concepts_pb2 import WithdrawConceptRequest
 from fedshow.v1.releases_pb2 import ListReleasesRequest
 from fedshow.wire import JOIN_PATH
-from fedshow_server.logs import HIDDEN, JsonLines, TextLines, without_secrets
 from fedshow_server.services.tracing import address_of
+from fedshow_server.upkeep.logs import HIDDEN, JsonLines, TextLines, without_secrets
 
 TOKEN = "s3" + "k" * 41
 

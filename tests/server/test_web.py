@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from fedshow.releases.signing import LATEST, Latest, Signature
 from fedshow.roles import Role
-from fedshow_server.edge import make_edge
-from fedshow_server.guard import Guard
-from fedshow_server.health import Health
+from fedshow_server.members.guard import Guard
 from fedshow_server.services.doors import Entrance
 from fedshow_server.services.policies import Policy
 from fedshow_server.settings import ServerSettings
+from fedshow_server.upkeep.health import Health
 from fedshow_server.web.doors import POLICIES, HttpDoors, routes_of
+from fedshow_server.web.edge import make_edge
 from fedshow_server.web.hub import hub_routes
 from fedshow_server.web.ranges import Unsatisfiable, wanted_range
 from fedshow_server.web.releases import release_routes

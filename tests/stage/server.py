@@ -17,9 +17,9 @@ import httpx
 
 from fedshow.joining import JoinCode
 from fedshow.roles import Role
-from fedshow_server.certificates import fingerprint
 from fedshow_server.folder import DataFolder
 from fedshow_server.store import Concept, Release, Store
+from fedshow_server.upkeep.certificates import fingerprint
 from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 STANDIN = Path(__file__).parent / "standin"

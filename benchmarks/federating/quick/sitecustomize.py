@@ -4,7 +4,7 @@ concept, for hundreds are recorded and nobody looks at the pictures; all else is
 
 import sys
 
-if "fedshow_server.fusing" in sys.orig_argv:
+if "fedshow_server.releasing.fusing" in sys.orig_argv:
     from fedshow_server.fusion.fuse import fuse
     from fedshow_server.fusion.recording import Plan
 

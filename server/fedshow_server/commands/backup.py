@@ -17,9 +17,9 @@ def backup(
 
     Example: fedshow server backup /backup/fedshow-monday.tar
     """
-    from fedshow_server.backup import make_backup
     from fedshow_server.folder import DataFolder, owners_store
     from fedshow_server.settings import load_settings
+    from fedshow_server.upkeep.backup import make_backup
 
     with owners_store(data) as store:
         store.audit.happened("server.backed_up", file.name)
@@ -42,7 +42,7 @@ def restore(
 
     Example: fedshow server restore /backup/fedshow-monday.tar --data /srv/fedshow
     """
-    from fedshow_server.backup import restore_backup
+    from fedshow_server.upkeep.backup import restore_backup
 
     listing = restore_backup(file, data.absolute(), say)
     for what in listing.left_out:

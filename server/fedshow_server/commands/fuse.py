@@ -49,7 +49,7 @@ def fuse(
     """
     output_folder(out)
     if ray is not None:
-        from fedshow_server.ray_cluster import check_address
+        from fedshow_server.releasing.ray_cluster import check_address
 
         check_address(ray)
     from fedshow.device import choose_device

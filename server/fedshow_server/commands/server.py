@@ -70,8 +70,8 @@ def run(
     """
     import asyncio
 
-    from fedshow_server.logs import quiet_grpc, set_up_logs
     from fedshow_server.settings import load_settings
+    from fedshow_server.upkeep.logs import quiet_grpc, set_up_logs
 
     settings = load_settings(
         config,
@@ -108,7 +108,7 @@ def key(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
 
     Example: fedshow server key
     """
-    from fedshow_server.signing import open_signer
+    from fedshow_server.releasing.signing import open_signer
 
     folder = _folder(data)
     folder.facts()  # or there would be a new key wherever somebody asks

@@ -107,7 +107,7 @@ def workers_at(
     if ray is None:
         yield Here(base)
         return
-    from fedshow_server.ray_cluster import connected
+    from fedshow_server.releasing.ray_cluster import connected
 
     with connected(ray):
         from fedshow_server.fusion.ray_workers import RayWorkers

@@ -12,11 +12,11 @@ from fedshow.families.card import BaseCard
 from fedshow.joining import check_node_name
 from fedshow.v1 import concepts_pb2 as pb
 from fedshow.v1.concepts_pb2_grpc import ConceptServiceServicer
-from fedshow_server.disk import Disk
 from fedshow_server.services.doors import caller
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Concept, Concepts, Offer, Removal, State
 from fedshow_server.store.blobs import DIGEST
+from fedshow_server.upkeep.disk import Disk
 
 STATES = {
     State.WANTED: pb.CONCEPT_STATE_WANTED,

@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 
 from fedshow.errors import Forbidden, InvalidInput
 from fedshow_server import calls
-from fedshow_server.guard import Guard
-from fedshow_server.node_keys import shown_key
+from fedshow_server.members.guard import Guard
+from fedshow_server.members.node_keys import shown_key
 from fedshow_server.services.policies import POLICIES, Policy
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.store import Members, Node

@@ -13,11 +13,11 @@ from fedshow.releases import FileEntry
 from fedshow.v1 import releases_pb2 as pb
 from fedshow.v1.releases_pb2_grpc import ReleaseServiceServicer
 from fedshow.wire import CHUNK_BYTES
-from fedshow_server.content import read_content
-from fedshow_server.news import News
+from fedshow_server.releasing.news import News
+from fedshow_server.releasing.signing import Signer
 from fedshow_server.services.doors import caller
-from fedshow_server.signing import Signer
 from fedshow_server.store import Release, Store
+from fedshow_server.store.content import read_content
 from fedshow_server.store.releases import LATEST, Shelf
 
 NO_FILES: Mapping[str, FileEntry] = MappingProxyType({})

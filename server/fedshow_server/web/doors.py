@@ -7,7 +7,7 @@ from fastapi.routing import iter_route_contexts
 
 from fedshow.errors import Forbidden
 from fedshow.wire import CA_PATH, JOIN_PATH
-from fedshow_server.node_keys import FLOWERS_HEADER
+from fedshow_server.members.node_keys import FLOWERS_HEADER
 from fedshow_server.services.doors import Entrance, token_in
 from fedshow_server.services.policies import Policy
 from fedshow_server.store import Node

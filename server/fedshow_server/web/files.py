@@ -10,9 +10,9 @@ from starlette.types import Send
 
 from fedshow.errors import FedshowError
 from fedshow.releases import FileEntry
-from fedshow_server.content import read_content
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.store import Blobs
+from fedshow_server.store.content import read_content
 from fedshow_server.web.doors import visitor
 from fedshow_server.web.ranges import Unsatisfiable, is_known, wanted_range
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fedshow.releases import FileEntry
 from fedshow.releases.signing import Signature
-from fedshow_server.signing import Signer
+from fedshow_server.releasing.signing import Signer
 from fedshow_server.store import Release, Releases
 from fedshow_server.store.releases import LATEST
 from fedshow_server.web.caching import ASK_AGAIN, FOR_EVER

@@ -11,8 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 
 from fedshow.errors import Forbidden
-from fedshow_server.health import Health
 from fedshow_server.services.doors import token_in
+from fedshow_server.upkeep.health import Health
 
 METRICS_PATH = "/metrics"
 

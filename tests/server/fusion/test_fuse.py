@@ -16,7 +16,6 @@ from fedshow.releases import verify_release
 from fedshow.releases.loading import load_release
 from fedshow.releases.updates import as_adapters, deltas
 from fedshow.sampling.model import Model
-from fedshow_server.due import receipts, recorded
 from fedshow_server.fusion import offline, recording, workers
 from fedshow_server.fusion.fuse import Fused, bring_in, fuse, ledger_of
 from fedshow_server.fusion.offline import fuse_to_folder
@@ -25,7 +24,8 @@ from fedshow_server.fusion.report import residual
 from fedshow_server.fusion.rules import FUSIONS
 from fedshow_server.fusion.rules.gradient import Eigenbasis, gradient_fusion
 from fedshow_server.fusion.update import Update, smallest, tensors_of
-from fedshow_server.unfusable import UnfusableConcept
+from fedshow_server.releasing.due import receipts, recorded
+from fedshow_server.releasing.unfusable import UnfusableConcept
 from tests.conftest import BASE, MakeConcept
 
 QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=4, texts=8, things=4)

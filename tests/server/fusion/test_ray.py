@@ -23,9 +23,7 @@ from fedshow import __version__
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
 from fedshow.families import Base
 from fedshow.families.sd1 import SD1
-from fedshow_server import fusing, ray_cluster
 from fedshow_server.children import Child
-from fedshow_server.due import Due
 from fedshow_server.folder import DataFolder
 from fedshow_server.fusion import ray_workers
 from fedshow_server.fusion.fuse import fuse
@@ -34,9 +32,11 @@ from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.statistics import Seen
 from fedshow_server.fusion.sums import Layer, Part, layer_of
 from fedshow_server.fusion.workers import Here, Workers, workers_at
-from fedshow_server.fusion_queue import FusionQueue
+from fedshow_server.releasing import fusing, ray_cluster
+from fedshow_server.releasing.due import Due
+from fedshow_server.releasing.queue import FusionQueue
+from fedshow_server.releasing.unfusable import UnfusableConcept
 from fedshow_server.settings import load_settings
-from fedshow_server.unfusable import UnfusableConcept
 from tests.conftest import BASE, Call, MakeConcept
 from tests.server.fusion.synthetic import seen, statistics
 

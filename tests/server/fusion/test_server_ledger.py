@@ -7,10 +7,10 @@ import pytest
 
 import fedshow_server.fusion
 from fedshow.errors import Damaged
-from fedshow_server import fusing
 from fedshow_server.folder import DataFolder
 from fedshow_server.fusion import current_ledger, offline
-from fedshow_server.fusion_queue import FusionQueue
+from fedshow_server.releasing import fusing
+from fedshow_server.releasing.queue import FusionQueue
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import open_store
 

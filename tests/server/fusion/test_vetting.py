@@ -14,7 +14,7 @@ from fedshow_server.fusion.vetting import Vetting
 from fedshow_server.fusion.vetting.behaviour import unasked_changes
 from fedshow_server.fusion.vetting.norms import FEWEST, check_norms, norms_of, spectral_norm
 from fedshow_server.fusion.vetting.words import check_words
-from fedshow_server.unfusable import OddConcept
+from fedshow_server.releasing.unfusable import OddConcept
 from tests.conftest import MakeConcept
 from tests.server.fusion import synthetic
 from tests.server.fusion.synthetic import RECORDING, WIRING, statistics

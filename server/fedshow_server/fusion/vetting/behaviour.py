@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedshow.families import Base
 from fedshow_server.fusion.statistics import Statistics
-from fedshow_server.unfusable import OddConcept
+from fedshow_server.releasing.unfusable import OddConcept
 
 MAX_MEAN = 0.25
 """Over layers: half as much as they give themselves, in amplitude."""

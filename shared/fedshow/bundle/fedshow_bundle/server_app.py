@@ -2,4 +2,4 @@
 
 from importlib import import_module
 
-app = import_module("fedshow_server.flower_app").app  # by name: this part knows neither side
+app = import_module("fedshow_server.flower.app").app  # by name: this part knows neither side

@@ -9,10 +9,10 @@ from fedshow.errors import InvalidInput
 from fedshow.joining import JoinCode, check_node_name
 from fedshow.roles import Role
 from fedshow.v1 import admin_pb2 as pb
-from fedshow_server.certificates import fingerprint
 from fedshow_server.folder import DataFolder
 from fedshow_server.services.concepts import message_of
 from fedshow_server.store import Node, Store
+from fedshow_server.upkeep.certificates import fingerprint
 
 ROLES = {
     Role.OWNER: pb.NODE_ROLE_OWNER,

@@ -1,6 +1,6 @@
 """The fusion worker, a process of its own: makes the releases that are due and publishes them.
 
-python -m fedshow_server.fusing --data DIR [--ray ADDRESS] [--protect WORD ...]
+python -m fedshow_server.releasing.fusing --data DIR [--ray ADDRESS] [--protect WORD ...]
 """
 
 import argparse
@@ -15,15 +15,15 @@ from pathlib import Path
 from fedshow.device import choose_device
 from fedshow.errors import BaseMismatch, Damaged, NotFound, RefusedConcept
 from fedshow.families.card import BaseCard
-from fedshow_server.admitting import check_file
 from fedshow_server.children import die_with_parent
-from fedshow_server.due import find_due, receipts
+from fedshow_server.flower.admitting import check_file
 from fedshow_server.folder import DataFolder
-from fedshow_server.logs import set_up_logs
-from fedshow_server.publishing import publish
-from fedshow_server.signing import Signer, open_signer
+from fedshow_server.releasing.due import find_due, receipts
+from fedshow_server.releasing.publishing import publish
+from fedshow_server.releasing.signing import Signer, open_signer
+from fedshow_server.releasing.unfusable import OddConcept, UnfusableConcept
 from fedshow_server.store import Concept, Store
-from fedshow_server.unfusable import OddConcept, UnfusableConcept
+from fedshow_server.upkeep.logs import set_up_logs
 
 log = logging.getLogger(__name__)
 

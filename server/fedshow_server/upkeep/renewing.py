@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from fedshow_server.certificates import Certificates, prepare_certificates
+from fedshow_server.upkeep.certificates import Certificates, prepare_certificates
 
 log = logging.getLogger(__name__)
 

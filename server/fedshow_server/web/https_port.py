@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fedshow.errors import InvalidInput
-from fedshow_server.certificates import Certificates
+from fedshow_server.upkeep.certificates import Certificates
 
 
 def hold_port(host: str, port: int) -> socket.socket:

@@ -13,9 +13,9 @@ from fedshow.documents import BadDocument, read_document
 from fedshow.errors import Exhausted, FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
 from fedshow.joining import JoinReply, JoinRequest, Refusal
 from fedshow.wire import CA_PATH, JOIN_PATH
-from fedshow_server.enrolment import Enrolment
-from fedshow_server.fleet import Fleet
-from fedshow_server.superlink import SuperLink
+from fedshow_server.flower.fleet import Fleet
+from fedshow_server.flower.superlink import SuperLink
+from fedshow_server.members.enrolment import Enrolment
 from fedshow_server.web.doors import POLICIES, HttpDoors, routes_of
 from fedshow_server.web.hub import NotOnHub
 

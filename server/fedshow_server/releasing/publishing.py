@@ -7,7 +7,7 @@ from fedshow.errors import NotFound
 from fedshow.files import digest
 from fedshow.releases import FileEntry, Manifest, verify_release
 from fedshow.releases.manifest import FILE_NAME
-from fedshow_server.signing import Signer
+from fedshow_server.releasing.signing import Signer
 from fedshow_server.store import Store
 
 log = logging.getLogger(__name__)

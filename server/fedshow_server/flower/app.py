@@ -6,9 +6,9 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from fedshow_server.admitting import Admission
+from fedshow_server.flower.admitting import Admission
+from fedshow_server.flower.handovers import Handovers
 from fedshow_server.folder import DATA_VARIABLE, DataFolder
-from fedshow_server.handovers import Handovers
 
 app = ServerApp()
 

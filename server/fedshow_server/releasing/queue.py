@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from fedshow_server.children import Child
-from fedshow_server.due import Due, find_due, recorded
 from fedshow_server.folder import DataFolder
+from fedshow_server.releasing.due import Due, find_due, recorded
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Removal, Store
 
@@ -117,7 +117,7 @@ class FusionQueue:
         for members in due.releases:
             log.info("due: %s", ", ".join(sorted(name for name, _ in members)))
         child = await Child.start(
-            "fedshow_server.fusing",
+            "fedshow_server.releasing.fusing",
             *("--data", str(self._folder.path)),
             *(("--ray", self._settings.ray) if self._settings.ray else ()),
             *(f"--protect={word}" for word in self._settings.protected_words),

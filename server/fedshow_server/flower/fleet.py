@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
 
 from fedshow.errors import NotFound, Unreachable
-from fedshow_server.superlink import SuperLink
+from fedshow_server.flower.superlink import SuperLink
 
 PATH = re.compile(rb"/v1/fleet(?:/[A-Za-z0-9_-]+)+")
 """As sent, before any decoding: no dots, no escapes, so no way to another path."""

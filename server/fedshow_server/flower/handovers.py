@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 
 from fedshow.errors import Unreachable
 from fedshow.wire import CONCEPT, FILE, HANDOVER, REQUEST, SAFETENSORS
-from fedshow_server.admitting import Admission
+from fedshow_server.flower.admitting import Admission
 from fedshow_server.store import Concept, Store
 
 log = logging.getLogger(__name__)

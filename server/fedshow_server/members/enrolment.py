@@ -7,11 +7,11 @@ from fedshow.errors import Forbidden, Unreachable
 from fedshow.families.card import BaseCard
 from fedshow.joining import JoinReply, JoinRequest
 from fedshow.releases.signing import PublicKey
+from fedshow_server.flower.superlink import SuperLink
 from fedshow_server.folder import Facts
-from fedshow_server.guard import Guard
-from fedshow_server.node_keys import checked_key
+from fedshow_server.members.guard import Guard
+from fedshow_server.members.node_keys import checked_key
 from fedshow_server.store import Members, Node
-from fedshow_server.superlink import SuperLink
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 
 from fedshow.errors import Unreachable
-from fedshow_server.certificates import Certificates
 from fedshow_server.children import Child, run_program
 from fedshow_server.folder import DATA_VARIABLE, DataFolder
+from fedshow_server.upkeep.certificates import Certificates
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class SuperLink:
         self._due.clear()
         self._write_connection()
         self._child = await Child.start(
-            "fedshow_server.superlink_process",
+            "fedshow_server.flower.superlink_process",
             *self._arguments(),
             log_path=self._folder.logs / "superlink.log",
             extra={"FLWR_HOME": str(self._home), DATA_VARIABLE: str(self._folder.path)},

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from fedshow.bundle import FOLDER
 from fedshow.errors import Unreachable
-from fedshow_server.presence import Presence
+from fedshow_server.flower.presence import Presence
+from fedshow_server.flower.superlink import SuperLink
 from fedshow_server.store import Store
-from fedshow_server.superlink import SuperLink
 
 log = logging.getLogger(__name__)
 
