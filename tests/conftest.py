@@ -3,15 +3,15 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from fedshow.cli import main
-from fedshow.concepts import ConceptFile, ConceptHeader, words_of, write_concept
+from fedshow.concepts import ConceptFile, words_of, write_concept
 from fedshow.families import Base, BaseCard
+from tests.stage.concepts import header_for
 
 BASE = os.environ.get("FEDSHOW_TEST_BASE", "toyworld")
 settings.register_profile("fedshow", deadline=None)  # a busy machine is no failure
@@ -109,16 +109,5 @@ def random_concept(
     for layer, (d_in, d_out) in card.layers.items():
         tensors[f"{layer}.lora_A.weight"] = noise(rank, d_in)
         tensors[f"{layer}.lora_B.weight"] = noise(d_out, rank)
-    header = ConceptHeader(
-        family=card.family,
-        base=card.ref,
-        name=name,
-        class_word="monster",
-        words=words_of(name),
-        slots=card.slots,
-        rank=rank,
-        alpha=float(rank),
-        created=datetime(2026, 1, 1, tzinfo=UTC),
-        fedshow="0.1.0",
-    )
+    header = header_for(card, name, rank=rank)
     return write_concept(path, header, tensors)

@@ -1,13 +1,11 @@
 """Concepts made of noise, as many as are wanted, that fit any base."""
 
-from datetime import UTC, datetime
-
 import numpy as np
 from safetensors.numpy import save
 
-from fedshow import __version__
-from fedshow.concepts import ConceptHeader, words_of
+from fedshow.concepts import ConceptHeader
 from fedshow.families.card import BaseCard
+from tests.stage.concepts import header_for
 
 RANK = 4
 """The paper's."""
@@ -20,19 +18,7 @@ def name_of(number: int) -> str:
 
 def header_of(number: int, card: BaseCard) -> ConceptHeader:
     """What a concept of noise says about itself."""
-    name = name_of(number)
-    return ConceptHeader(
-        family=card.family,
-        base=card.ref,
-        name=name,
-        class_word="monster",
-        words=words_of(name),
-        slots=card.slots,
-        rank=RANK,
-        alpha=float(RANK),
-        created=datetime(2026, 1, 1, tzinfo=UTC),
-        fedshow=__version__,
-    )
+    return header_for(card, name_of(number), rank=RANK)
 
 
 def tensors_of(number: int, card: BaseCard, size: float) -> dict[str, np.ndarray]:

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,8 +16,7 @@ from benchmarks.fusing.solver import lbfgs_on_inputs
 from benchmarks.fusing.whole_fusion import input_counts
 from benchmarks.timing import median_seconds, peak_megabytes, seconds, wait
 from benchmarks.tuning.sd15 import FULL, TINY, sd15
-from fedshow import __version__
-from fedshow.concepts import ConceptFile, ConceptHeader, words_of, write_concept
+from fedshow.concepts import ConceptFile, words_of, write_concept
 from fedshow.families import Base, BaseCard
 from fedshow.families.opening import narrow
 from fedshow_server.fusion.fuse import fuse
@@ -27,6 +25,7 @@ from fedshow_server.fusion.rules.lbfgs import OTHER_ITERATIONS, TEXT_ITERATIONS,
 from fedshow_server.fusion.sums import Layer
 from fedshow_server.fusion.update import Update
 from fedshow_server.fusion.workers import Here, Recorded, Subject
+from tests.stage.concepts import header_for
 
 CONCEPTS, RANK = 14, 4
 CLASSES = ("man", "woman", "dog", "chair")
@@ -80,18 +79,7 @@ def concept(folder: Path, card: BaseCard, number: int) -> ConceptFile:
     for layer, (width_in, width_out) in card.layers.items():
         tensors[f"{layer}.lora_A.weight"] = noise(RANK, width_in)
         tensors[f"{layer}.lora_B.weight"] = noise(width_out, RANK)
-    header = ConceptHeader(
-        family=card.family,
-        base=card.ref,
-        name=name,
-        class_word=CLASSES[number % len(CLASSES)],
-        words=words_of(name),
-        slots=card.slots,
-        rank=RANK,
-        alpha=float(RANK),
-        created=datetime(2026, 1, 1, tzinfo=UTC),
-        fedshow=__version__,
-    )
+    header = header_for(card, name, CLASSES[number % len(CLASSES)], RANK)
     return write_concept(folder / f"{name}.safetensors", header, tensors)
 
 

@@ -16,6 +16,24 @@ CARD = BaseCard(
 )
 
 
+def header_for(
+    card: BaseCard, name: str, class_word: str = "monster", rank: int = 2
+) -> ConceptHeader:
+    """What a concept of this name says about itself."""
+    return ConceptHeader(
+        family=card.family,
+        base=card.ref,
+        name=name,
+        class_word=class_word,
+        words=words_of(name),
+        slots=card.slots,
+        rank=rank,
+        alpha=float(rank),
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        fedshow=__version__,
+    )
+
+
 def concept_bytes(
     name: str,
     class_word: str = "man",
@@ -26,18 +44,7 @@ def concept_bytes(
 ) -> bytes:
     """A concept file that fits the base; a huge `size` of its adapter makes it a poisoned one."""
     random = np.random.default_rng(seed)
-    header = ConceptHeader(
-        family="sd1",
-        base=card.ref,
-        name=name,
-        class_word=class_word,
-        words=words_of(name),
-        slots=2,
-        rank=2,
-        alpha=2.0,
-        created=datetime(2026, 1, 1, tzinfo=UTC),
-        fedshow=__version__,
-    ).model_copy(update=changes)
+    header = header_for(card, name, class_word).model_copy(update=changes)
     inputs, outputs = card.layers["unet.a"]
     tensors = {
         "unet.a.lora_A.weight": size * random.standard_normal((2, inputs)).astype(np.float32),
