@@ -87,7 +87,8 @@ class Crowd:
                 joining += time.monotonic() - started
                 self.members += fresh
                 if fresh:
-                    processes.append(self._bring_online(fresh))
+                    processes.append(self._start(fresh))
+                    _wait_until_online(processes[-1], fresh)
                 time.sleep(2 * POLL_SECONDS)
                 self.found[f"megabytes_online_{share}"] = self.memory.most_since()
             self.found |= {"joined": len(self.members), "seconds_to_join": joining}
@@ -106,21 +107,17 @@ class Crowd:
         member.put(concept_file(number, self.card))
         return member
 
-    def _bring_online(self, members: Sequence[Member]) -> "subprocess.Popen[str]":
-        """The process of these nodes, once all of them are online."""
+    def _start(self, members: Sequence[Member]) -> "subprocess.Popen[str]":
+        """The process of these nodes."""
         address, ca = f"127.0.0.1:{self.server.port}", self.server.data / "ca" / "ca.pem"
         command = [sys.executable, "-m", "benchmarks.federating.light_nodes", address, str(ca)]
         with (self.folder / f"{len(self.members)}.log").open("wb") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [*command, *(str(member.folder) for member in members)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
             )
-        assert process.stdout is not None
-        online = {process.stdout.readline().strip() for _ in members}
-        assert online == {member.folder.name for member in members}, f"online are {online}"
-        return process
 
     def offer(self) -> None:
         """All concepts at once, until all are taken in, or nothing has happened for too long."""
@@ -207,3 +204,9 @@ class Crowd:
             "kilobytes_a_client": grown / more * 1024,
             "megabytes_by_process": self.memory.peaks,
         }
+
+
+def _wait_until_online(process: "subprocess.Popen[str]", members: Sequence[Member]) -> None:
+    assert process.stdout is not None
+    online = {process.stdout.readline().strip() for _ in members}
+    assert online == {member.folder.name for member in members}, f"online are {online}"

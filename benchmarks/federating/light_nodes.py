@@ -7,6 +7,7 @@ a process for each message: the server sees the same calls. Prints a line as soo
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,7 +61,8 @@ def stay_online(address: str, ca_pem: bytes, folder: Path, bundle: dict[str, byt
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     keys = (key, key.public_key())
     with http_request_response(address, False, ca_pem, keys) as (node_id, *calls):
-        print(folder.name, flush=True)
+        sys.stdout.write(f"{folder.name}\n")  # in one piece: others say so at the same time
+        sys.stdout.flush()
         node = _Node(node_id, folder / "outbox", bundle, *calls)
         while True:
             if not node.step():

@@ -145,6 +145,14 @@ def test_a_path_in_a_manifest_is_written_in_one_way(path):
         Manifest.parse(found.replace(b'"files": {', f'"files": {{"{path}": {entry},'.encode()))
 
 
+@pytest.mark.parametrize("path", ["__metadata__", "", "other.json"])
+def test_pieces_are_of_listed_files(path):
+    found = standin_manifest({"model.json": b"{}"}, {"potter": "a" * 64}, CARD.ref).dump()
+    assert b'"pieces": {}' in found
+    with pytest.raises(Damaged, match="which is not listed"):
+        Manifest.parse(found.replace(b'"pieces": {}', f'"pieces": {{"{path}": ""}}'.encode()))
+
+
 def test_a_list_of_concepts_has_each_once(tmp_path):
     one, other = "a" * 64, "b" * 64
     twice = f'[{{"name": "potter", "sha256": "{other}", "sha256": "{one}"}}]'.encode()

@@ -46,11 +46,17 @@ class Line:
         self._connection.close()
 
     def send(self, method: str, target: str, headers: Headers = (), body: bytes = b"") -> Answer:
-        """What comes back; status 0 for a connection that is cut instead."""
+        """What comes back; status 0 for a connection that is cut instead.
+
+        One that was kept may have ended while nobody spoke: what was sent into it is sent again.
+        """
+        kept = self._connection.sock is not None
         try:
             return self._sent(method, target, headers, body)
         except (BadStatusLine, OSError) as error:
             self._connection.close()
+            if kept:
+                return self.send(method, target, headers, body)
             return Answer(0, False, repr(error).encode())
 
     def _sent(self, method: str, target: str, headers: Headers, body: bytes) -> Answer:

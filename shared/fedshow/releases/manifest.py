@@ -96,7 +96,9 @@ class Manifest(BaseModel):
     @model_validator(mode="after")
     def _pieces_make_files(self) -> Self:
         for path, digests in self.pieces.items():
-            size = self.files[path].size_bytes if path in self.files else 0
+            if path not in self.files:
+                raise ValueError(f"pieces of {path!r}, which is not listed")
+            size = self.files[path].size_bytes
             if len(digests) != -(-size // PIECE_BYTES) * DIGEST_BYTES:
                 raise ValueError(f"pieces of {path!r}: {len(digests)} bytes for {size} of the file")
         return self
