@@ -1,0 +1,143 @@
+"""What becomes of concepts: the contract of every store."""
+
+import pytest
+
+from fedshow.errors import InvalidInput, NotFound
+from fedshow_server.store import State
+from tests.server.store.making import LISTING, admitted, manifest, offer
+
+
+def test_submitting_again_changes_nothing(store, anna):
+    first = store.concepts.submit(anna.id, offer("potter", "1"))
+    assert first.state is State.WANTED
+    assert (first.owner, first.flower_id) == ("anna", anna.flower_id)
+    store.concepts.admit(first.sha256)
+    again = store.concepts.submit(anna.id, offer("potter", "1"))
+    assert again.state is State.ADMITTED
+    assert len(store.concepts.all()) == 1
+
+
+def test_name_belongs_to_its_node(store, anna, bob):
+    store.concepts.submit(anna.id, offer("potter", "1"))
+    with pytest.raises(InvalidInput, match="'potter' is taken"):
+        store.concepts.submit(bob.id, offer("potter", "2"))
+    with pytest.raises(NotFound):
+        store.concepts.withdraw("potter", bob.id)
+    store.concepts.withdraw("potter", anna.id)
+    assert store.concepts.submit(bob.id, offer("potter", "2")).state is State.WANTED
+
+
+def test_file_is_one_concept_only(store, anna, bob):
+    store.concepts.submit(anna.id, offer("potter", "1"))
+    with pytest.raises(InvalidInput, match="another concept"):
+        store.concepts.submit(bob.id, offer("dobby", "1"))
+
+
+def test_newer_version_replaces_when_admitted(store, anna):
+    old = store.concepts.submit(anna.id, offer("potter", "1"))
+    store.concepts.admit(old.sha256)
+    new = store.concepts.submit(anna.id, offer("potter", "2"))
+    assert [c.sha256 for c in store.concepts.admitted()] == [old.sha256]
+    store.concepts.admit(new.sha256)
+    assert [c.sha256 for c in store.concepts.admitted()] == [new.sha256]
+    assert [c.state for c in store.concepts.all()] == [State.ADMITTED, State.REPLACED]
+
+
+def test_latest_never_has_a_withdrawn_concept(store, tools, anna):
+    potter = admitted(store, anna, "potter", "potter")
+    one = manifest(tools.card, "potter")
+    store.releases.publish(one, LISTING)
+    admitted(store, anna, "dobby", "dobby")
+    two = manifest(tools.card, "dobby", "potter")
+    store.releases.publish(two, LISTING)
+
+    store.concepts.withdraw("dobby")
+    assert store.releases.get("latest").id == one.release
+    assert store.releases.last().id == two.release
+    store.concepts.withdraw("potter")
+    assert store.releases.latest() is None
+    with pytest.raises(NotFound, match=f"{two.release} has dobby, potter, withdrawn"):
+        store.releases.get("latest")
+    assert store.releases.get(one.release).withdrawn == ["potter"]
+    assert [r.withdrawn for r in store.releases.all()] == [["dobby", "potter"], ["potter"]]
+    assert store.concepts.submit(anna.id, offer("potter", "potter")).sha256 == potter
+
+
+def test_replaced_concepts_stay_in_latest_until_withdrawn(store, tools, anna):
+    admitted(store, anna, "potter", "potter")
+    store.releases.publish(manifest(tools.card, "potter"), LISTING)
+    admitted(store, anna, "potter", "a newer file")
+    assert store.releases.latest().withdrawn == []
+    store.concepts.withdraw("potter")
+    assert store.releases.latest() is None
+    assert {concept.state for concept in store.concepts.all()} == {State.WITHDRAWN}
+
+
+def test_withdrawn_stays_withdrawn(store, anna):
+    found = store.concepts.submit(anna.id, offer("potter", "1"))
+    store.concepts.withdraw("potter")
+    store.concepts.admit(found.sha256)  # its file arrives late
+    assert store.concepts.admitted() == []
+    assert store.concepts.submit(anna.id, offer("potter", "1")).state is State.WITHDRAWN
+    with pytest.raises(NotFound):
+        store.concepts.withdraw("potter")
+
+
+def test_refused_keeps_its_reason(store, anna):
+    found = store.concepts.submit(anna.id, offer("potter", "1"))
+    store.concepts.refuse(found.sha256, "NaN")
+    store.concepts.admit(found.sha256)
+    (after,) = store.concepts.all()
+    assert (after.state, after.reason) == (State.REFUSED, "NaN")
+
+
+def test_what_was_admitted_can_be_refused_after_all(store, anna):
+    digest = admitted(store, anna, "potter", "1")
+    waiting = store.concepts.submit(anna.id, offer("dobby", "2"))
+    for sha in (digest, waiting.sha256):
+        store.concepts.refuse_admitted(sha, "draws nothing")
+    assert [c.state for c in store.concepts.all()] == [State.WANTED, State.REFUSED]
+    assert store.concepts.admitted() == []
+
+
+def test_odd_concepts_wait_for_the_owner(store, anna, bob):
+    for name in ("potter", "dobby"):
+        found = store.concepts.submit(anna.id, offer(name, name))
+        store.concepts.admit(found.sha256)
+        store.concepts.quarantine(found.sha256, "odd")
+        store.concepts.quarantine(found.sha256, "odd")  # changes nothing
+    assert store.concepts.admitted() == []
+    with pytest.raises(InvalidInput, match="taken"):
+        store.concepts.submit(bob.id, offer("potter", "other"))
+    approved, rejected = store.concepts.approve("potter"), store.concepts.reject("dobby")
+    assert (approved.state, approved.approved, approved.reason) == (State.ADMITTED, True, "")
+    assert (rejected.state, rejected.reason) == (
+        State.REFUSED,
+        "rejected by the server's owner: odd",
+    )
+    assert [concept.name for concept in store.concepts.admitted()] == ["potter"]
+    with pytest.raises(NotFound, match="no concept 'potter' waits"):
+        store.concepts.approve("potter")
+    actions = [entry.action for entry in store.audit.last(50)]
+    assert actions.count("concept.pending") == 2
+    assert {"concept.approved", "concept.rejected"} <= set(actions)
+
+
+def test_a_newer_one_takes_the_place_of_a_pending_one(store, anna):
+    old, new = (offer("potter", text) for text in ("old", "new"))
+    store.concepts.submit(anna.id, old)
+    store.concepts.admit(old.sha256)
+    store.concepts.quarantine(old.sha256, "odd")
+    store.concepts.submit(anna.id, new)
+    store.concepts.admit(new.sha256)
+    with pytest.raises(NotFound):
+        store.concepts.approve("potter")
+    store.concepts.quarantine(new.sha256, "odd")
+    assert store.concepts.withdraw("potter", anna.id).state is State.WITHDRAWN
+
+
+def test_revoked_nodes_are_not_asked(store, anna):
+    store.concepts.submit(anna.id, offer("potter", "1"))
+    assert len(store.concepts.wanted()) == 1
+    store.members.revoke("anna")
+    assert store.concepts.wanted() == []
