@@ -64,22 +64,23 @@ def test_what_is_said_never_grows_older():
     assert said == sorted(set(said))
 
 
-def test_releases_from_before_there_were_signatures_are_signed(store, tools, tmp_path):
+def test_releases_that_this_key_did_not_sign_are_signed(store, tools, tmp_path):
+    """From before there were signatures, and from before the key had to be replaced."""
     manifest = standin_manifest({}, {"potter": "1" * 64}, tools.card.ref)
     listing = manifest.dump()
     entry = FileEntry(sha256=store.blobs.put(listing), size_bytes=len(listing))
     lost = standin_manifest({}, {"dobby": "1" * 64}, tools.card.ref)
     store.releases.publish(manifest, entry)
     store.releases.publish(lost, FileEntry(sha256="0" * 64, size_bytes=1))
-    signer = open_signer(tmp_path)
-    for _ in range(2):
-        sign_earlier(store, signer)
-    found = store.releases.file(manifest.release, "manifest.sig")
-    with store.blobs.open(found.sha256) as file:
-        content = file.read()
-    assert (sha256(content).hexdigest(), len(content)) == (found.sha256, found.size_bytes)
-    check_manifest(listing, content, signer.public_key)
-    assert [release.id for release in store.releases.unsigned()] == [lost.release]
+    for signer in (open_signer(tmp_path / "first"), open_signer(tmp_path / "second")):
+        for _ in range(2):
+            sign_earlier(store, signer)
+        found = store.releases.file(manifest.release, "manifest.sig")
+        with store.blobs.open(found.sha256) as file:
+            content = file.read()
+        assert (sha256(content).hexdigest(), len(content)) == (found.sha256, found.size_bytes)
+        check_manifest(listing, content, signer.public_key)
+        assert "manifest.sig" not in store.releases.files(lost.release)
 
 
 def test_the_owner_and_every_member_know_the_key(server, member, call):

@@ -3,12 +3,14 @@
 import logging
 from pathlib import Path
 
-from fedshow.errors import NotFound
+from fedshow.errors import NotFound, RefusedRelease
 from fedshow.files import digest
 from fedshow.releases import FileEntry, Manifest, verify_release
 from fedshow.releases.manifest import FILE_NAME
+from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow.releases.signing import Signature
 from fedshow_server.releasing.signing import Signer
-from fedshow_server.store import Store
+from fedshow_server.store import Release, Store
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +28,27 @@ def publish(store: Store, folder: Path, signer: Signer) -> tuple[Manifest, bool]
 
 
 def sign_earlier(store: Store, signer: Signer) -> None:
-    """Signs releases of a server that did not sign yet; one whose manifest is lost stays unsigned."""
-    for release in store.releases.unsigned():
+    """Signs releases that nobody signed, or another key: the server's was lost, stolen or not there yet.
+
+    One whose manifest is lost stays as it is.
+    """
+    for release in store.releases.all():
+        if _key_of(store, release) == signer.public_key:
+            continue
         listing = store.releases.file(release.id, FILE_NAME)
         try:
-            store.releases.add_signature(release.id, _sign(store, listing, signer))
+            store.releases.sign(release.id, _sign(store, listing, signer))
         except NotFound as error:
             log.error("release %s cannot be signed: %s", release.id, error)
+
+
+def _key_of(store: Store, release: Release) -> str | None:
+    """Whose signature a release has; None when it has none that can be read."""
+    try:
+        with store.blobs.open(store.releases.file(release.id, SIGNATURE).sha256) as file:
+            return Signature.parse(file.read()).key
+    except (NotFound, RefusedRelease):
+        return None
 
 
 def _sign(store: Store, listing: FileEntry, signer: Signer) -> FileEntry:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select, true, update
+from sqlalchemy import Connection, delete, exists, insert, select, true, update
 
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
@@ -144,17 +144,13 @@ class Releases(Shelf):
                 note(connection, "release.published", found)
         return None if found is None else self.get(found)
 
-    def unsigned(self) -> list[Release]:
-        """Releases without a signature."""
-        signed = exists().where(
-            release_files.c.release_id == releases.c.id, release_files.c.path == SIGNATURE
-        )
-        with self._database.reading() as connection:
-            return _many(connection, connection.execute(select(releases).where(~signed)).all())
-
-    def add_signature(self, release: str, signature: FileEntry) -> None:
-        """Puts the signature beside the manifest of a release that has none."""
+    def sign(self, release: str, signature: FileEntry) -> None:
+        """Puts the signature beside the manifest of a release, in the place of an earlier one."""
+        of_release = release_files.c.release_id == release
         with self._database.writing() as connection:
+            connection.execute(
+                delete(release_files).where(of_release, release_files.c.path == SIGNATURE)
+            )
             connection.execute(insert(release_files), _file_row(release, SIGNATURE, signature))
 
 
