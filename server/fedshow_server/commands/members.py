@@ -131,24 +131,7 @@ def remove(
 
     Example: fedshow server remove potter
     """
-    from fedshow.v1.admin_pb2 import RemoveConceptRequest
-
-    with _owner(data, server) as ask:
-        concept = ask("RemoveConcept", RemoveConceptRequest(name=name)).concept
-    if as_json:
-        return print_json(_concept(concept))
-    return print(f"{name} is out of the next release")
-
-
-def _row(concept: dict[str, Any]) -> tuple[object, ...]:
-    named, removal = concept["visible_to"], concept["removal"]
-    visible = "everybody" if named is None else " ".join(named) or "its node"
-    remark = concept["reason"]
-    if removal:
-        remark = f"out of the statistics; differs by {removal['largest_difference']:.1e}"
-    keys = ("name", "class", "state", "owner"), ("size_bytes", "created")
-    first, second = ([concept[key] for key in each] for each in keys)
-    return (*first, visible, *second, remark)
+    _decide("RemoveConcept", name, data, server, as_json, "is out of the next release")
 
 
 def approve(
@@ -161,13 +144,7 @@ def approve(
 
     Example: fedshow server approve potter
     """
-    from fedshow.v1.admin_pb2 import ApproveConceptRequest
-
-    with _owner(data, server) as ask:
-        concept = ask("ApproveConcept", ApproveConceptRequest(name=name)).concept
-    if as_json:
-        return print_json(_concept(concept))
-    return print(f"{name} goes into the next release")
+    _decide("ApproveConcept", name, data, server, as_json, "goes into the next release")
 
 
 def reject(
@@ -180,13 +157,21 @@ def reject(
 
     Example: fedshow server reject potter
     """
-    from fedshow.v1.admin_pb2 import RejectConceptRequest
+    _decide("RejectConcept", name, data, server, as_json, "is refused")
 
+
+def _decide(
+    call: str, name: str, data: Path | None, server: str | None, as_json: bool, outcome: str
+) -> None:
+    """Makes the owner's call about one concept and says what became of it."""
+    from fedshow.v1 import admin_pb2
+
+    request = getattr(admin_pb2, f"{call}Request")(name=name)
     with _owner(data, server) as ask:
-        concept = ask("RejectConcept", RejectConceptRequest(name=name)).concept
+        concept = ask(call, request).concept
     if as_json:
         return print_json(_concept(concept))
-    return print(f"{name} is refused")
+    return print(f"{name} {outcome}")
 
 
 @contextmanager
@@ -218,6 +203,17 @@ def _from_afar(server: str) -> Iterator[Ask]:
 
     with Connection(find_server(server, home_folder())) as connection:
         yield lambda call, request: connection.call(getattr(connection.admin, call), request)
+
+
+def _row(concept: dict[str, Any]) -> tuple[object, ...]:
+    named, removal = concept["visible_to"], concept["removal"]
+    visible = "everybody" if named is None else " ".join(named) or "its node"
+    remark = concept["reason"]
+    if removal:
+        remark = f"out of the statistics; differs by {removal['largest_difference']:.1e}"
+    keys = ("name", "class", "state", "owner"), ("size_bytes", "created")
+    first, second = ([concept[key] for key in each] for each in keys)
+    return (*first, visible, *second, remark)
 
 
 def _concept(concept: "Concept") -> dict[str, Any]:
