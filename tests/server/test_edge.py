@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from contextlib import contextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -41,19 +42,30 @@ TRICKS = [
 ]
 
 
-def raw_post(server, target, headers):
-    """The status of a POST whose target is sent exactly as written."""
+@contextmanager
+def connected(server):
+    """A connection to the HTTPS port."""
     trust = ssl.create_default_context(cafile=str(server.data / "ca" / "ca.pem"))
     with (
         socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain,
         trust.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
-        head = (
-            f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n"
-            + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            + "\r\n"
-        )
-        secure.sendall(head.encode())
+        yield secure
+
+
+def head(target, headers, length=0):
+    """The head of a POST, exactly as written."""
+    return (
+        f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        + "\r\n"
+    ).encode()
+
+
+def raw_post(server, target, headers):
+    """The status of a POST whose target is sent exactly as written."""
+    with connected(server) as secure:
+        secure.sendall(head(target, headers))
         answer = b""
         while block := secure.recv(65536):
             answer += block
@@ -77,6 +89,21 @@ def test_fleet_calls_reach_the_superlink(server, member):
         assert answer.status_code in (400, 401, 403, 415, 422)  # Flower's own refusal
         assert "reason" not in answer.text
         assert client.get("/v1/fleet/pull-messages").status_code == 405
+
+
+def test_who_leaves_in_the_midst_of_a_call_is_no_error(server, member, tools):
+    """As SuperNodes do when a sign of life is not answered in time."""
+    log = server.data / "server.log"
+    before = len(log.read_text())
+    with connected(server) as secure:
+        secure.sendall(head("/v1/fleet/leaving", member.key_header, length=1000) + b"x" * 10)
+    told = tools.eventually(lambda: _lines_about("/v1/fleet/leaving", log, before))
+    assert ": 499 in " in told[0]
+    assert "Exception in ASGI" not in log.read_text()[before:]
+
+
+def _lines_about(path, log, start):
+    return [told for told in log.read_text()[start:].splitlines() if path in told]
 
 
 def test_health_and_authority(server):

@@ -7,6 +7,7 @@ import httpx
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect
 
 from fedshow.errors import NotFound, Unreachable
 from fedshow_server.flower.superlink import SuperLink
@@ -21,6 +22,10 @@ CONNECTION_HEADERS = frozenset(
     }
 )
 """Belong to one connection and are not passed on (RFC 9110, section 7.6.1)."""
+
+
+GONE = 499
+"""For our log alone: nobody is there any more to read an answer."""
 
 
 class Fleet:
@@ -49,6 +54,8 @@ class Fleet:
             answer = await self._client.send(passed, stream=True)
         except httpx.HTTPError as error:
             raise Unreachable(f"the SuperLink does not answer: {type(error).__name__}") from None
+        except ClientDisconnect:  # a SuperNode waits 5 s for the answer to a sign of life
+            return Response(status_code=GONE)
         return StreamingResponse(
             answer.aiter_raw(),
             answer.status_code,
