@@ -20,6 +20,8 @@ from benchmarks.federating.concepts import concept_file, header_of
 from benchmarks.federating.downloads import measure_downloads
 from benchmarks.federating.memory import Memory
 from benchmarks.federating.size import Size
+from fedshow import rpc
+from fedshow.errors import Unreachable
 from fedshow.families.card import BaseCard
 from fedshow.families.opening import describe
 from fedshow.v1 import concepts_pb2 as pb
@@ -27,6 +29,7 @@ from fedshow_server.store import State
 from tests.stage.concepts import make_data
 from tests.stage.member import Member
 from tests.stage.server import Server
+from tests.stage.waiting import eventually
 
 BASE = "toyworld"
 QUICK = Path(__file__).parent / "quick"
@@ -72,6 +75,7 @@ class Crowd:
     patience_seconds: float
     members: list[Member] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
+    offered_again: list[int] = field(default_factory=list)
 
     @contextmanager
     def gathered(self, count: int) -> Iterator[None]:
@@ -143,8 +147,17 @@ class Crowd:
             size_bytes=len(blob),
             base_sha256=self.card.sha256,
         )
-        with self.members[number].calls() as calls:
-            calls.concepts.SubmitConcept(request, timeout=300, wait_for_ready=True)
+        eventually(lambda: self._offered(number, request))  # as the client's daemon does
+
+    def _offered(self, number: int, request: pb.SubmitConceptRequest) -> bool:
+        """Whether the server answered; what it cannot take now is counted, and offered again."""
+        try:
+            with self.members[number].calls() as calls, rpc.typed_errors():
+                calls.concepts.SubmitConcept(request, timeout=300, wait_for_ready=True)
+        except Unreachable:
+            self.offered_again.append(number)
+            return False
+        return True
 
     def _states(self) -> Counter[State]:
         return Counter(concept.state for concept in self.server.concepts())
@@ -200,6 +213,7 @@ class Crowd:
         return self.found | {
             "clients": len(self.members) - len(stuck),
             "fused": len(released),
+            "offered_again": len(self.offered_again),
             "left_out": [f"{one.name}: {one.state} {one.reason}".strip() for one in stuck],
             "kilobytes_a_client": grown / more * 1024,
             "megabytes_by_process": self.memory.peaks,
