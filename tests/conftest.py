@@ -9,9 +9,9 @@ import pytest
 from hypothesis import settings
 
 from fedshow.cli import main
-from fedshow.concepts import ConceptFile, words_of, write_concept
+from fedshow.concepts import ConceptFile
 from fedshow.families import Base, BaseCard
-from tests.stage.concepts import header_for
+from tests.stage.concepts import random_concept
 
 BASE = os.environ.get("FEDSHOW_TEST_BASE", "toyworld")
 settings.register_profile("fedshow", deadline=None)  # a busy machine is no failure
@@ -92,22 +92,3 @@ def make_concept(card: BaseCard, tmp_path_factory: pytest.TempPathFactory) -> Ma
         return random_concept(folder / f"{name}.safetensors", card, name, seed, rank, size)
 
     return make
-
-
-def random_concept(
-    path: Path, card: BaseCard, name: str, seed: int, rank: int, size: float
-) -> ConceptFile:
-    """A concept file for `card` at `path`; adapters change the base noticeably."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-
-    def noise(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator) * size
-
-    tensors = {f"tokens.{word}": noise(card.slots, card.token_dim) for word in words_of(name)}
-    for layer, (d_in, d_out) in card.layers.items():
-        tensors[f"{layer}.lora_A.weight"] = noise(rank, d_in)
-        tensors[f"{layer}.lora_B.weight"] = noise(d_out, rank)
-    header = header_for(card, name, rank=rank)
-    return write_concept(path, header, tensors)

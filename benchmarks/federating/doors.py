@@ -2,8 +2,8 @@
 
 What is not a plain refusal (gRPC: UNAUTHENTICATED or PERMISSION_DENIED; HTTP: 401 or 403; for other
 spellings, verbs and upgrades also that there is no such thing, or the HTTP library's own word that this
-is no request) counts as an open door, an error of the server's
-as well. Who may come in is sent, too: a door that is shut to them is counted beside.
+is no request) counts as an open door, an error of the server's as well. Who may come in is sent, too: a
+door that is shut to them is counted beside.
 """
 
 from pathlib import Path

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,13 @@ from fedshow.releases import verify_release
 from fedshow.transfer.forms import Form
 from fedshow.transfer.servers import find_server
 from fedshow_client.home import Home
-from fedshow_client.queue import NewJob, Queue
+from fedshow_client.queue import NewJob
 from fedshow_server.store.concepts import State
 from tests.stage.concepts import concept_bytes, make_data
 from tests.stage.member import Member
 from tests.stage.server import Server
 from tests.stage.service import Service
+from tests.stage.tuned import keep_tuned
 from tests.stage.waiting import eventually
 
 WIDE = BaseCard(
@@ -137,15 +137,8 @@ class Scene:
 
     def brings(self, name: str, concept: str) -> str:
         """Starts a client's daemon with a concept as if it had been tuned there; its digest."""
-        blob = _blob(concept)
-        digest, home = sha256(blob).hexdigest(), Home(self.home(name))
-        file = home.concept_file("home", digest)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(blob)
-        with Queue(home.database) as queue:
-            job = queue.add(NewJob("home", concept, "man", self.work, "wide"))
-            queue.claim("bench", 600)
-            queue.finish(job.id, "bench", digest, len(blob))
+        home, job = Home(self.home(name)), NewJob("home", concept, "man", self.work, "wide")
+        digest = keep_tuned(home, job, _blob(concept))
         before = self.line.inside if name == BEHIND else ()
         self.daemons.append(_daemon(home.folder, before))
         return digest

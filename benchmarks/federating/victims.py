@@ -1,13 +1,13 @@
 """What can be killed in a federation, and how it is found: from outside, as an accident finds it."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
 from sqlalchemy import create_engine, text
 
 from benchmarks.federating.working import APPLICATION, Working
+from tests.stage.processes import children
 from tests.stage.service import Service
 
 Pids = Sequence[int]
@@ -66,13 +66,7 @@ class Connections:
 
 
 def _children(services: Sequence[Service], mark: str) -> Pids:
-    """Direct children whose command line has this mark."""
-    found = []
-    for service in services:
-        with suppress(psutil.Error):  # it dies just now, for other reasons
-            children = psutil.Process(service.pid).children()
-            found += [child.pid for child in children if mark in " ".join(child.cmdline())]
-    return found
+    return [pid for service in services for pid in children(service.pid, mark)]
 
 
 def _kill(pid: int) -> None:

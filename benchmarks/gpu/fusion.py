@@ -16,7 +16,7 @@ from benchmarks.fusing.solver import lbfgs_on_inputs
 from benchmarks.fusing.whole_fusion import input_counts
 from benchmarks.timing import median_seconds, peak_megabytes, seconds, wait
 from benchmarks.tuning.sd15 import FULL, TINY, sd15
-from fedshow.concepts import ConceptFile, words_of, write_concept
+from fedshow.concepts import ConceptFile
 from fedshow.families import Base, BaseCard
 from fedshow.families.opening import narrow
 from fedshow_server.fusion.fuse import fuse
@@ -25,7 +25,7 @@ from fedshow_server.fusion.rules.lbfgs import OTHER_ITERATIONS, TEXT_ITERATIONS,
 from fedshow_server.fusion.sums import Layer
 from fedshow_server.fusion.update import Update
 from fedshow_server.fusion.workers import Here, Recorded, Subject
-from tests.stage.concepts import header_for
+from tests.stage.concepts import random_concept
 
 CONCEPTS, RANK = 14, 4
 CLASSES = ("man", "woman", "dog", "chair")
@@ -69,18 +69,11 @@ def _setting(
 
 def concept(folder: Path, card: BaseCard, number: int) -> ConceptFile:
     """A random concept as strong as a tuned one."""
-    generator = torch.Generator().manual_seed(number)
-
-    def noise(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator) * 0.02
-
     name = f"concept-{chr(ord('a') + number)}"
-    tensors = {f"tokens.{word}": noise(card.slots, card.token_dim) for word in words_of(name)}
-    for layer, (width_in, width_out) in card.layers.items():
-        tensors[f"{layer}.lora_A.weight"] = noise(RANK, width_in)
-        tensors[f"{layer}.lora_B.weight"] = noise(width_out, RANK)
-    header = header_for(card, name, CLASSES[number % len(CLASSES)], RANK)
-    return write_concept(folder / f"{name}.safetensors", header, tensors)
+    class_word = CLASSES[number % len(CLASSES)]
+    return random_concept(
+        folder / f"{name}.safetensors", card, name, number, RANK, 0.02, class_word
+    )
 
 
 class Stages:

@@ -23,6 +23,7 @@ from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.releasing.publishing import publish
 from fedshow_server.releasing.signing import open_signer
 from tests.conftest import BASE, MakeConcept
+from tests.stage.tuned import keep_tuned
 
 FEDSHOW = str(Path(sys.executable).with_name("fedshow"))
 OWN_BASE = ("--base", BASE) if Path(BASE).is_dir() else ()
@@ -128,11 +129,8 @@ class Federation:
         """Puts a concept into a client's queue as if it had been tuned there."""
         made, home = self.make_concept(concept), Home(self.home(name))
         (server,) = known_servers(home.folder)
-        with Queue(home.database) as queue:
-            job = queue.add(NewJob(server.name, concept, made.header.class_word, images, BASE))
-            queue.claim("test", 600)
-            made.save(home.concept_file(server.name, made.sha256))
-            queue.finish(job.id, "test", made.sha256, len(made.blob))
+        job = NewJob(server.name, concept, made.header.class_word, images, BASE)
+        keep_tuned(home, job, made.blob)
 
     def run_client(self, name: str, **env: str) -> subprocess.Popen[bytes]:
         return self.start(name, "client", "run", FEDSHOW_HOME=str(self.home(name)), **env)

@@ -7,7 +7,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from fedshow import __version__
-from fedshow.concepts import ConceptHeader, words_of
+from fedshow.concepts import ConceptFile, ConceptHeader, words_of, write_concept
 from fedshow.families.card import BaseCard
 from fedshow_server.folder import DataFolder, DescribedBase
 
@@ -52,6 +52,30 @@ def concept_bytes(
         **{f"tokens.{word}": np.ones((2, 4), np.float32) for word in words_of(name)},
     }
     return bytes(save(tensors, metadata={"fedshow": header.dump()}))
+
+
+def random_concept(
+    path: Path,
+    card: BaseCard,
+    name: str,
+    seed: int,
+    rank: int = 2,
+    size: float = 0.05,
+    class_word: str = "monster",
+) -> ConceptFile:
+    """A concept file for `card` at `path`; adapters of the usual `size` change the base noticeably."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * size
+
+    tensors = {f"tokens.{word}": noise(card.slots, card.token_dim) for word in words_of(name)}
+    for layer, (d_in, d_out) in card.layers.items():
+        tensors[f"{layer}.lora_A.weight"] = noise(rank, d_in)
+        tensors[f"{layer}.lora_B.weight"] = noise(d_out, rank)
+    return write_concept(path, header_for(card, name, class_word, rank), tensors)
 
 
 def make_data(path: Path, card: BaseCard = CARD, base: str = "tiny") -> Path:

@@ -20,6 +20,7 @@ from fedshow.roles import Role
 from fedshow_server.folder import DataFolder
 from fedshow_server.store import Concept, Release, Store
 from fedshow_server.upkeep.certificates import fingerprint
+from tests.stage.processes import children
 from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 STANDIN = Path(__file__).parent / "standin"
@@ -102,13 +103,8 @@ class Server:
     def kill_superlink(self) -> None:
         """SIGKILL for the SuperLink, and nothing else."""
         assert self.process is not None
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == self.process.pid and b"superlink" in (folder / "cmdline").read_bytes():
-                    os.kill(int(folder.name), signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+        (superlink,) = children(self.process.pid, "superlink_process")
+        os.kill(superlink, signal.SIGKILL)
 
     def invite(self, name: str, role: Role = Role.CONTRIBUTOR) -> JoinCode:
         """A join code for a node of that name."""

@@ -36,10 +36,8 @@ def error_terms(layer: Layer, choice: Choice) -> list[list[Term]]:
     basis = Eigenbasis(layer, choice.guard)
     pull = choice.ridge * basis.level
     adapters = list(layer.parts(moments=False))
-    ranks, downs_NI = (
-        [len(own.down_RI) for own in adapters],
-        torch.cat([o.down_RI for o in adapters]),
-    )
+    ranks = [len(own.down_RI) for own in adapters]
+    downs_NI = torch.cat([own.down_RI for own in adapters])
     guard = choice.guard * layer.reads.weight
     kept_II = guard * layer.reads.generic_II + _identity(layer, pull * (1 - choice.toward_mean))
     kept = torch.split(basis.divide(downs_NI @ kept_II, choice.ridge), ranks)

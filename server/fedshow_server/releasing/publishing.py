@@ -1,6 +1,7 @@
 """From a fused folder to a release that everybody sees: whole, or not at all."""
 
 import logging
+from itertools import takewhile
 from pathlib import Path
 
 from fedshow.errors import NotFound, RefusedRelease
@@ -30,11 +31,12 @@ def publish(store: Store, folder: Path, signer: Signer) -> tuple[Manifest, bool]
 def sign_earlier(store: Store, signer: Signer) -> None:
     """Signs releases that nobody signed, or another key: the server's was lost, stolen or not there yet.
 
-    One whose manifest is lost stays as it is.
+    The oldest comes first, so that behind one that our key signed, all are. One whose manifest is lost
+    stays as it is.
     """
-    for release in store.releases.all():
-        if _key_of(store, release) == signer.public_key:
-            continue
+    newest_first = store.releases.all()
+    stale = list(takewhile(lambda one: _key_of(store, one) != signer.public_key, newest_first))
+    for release in reversed(stale):
         listing = store.releases.file(release.id, FILE_NAME)
         try:
             store.releases.sign(release.id, _sign(store, listing, signer))

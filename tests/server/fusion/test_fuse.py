@@ -27,6 +27,7 @@ from fedshow_server.fusion.update import Update, smallest, tensors_of
 from fedshow_server.releasing.due import receipts, recorded
 from fedshow_server.releasing.unfusable import UnfusableConcept
 from tests.conftest import BASE, MakeConcept
+from tests.stage.concepts import random_concept
 
 QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=4, texts=8, things=4)
 
@@ -361,10 +362,8 @@ def test_damaged_base_is_named(make_concept: MakeConcept, tmp_path: Path, part: 
 def test_concept_of_another_base_is_refused(
     make_concept: MakeConcept, tmp_path: Path, base: Base
 ) -> None:
-    from tests.conftest import random_concept
-
     other = base.card.model_copy(update={"sha256": "f" * 64})
-    random_concept(tmp_path / "c.safetensors", other, "stranger", 1, 2, 0.05)
+    random_concept(tmp_path / "c.safetensors", other, "stranger", seed=1)
     with pytest.raises(BaseMismatch, match="ffffffffffff"):
         fuse_to_folder(BASE, [tmp_path / "c.safetensors"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
