@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -56,17 +57,20 @@ def main() -> None:
 
 
 def stay_online(address: str, ca_pem: bytes, folder: Path, bundle: dict[str, bytes]) -> None:
-    """One node's life; returns when the connection is lost, as Flower's loop does."""
+    """One node's life; a SuperNode ends when the server answers with an error: its daemon starts another."""
     key = load_ssh_private_key((folder / "key").read_bytes(), password=None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     keys = (key, key.public_key())
-    with http_request_response(address, False, ca_pem, keys) as (node_id, *calls):
-        sys.stdout.write(f"{folder.name}\n")  # in one piece: others say so at the same time
-        sys.stdout.flush()
-        node = _Node(node_id, folder / "outbox", bundle, *calls)
-        while True:
-            if not node.step():
-                time.sleep(PAUSE_SECONDS)
+    for start in count():
+        with http_request_response(address, False, ca_pem, keys) as (node_id, *calls):
+            if not start:
+                sys.stdout.write(f"{folder.name}\n")  # in one piece: others say so at the same time
+                sys.stdout.flush()
+            node = _Node(node_id, folder / "outbox", bundle, *calls)
+            while True:
+                if not node.step():
+                    time.sleep(PAUSE_SECONDS)
+        time.sleep(PAUSE_SECONDS)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Flower's SuperNode with two rules of ours: it runs no bundle but the installed one, and it ends
 when it no longer works.
 
-This is the only place that touches Flower's private parts. Flower is pinned to one version; the
+This is the client's only place that touches Flower's private parts. Flower is pinned to one version; the
 tests prove that a foreign bundle is refused. It pins code, not configuration: what the server sends
 to our own app stays something to check.
 """
