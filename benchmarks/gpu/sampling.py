@@ -42,7 +42,9 @@ def _race(
     """Median seconds of both, taking turns after one unmeasured picture each."""
     edges = [k / count for k in range(count + 1)]
     boxes = zip(edges, edges[1:], strict=False)
-    regions = [Region((a, 0.2, b, 1.0), IN_REGION.format(k)) for k, (a, b) in enumerate(boxes)]
+    regions = [
+        Region(box=(a, 0.2, b, 1.0), prompt=IN_REGION.format(k)) for k, (a, b) in enumerate(boxes)
+    ]
 
     def draw(regions: list[Region]) -> float:
         height, width = size

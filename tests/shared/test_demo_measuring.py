@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from fedshow.demo.measuring import Presence, Reference, held_out_references, present, side_by_side
-from fedshow.demo.picture import grid
+from fedshow.sampling.grid import grid
 from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
 from fedshow.toyworld.heldout import HELDOUT
 from fedshow.toyworld.scenes import draw

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from fedshow.errors import InvalidInput
-from fedshow.sampling.model import Model, load
+from fedshow.sampling.loading import load
+from fedshow.sampling.model import Model
+from fedshow.sampling.regions import Region
 
 
 @pytest.fixture
@@ -81,11 +83,22 @@ def test_a_pipe_shows_nothing(call, file: Path, tmp_path: Path) -> None:
         ("a cat", ("--region", "0,.5,1,.2: a dog"), "0 <= top < bottom <= 1"),
         ("a cat", ("--region", "0,0,1,1:"), "write 'x0,y0,x1,y1: prompt'"),
         ("a cat", ("--region", "0,0,1: a dog"), "write 'x0,y0,x1,y1: prompt'"),
-        ("a cat", ("--width", "33"), "33x32 pixels: edges must be multiples of 4, such as 32x32"),
-        ("a cat", ("--height", "-4"), "edges must be multiples of 4, such as 32x4"),
+        ("a cat", ("--width", "33"), "33x32 pixels: edges must be multiples of 8, such as 32x32"),
+        ("a cat", ("--height", "-4"), "edges must be multiples of 8, such as 32x8"),
         ("a cat", ("--guidance", "nan"), "guidance nan: must be a number of at least 0"),
-        ("a cat", ("--scale", "nan"), "scale nan: must be a number of at least 0"),
+        ("a cat", ("--scale", "nan"), "scale nan: must be a number of 0 to 4"),
         ("a cat", ("--device", "tpu"), "device 'tpu': use auto, cpu or cuda"),
+        ("a cat", ("--steps", "0"), "steps 0: must be a number of 1 to 1000"),
+        ("a cat", ("--overlap", "mix"), "overlap 'mix': use average or priority"),
+        ("a cat", ("--region-mask", "nowhere.png: x"), "nowhere.png cannot be read"),
+        ("a cat", ("--region-mask", "x"), "write 'mask.png: prompt'"),
+        ("a cat", ("--control", "sketch"), "write 'TYPE=PNG'"),
+        ("a cat", ("--adapter", "sketch=nowhere.png"), "nowhere.png cannot be read"),
+        ("a cat", ("--image", "nowhere.png"), "nowhere.png cannot be read"),
+        ("a cat", ("--again", "nowhere.png"), "nowhere.png cannot be read as a PNG file"),
+        ("word " * 40, (), "tokens, limit 32"),
+        ("a cat", ("--region", "0,0,1,1: " + "word " * 40), "tokens, limit 32"),
+        ("a cat", ("--scorer", "nowhere"), "scorer nowhere: config.json cannot be read"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(call, file, tmp_path, prompt, options, says) -> None:
@@ -102,8 +115,32 @@ def test_what_is_no_model_is_named(call, tmp_path, monkeypatch, model: str) -> N
     assert f"no release folder and no concept file: base {model!r}" in err
 
 
+def test_nothing_is_computed_for_what_cannot_be_drawn(model: Model, monkeypatch) -> None:
+    """Not even the prompts that are right."""
+    monkeypatch.setattr(model.tokens.text_encoder, "forward", lambda *_, **__: pytest.fail("ran"))
+    for prompt, negative in (
+        ("a <nobody>", None),
+        ("a cat", "a <nobody>"),
+        ("a cat", "word " * 40),
+    ):
+        region = Region(box=(0, 0, 1, 1), prompt="a dog", negative=negative)
+        with pytest.raises(InvalidInput):
+            model(prompt, regions=[region])
+    mask = Image.new("L", (8, 8), 255)
+    with pytest.raises(InvalidInput, match="mask of 8x8 pixels"):
+        model("a cat", regions=[Region(mask=mask, prompt="a dog")])
+
+
+def test_prompts_are_encoded_once_for_a_picture(model: Model, monkeypatch) -> None:
+    read: list[int] = []
+    encode = model.tokens.encode
+    monkeypatch.setattr(model.tokens, "encode", lambda texts: read.append(1) or encode(texts))
+    model("a cat", steps=4, regions=[Region(box=(0, 0, 0.5, 1), prompt="a dog")])
+    assert len(read) == 4, "prompt and region, and what each must not show"
+
+
 def test_from_python_numbers_are_checked_as_well(model: Model) -> None:
-    with pytest.raises(InvalidInput, match="steps 0: must be a number of at least 1"):
+    with pytest.raises(InvalidInput, match="steps 0: must be a number of 1 to 1000"):
         model("a cat", steps=0)
     with pytest.raises(InvalidInput, match="n 0"):
         model("a cat", n=0)

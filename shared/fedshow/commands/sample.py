@@ -1,15 +1,25 @@
 """`fedshow sample`: pictures from a release, a concept file or a base."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from fedshow.commands.destination import output_file
-from fedshow.commands.output import JSON_OPTION, print_json, step_progress
+from fedshow.commands.output import JSON_OPTION, print_json, say, step_progress
+from fedshow.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from fedshow.sampling.model import Drawing
+    from PIL.Image import Image
+
+    from fedshow.sampling.carried import Origin
+    from fedshow.sampling.conditions import Condition
+    from fedshow.sampling.drawing import Drawing
+    from fedshow.sampling.judging import Judge, Scores
+    from fedshow.sampling.model import Model
+    from fedshow.sampling.recipe import Recipe
+    from fedshow.sampling.regions import Region
 
 
 def register(app: typer.Typer) -> None:
@@ -18,8 +28,8 @@ def register(app: typer.Typer) -> None:
 
 
 def sample(
-    model: str = typer.Argument(help="A release folder, a concept file or a base."),
-    prompt: str = typer.Argument(help="What to draw; concepts as <name>."),
+    model: str | None = typer.Argument(None, help="A release folder, a concept file or a base."),
+    prompt: str | None = typer.Argument(None, help="What to draw; concepts as <name>."),
     out: Path = typer.Option(
         ..., "--output", "-o", help="PNG to write; with --n more, NAME-2.png and so on."
     ),
@@ -27,56 +37,204 @@ def sample(
     region: list[str] = typer.Option(
         [], help="'x0,y0,x1,y1: prompt', fractions of width and height; repeatable."
     ),
-    negative: str = typer.Option("", help="What not to draw."),
-    steps: int = typer.Option(20, min=1, max=1000, help="Denoising steps."),
+    region_mask: list[str] = typer.Option(
+        [], help="'mask.png: prompt', white where it is; lies above boxes; repeatable."
+    ),
+    overlap: str | None = typer.Option(
+        None, help="Where regions overlap: average (default), or priority: later ones lie above."
+    ),
+    negative: str | None = typer.Option(None, help="What not to draw."),
+    control: list[str] = typer.Option(
+        [], help="'TYPE=PNG' for a ControlNet: sketch, pose, depth or a folder; repeatable."
+    ),
+    adapter: list[str] = typer.Option(
+        [], help="'TYPE=PNG' for a T2I-Adapter: sketch, pose, depth or a folder; repeatable."
+    ),
+    image: Path | None = typer.Option(None, help="Picture to begin with."),
+    strength: float | None = typer.Option(
+        None, help="How much of --image is drawn anew, up to 1 (default 0.6)."
+    ),
+    separation: float | None = typer.Option(
+        None, help="How far regions look away from each other, 0 to 1 (default 0)."
+    ),
+    steps: int | None = typer.Option(None, help="Denoising steps (default 20)."),
     guidance: float | None = typer.Option(
         None, help="Classifier-free guidance (default suits the base)."
     ),
-    seed: int = typer.Option(0, min=0, help="Same seed, same picture."),
-    n: int = typer.Option(1, "--n", min=1, max=64, help="How many pictures."),
-    scale: float = typer.Option(
-        1.0, min=0, max=4, help="Adapter strength; 0 shows the embedding alone."
+    seed: int | None = typer.Option(None, help="Same seed, same picture (default 0)."),
+    n: int | None = typer.Option(None, "--n", help="How many pictures (default 1)."),
+    scale: float | None = typer.Option(
+        None, help="Adapter strength (default 1); 0 shows the embedding alone."
     ),
     width: int | None = typer.Option(None, help="Pixels (default: the base's)."),
     height: int | None = typer.Option(None, help="Pixels (default: the base's)."),
+    again: Path | None = typer.Option(
+        None, help="A picture drawn by fedshow: the same once more; other options change it."
+    ),
+    grid: bool = typer.Option(False, help="One picture of all pictures."),
+    compare: list[str] = typer.Option(
+        [], help="Another model: a grid of what each of them draws; repeatable."
+    ),
+    score: bool = typer.Option(False, help="Measure whom each region shows."),
+    scorer: Path | None = typer.Option(
+        None, help="CLIP or DINOv2 folder to measure with (default: the base's own)."
+    ),
+    recipe: bool = typer.Option(True, help="Write into the picture how it was made."),
     device: str = typer.Option("auto", help="auto, cpu or cuda."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Draws pictures, plain or with one prompt per region.
 
+    A region may say more: '0,0,.5,1; weight=.8; feather=.1; start=.2; end=.9; negative=hat: a <potter>';
+    any other word there weighs a condition within it: 'sketch=.5'. A condition may: 'sketch=lines.png;
+    weight=.8; end=.6'.
+
     Example: fedshow sample fused "a <potter> and a <mimi>" --region "0,0,.5,1: a <potter>"
     --region ".5,0,1,1: a <mimi>" -o picture.png
     """
     output_file(out, ".png")
-    from fedshow.device import choose_device
-    from fedshow.sampling.model import load
-    from fedshow.sampling.regions import Region
-
-    regions = [Region.parse(spec) for spec in region]
+    given = {
+        "prompt": prompt,
+        "regions": _regions(region, region_mask),
+        "overlap": overlap,
+        "negative": negative,
+        "conditions": _conditions(control, adapter),
+        "image": image and _picture(image),
+        "strength": strength,
+        "separation": separation,
+        "steps": steps,
+        "guidance": guidance,
+        "seed": seed,
+        "n": n,
+        "scale": scale,
+        "width": width,
+        "height": height,
+    }
+    changes = {name: value for name, value in given.items() if value not in (None, [])}
+    wanted, origin = _wanted(model, changes, again)
+    first = model or (origin and origin.base.name) or ""
+    if grid or compare:
+        _save_grid([first, *compare], wanted, base, device, out)
+        return print_json({"files": [str(out)]}) if as_json else print(out)
+    opened = _open(first, base, device)
+    if origin is not None and origin != opened.origin:
+        say(f"{again} was drawn with {origin}, now it is {opened.origin}")
+    judge = _judge(opened, scorer) if score or scorer else None
     with step_progress("drawing") as on_step:
-        drawing = load(model, base, choose_device(device))(
-            prompt,
-            regions=regions,
-            negative=negative,
-            steps=steps,
-            guidance=guidance,
-            seed=seed,
-            n=n,
-            scale=scale,
-            width=width,
-            height=height,
-            on_step=on_step,
-        )
-    paths = _save(drawing, out)
+        drawing = opened.draw(wanted, on_step)
+    scores = judge(drawing.images, wanted) if judge else None
+    paths = _save(opened, wanted, drawing, scores, out, recipe)
     if as_json:
-        return print_json({"files": [str(path) for path in paths], "seeds": drawing.seeds})
+        return print_json(_report(paths, drawing, scores))
     return print("\n".join(str(path) for path in paths))
 
 
-def _save(drawing: "Drawing", out: Path) -> list[Path]:
+def _regions(boxes: list[str], masks: list[str]) -> "list[Region]":
+    from fedshow.sampling.regions import Region
+
+    return [*map(Region.parse, boxes), *map(Region.parse_mask, masks)]
+
+
+def _conditions(controls: list[str], adapters: list[str]) -> "list[Condition]":
+    from fedshow.sampling.conditions import Condition
+
+    return [
+        *(Condition.parse("control", spec) for spec in controls),
+        *(Condition.parse("adapter", spec) for spec in adapters),
+    ]
+
+
+def _picture(path: Path) -> "Image":
+    from fedshow.sampling.pictures import read_picture
+
+    return read_picture(path)
+
+
+def _wanted(
+    model: str | None, changes: dict[str, Any], again: Path | None
+) -> "tuple[Recipe, Origin | None]":
+    """What to draw, from options or from a picture that they change, and what that was drawn with."""
+    from fedshow.sampling.recipe import Recipe
+
+    if again is None:
+        if model is None or "prompt" not in changes:
+            raise InvalidInput(
+                "say what to draw with and what to draw: fedshow sample MODEL PROMPT"
+            )
+        return Recipe(**changes), None
+    from fedshow.sampling.carried import read
+
+    said = read(again)
+    if model is None and said.model.is_more_than_base:
+        raise InvalidInput(
+            f"{again} was drawn with {said.model}: say where that is, "
+            f"fedshow sample MODEL --again {again}"
+        )
+    if said.image_sha256 is not None and "image" not in changes:
+        raise InvalidInput(
+            f"{again} began with an image, which it does not carry: name it with --image"
+        )
+    return replace(said.recipe.recipe(), **changes), said.model
+
+
+def _open(model: str, base: str | None, device: str) -> "Model":
+    from fedshow.device import choose_device
+    from fedshow.sampling.loading import load
+
+    return load(model, base, choose_device(device))
+
+
+def _judge(model: "Model", folder: Path | None) -> "Judge":
+    from fedshow.sampling.judging import Judge
+    from fedshow.scoring.scorers import scorer_of
+
+    scorer = scorer_of(model.base, folder)
+    if scorer is None:
+        raise InvalidInput(
+            f"base {model.base.card.name} has no measuring encoder; "
+            "name a CLIP or DINOv2 folder with --scorer"
+        )
+    return Judge(model, scorer)
+
+
+def _save(
+    model: "Model",
+    recipe: "Recipe",
+    drawing: "Drawing",
+    scores: "Scores | None",
+    out: Path,
+    tell: bool,
+) -> list[Path]:
     """The files of the pictures: the one asked for, then NAME-2.png and so on."""
+    from fedshow.sampling.carried import carried, save
+
     count = len(drawing.images)
     paths = [out] + [out.with_name(f"{out.stem}-{k}{out.suffix}") for k in range(2, count + 1)]
-    for path, image in zip(paths, drawing.images, strict=True):
-        image.save(path, "PNG")
+    for number, (path, image) in enumerate(zip(paths, drawing.images, strict=True)):
+        found = None if scores is None else scores[number]
+        save(image, path, carried(model, recipe, number, found) if tell else None)
     return paths
+
+
+def _save_grid(
+    models: list[str], recipe: "Recipe", base: str | None, device: str, out: Path
+) -> None:
+    """A row for each model; one is in memory at a time."""
+    from fedshow.sampling.grid import grid
+
+    rows = []
+    for name in models:
+        own_base = base if Path(name).is_file() else None
+        with step_progress(f"drawing with {name}") as on_step:
+            rows.append(
+                (Path(name).name, _open(name, own_base, device).draw(recipe, on_step).images)
+            )
+    edge = max(max(image.size) for _, images in rows for image in images)
+    grid(rows, cell=min(256, max(96, edge))).save(out, "PNG")
+
+
+def _report(paths: list[Path], drawing: "Drawing", scores: "Scores | None") -> dict[str, Any]:
+    report: dict[str, Any] = {"files": [str(path) for path in paths], "seeds": drawing.seeds}
+    if scores is not None:
+        report["scores"] = [[one and one.model_dump() for one in picture] for picture in scores]
+    return report

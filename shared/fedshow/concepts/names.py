@@ -54,6 +54,14 @@ def expand_prompt(prompt: str, concepts: dict[str, tuple[str, ...]]) -> str:
     return MENTION.sub(replace, prompt)
 
 
+def mentioned(prompt: str, concepts: dict[str, tuple[str, ...]]) -> list[str]:
+    """The concepts that a prompt names, each once, in order."""
+    words = {word: name for name, own in concepts.items() for word in own}
+    found = (match.group(0).lower() for match in MENTION.finditer(prompt))
+    names = (words.get(mention, mention.strip("<>")) for mention in found)
+    return list(dict.fromkeys(name for name in names if name in concepts))
+
+
 def _unknown(mention: str, names: Iterable[str]) -> str:
     known = sorted(names)
     if not known:

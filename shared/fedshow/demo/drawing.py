@@ -18,8 +18,9 @@ from fedshow.demo.measuring import (
     reference,
     side_by_side,
 )
-from fedshow.demo.picture import Row
-from fedshow.sampling.model import Model, load
+from fedshow.sampling.grid import Row
+from fedshow.sampling.loading import load
+from fedshow.sampling.model import Model
 from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
 
 COLUMNS = 8

@@ -90,14 +90,15 @@ def side_by_side(left: str, right: str, place: str) -> tuple[str, list[Region]]:
         return f"a <{first}> to the left of a <{second}> {place}"
 
     regions = [
-        Region((0.0, 0.0, 0.5, 1.0), pair(left, left)),
-        Region((0.5, 0.0, 1.0, 1.0), pair(right, right)),
+        Region(box=(0.0, 0.0, 0.5, 1.0), prompt=pair(left, left)),
+        Region(box=(0.5, 0.0, 1.0, 1.0), prompt=pair(right, right)),
     ]
     return pair(left, right), regions
 
 
 def crop(image: Image.Image, region: Region) -> Image.Image:
     """The square in a region where toyworld stands its figures: as wide as the region, 58 % down."""
+    assert region.box is not None
     left, _, right, _ = region.box
     side = (right - left) * image.width
     top = min(max(0.58 * image.height - side / 2, 0), image.height - side)

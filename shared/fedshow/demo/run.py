@@ -84,7 +84,7 @@ def people_of(out: Path) -> list[Person]:
 
 def _draw(demo: Demo, people: list[Person], fused: Path) -> dict[str, Any]:
     from fedshow.demo.drawing import Outcome, draw
-    from fedshow.demo.picture import grid
+    from fedshow.sampling.grid import grid
 
     singles = [sole_concept_file(person) for person in people]
     average = demo.out / "average"

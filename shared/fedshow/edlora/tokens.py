@@ -92,15 +92,22 @@ class ConceptTokens:
             )
         return cast(Tensor, self._table.weight[ids[0]].detach().float())
 
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raises InvalidInput for unknown concepts and for prompts that are too long."""
+        self._ids(prompts)
+
     def token_ids(self, prompts: Sequence[str]) -> Tensor:
-        """Prompts with `<name>` mentions as ids `[B, T]`, padded; raises InvalidInput when too long."""
+        """Prompts with `<name>` mentions as ids `[B, T]`, padded; raises InvalidInput as `check` does."""
+        return torch.tensor(self._ids(prompts), device=self._table.weight.device)
+
+    def _ids(self, prompts: Sequence[str]) -> list[list[int]]:
         texts = [expand_prompt(prompt, self.concepts) for prompt in prompts]
         limit = self.tokenizer.model_max_length
         padded = self.tokenizer(texts, padding="max_length", max_length=limit).input_ids
         for text, ids in zip(texts, padded, strict=True):
             if len(ids) > limit:
                 raise InvalidInput(f"prompt of {len(ids)} tokens, limit {limit}: {text!r}")
-        return torch.tensor(padded, device=self._table.weight.device)
+        return cast(list[list[int]], padded)
 
     def spread(self, ids_BT: Tensor) -> Tensor:
         """Ids `[B, S, T]` in which every concept word points at its row of each slot."""

@@ -18,6 +18,10 @@ class Family(Protocol):
         """Cross-attention modules in execution order (down, mid, up), each with its token slot."""
         ...
 
+    def self_attention(self, denoiser: nn.Module) -> list[nn.Module]:
+        """Modules in which every place of the picture looks at every other."""
+        ...
+
     def is_self_attention(self, layer: str) -> bool:
         """Whether the layer belongs to the denoiser's self-attention: its inputs name no concept."""
         ...

@@ -34,6 +34,10 @@ class SD1:
         ]
         return [(module, slot) for slot, module in enumerate(found)]
 
+    def self_attention(self, denoiser: nn.Module) -> list[nn.Module]:
+        """Every attn1."""
+        return [module for name, module in denoiser.named_modules() if name.endswith("attn1")]
+
     def is_self_attention(self, layer: str) -> bool:
         """The U-Net's attn1."""
         return layer.startswith("unet.") and ".attn1." in layer

@@ -37,6 +37,8 @@ def load_release(folder: Path, device: str = "cpu") -> Model:
     model = Model(Base(pipeline, family, card, str(folder)))
     for name, tokens in concepts.items():
         model.tokens.add_concept(name, tokens)
+    model.release = manifest.release
+    model.concepts = {member.name: member.sha256 for member in manifest.concepts}
     model.merged_strength = 1.0
     model.add_adapters(as_adapters(tensors)).strength = 0.0
     return model

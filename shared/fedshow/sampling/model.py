@@ -1,34 +1,23 @@
 """One thing to draw with, whatever it was loaded from."""
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
-from PIL.Image import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from fedshow.concepts import ConceptFile, read_concept
+from fedshow.concepts import ConceptFile
 from fedshow.edlora.adapters import Adapters
 from fedshow.edlora.conditioning import LayeredConditioning, pack
 from fedshow.edlora.tokens import ConceptTokens
-from fedshow.errors import InvalidInput
-from fedshow.families.opening import Base, open_base
-from fedshow.sampling.regions import Region, regional
-
-OnStep = Callable[[int, int], None]
-"""Told of denoising steps done and steps in all."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a call gives back."""
-
-    images: list[Image]
-    seeds: list[int]
+from fedshow.families.opening import Base
+from fedshow.sampling import stock
+from fedshow.sampling.carried import Origin
+from fedshow.sampling.coverage import Size
+from fedshow.sampling.drawing import Drawing, OnStep, draw
+from fedshow.sampling.modules import ConditionModules
+from fedshow.sampling.recipe import Recipe
 
 
 class Model:
@@ -40,12 +29,23 @@ class Model:
             base.pipeline.text_encoder, base.pipeline.tokenizer, base.card.slots
         )
         self.cross_attention = base.family.slotted_layers(base.pipeline.unet)
-        self.conditioning = LayeredConditioning(
-            self.cross_attention, base.card.slots, base.pipeline.tokenizer.model_max_length
-        )
+        self.self_attention = base.family.self_attention(base.pipeline.unet)
+        self.conditioning = self._condition(self.cross_attention)
+        self.conditions = ConditionModules(base, self._condition)
         self.adapters: list[Adapters] = []
+        self.release: str | None = None
+        """The release that it was opened from."""
+
+        self.concepts: dict[str, str] = {}
+        """Digest of each concept's file."""
+
         self.merged_strength = 0.0
         """How much of the adapters the weights contain already: 1 for a release."""
+
+    def _condition(self, layers: Sequence[tuple[nn.Module, int]]) -> LayeredConditioning:
+        """Layer-wise features for these layers."""
+        tokens = self.base.pipeline.tokenizer.model_max_length
+        return LayeredConditioning(layers, self.base.card.slots, tokens)
 
     def add_concept(self, concept: ConceptFile) -> Adapters:
         """Loads tokens and adapters of a concept file made for this base."""
@@ -58,6 +58,7 @@ class Model:
         header, tensors = concept.header, concept.tensors()
         rows = {word: tensors[f"tokens.{word}"] for word in header.words}
         self.tokens.add_concept(header.name, rows)
+        self.concepts[header.name] = concept.sha256
 
     def add_adapters(self, adapters: Adapters) -> Adapters:
         """Attaches adapters to the base's layers."""
@@ -72,6 +73,11 @@ class Model:
         self.conditioning.detach()
         self.tokens.detach()
         return self.base
+
+    @property
+    def origin(self) -> Origin:
+        """What it was made of, for the pictures that it draws."""
+        return Origin(base=self.base.card.ref, release=self.release, concepts=self.concepts)
 
     @contextmanager
     def strength(self, scale: float) -> Iterator[None]:
@@ -89,44 +95,22 @@ class Model:
         """Packed features `[B, R*S*T, D]` of prompts and, per region, of as many region prompts."""
         return pack([self.tokens.encode(list(texts)) for texts in (prompts, *regions)])
 
-    @torch.no_grad()
     def __call__(
         self,
         prompt: str | Sequence[str],
         *,
-        regions: Sequence[Region] = (),
-        negative: str = "",
-        steps: int = 20,
-        guidance: float | None = None,
-        seed: int = 0,
-        n: int = 1,
-        scale: float = 1.0,
-        width: int | None = None,
-        height: int | None = None,
         on_step: OnStep = lambda _done, _all: None,
+        **recipe: Any,
     ) -> Drawing:
-        """Draws `n` pictures per prompt; picture k of each prompt starts from `seed + k`.
+        """Draws what the `Recipe` of these values says, such as `regions=[…]`, `seed=1`, `n=4`.
 
-        Raises InvalidInput for unknown concepts, bad boxes, prompts that are too long and numbers
-        out of range.
+        Raises InvalidInput, before anything is computed, for what cannot be drawn.
         """
-        guidance = default_guidance(self.base) if guidance is None else guidance
-        _check_numbers(steps=(steps, 1), n=(n, 1), guidance=(guidance, 0), scale=(scale, 0))
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        size = (height or self.base.sample_pixels, width or self.base.sample_pixels)
-        grid = self._latent_size(size)
-        seeds = [seed + k for _ in prompts for k in range(n)]
-        with self.strength(scale), regional(self.cross_attention, regions, grid) as plan:
-            positive = self.encode(prompts, [[r.prompt] * len(prompts) for r in regions])
-            opposite = self.encode([negative], [[r.negative or negative] for r in regions])
-            features = positive.repeat_interleave(n, 0), opposite
+        return self.draw(Recipe(prompt=prompt, **recipe), on_step)
 
-            def after_step(done: int) -> None:
-                plan.progress = done / steps
-                on_step(done, steps)
-
-            images = self._draw(*features, steps, guidance, seeds, size, after_step=after_step)
-        return Drawing(images, seeds)
+    def draw(self, recipe: Recipe, on_step: OnStep = lambda _done, _all: None) -> Drawing:
+        """The pictures of a recipe; what `on_step` raises ends the drawing."""
+        return draw(self, recipe, on_step)
 
     @torch.no_grad()
     def sample_latents(
@@ -135,100 +119,18 @@ class Model:
         *,
         seed: int,
         steps: int,
-        size: tuple[int, int] | None = None,
+        size: Size | None = None,
     ) -> Tensor:
         """Latents `[B, C, h, w]` of one picture per prompt, never decoded; `size` is height and width."""
         edge = self.base.sample_pixels
-        embeds = self.encode(prompts), self.encode([""])
-        seeds = [seed + k for k in range(len(prompts))]
-        guidance = default_guidance(self.base)
-        latents = self._draw(*embeds, steps, guidance, seeds, size or (edge, edge), output="latent")
+        latents = stock.run(
+            self.base,
+            self.encode(prompts),
+            self.encode([""]),
+            seeds=[seed + k for k in range(len(prompts))],
+            size=size or (edge, edge),
+            steps=steps,
+            guidance=stock.default_guidance(self.base),
+            output="latent",
+        )
         return cast(Tensor, latents)
-
-    def _draw(
-        self,
-        positive: Tensor,
-        negative: Tensor,
-        steps: int,
-        guidance: float,
-        seeds: list[int],
-        size: tuple[int, int],
-        output: str = "pil",
-        after_step: Callable[[int], None] = lambda _done: None,
-    ) -> Any:
-        def step_ended(_: Any, step: int, __: Any, values: dict[str, Any]) -> dict[str, Any]:
-            after_step(step + 1)
-            return values
-
-        return sampler(self.base)(
-            callback_on_step_end=step_ended,
-            output_type=output,
-            prompt_embeds=positive,
-            negative_prompt_embeds=negative.expand(len(positive), -1, -1),
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            latents=noise(self.base, seeds, self._latent_size(size)),
-            height=size[0],
-            width=size[1],
-        ).images
-
-    def _latent_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        factor = self.base.pipeline.vae_scale_factor
-        if any(edge <= 0 or edge % factor for edge in size):
-            height, width = (max(factor, round(edge / factor) * factor) for edge in size)
-            raise InvalidInput(
-                f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {factor}, "
-                f"such as {width}x{height}"
-            )
-        return size[0] // factor, size[1] // factor
-
-
-def _check_numbers(**limits: tuple[float, float]) -> None:
-    for name, (value, least) in limits.items():
-        if not least <= value < math.inf:  # also not a number
-            raise InvalidInput(f"{name} {value}: must be a number of at least {least}")
-
-
-def noise(base: Base, seeds: Sequence[int], size: tuple[int, int]) -> Tensor:
-    """Initial latents, one `[C, h, w]` per seed, the same on every device and in every batch."""
-    shape = (base.pipeline.unet.config.in_channels, *size)
-    found = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
-    return torch.stack(found).to(base.device, base.pipeline.unet.dtype)
-
-
-def default_guidance(base: Base) -> float:
-    """Classifier-free guidance that suits the base: small pictures want less."""
-    return 3.0 if base.sample_pixels < 128 else 7.5
-
-
-def sampler(base: Base) -> Any:
-    """The stock pipeline with DPM-Solver++, the paper's choice for evaluation."""
-    from diffusers import DPMSolverMultistepScheduler
-
-    if not isinstance(base.pipeline.scheduler, DPMSolverMultistepScheduler):
-        config = base.pipeline.scheduler.config
-        base.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(config)
-    return base.pipeline
-
-
-def load(model: str | Path, base: str | None = None, device: str = "cpu") -> Model:
-    """A release folder, a concept file (with its base) or a base, ready to draw.
-
-    Raises InvalidInput when `model` is none of them, BaseMismatch for a concept of another base,
-    Damaged for a release that is not whole.
-    """
-    path = Path(model)
-    if path.is_file():
-        opened = Model(open_base(base or "toyworld", device))
-        opened.add_concept(read_concept(path, opened.base.card))
-        return opened
-    if base is not None:
-        raise InvalidInput(f"{str(model)!r} is no concept file; only a concept file takes a base")
-    if any((path / name).is_file() for name in ("manifest.json", "fused.safetensors")):
-        from fedshow.releases.loading import load_release
-
-        return load_release(path, device)
-    try:
-        return Model(open_base(str(model), device))
-    except InvalidInput as error:
-        raise InvalidInput(f"no release folder and no concept file: {error}") from error

@@ -1,159 +1,164 @@
-"""Regionally controllable sampling (Mix-of-Show, section 3.4).
+"""Regions of a picture: where, what, how much and when (Mix-of-Show, section 3.4)."""
 
-In every cross-attention layer the picture outside all regions attends to the background prompt, and
-each region to its own prompt alone; where regions overlap, their outputs are averaged.
-Self-attention is left alone.
-"""
-
-import math
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
 
-import torch
-from torch import Tensor, nn
+from PIL import Image, ImageChops
 
 from fedshow.errors import InvalidInput
+from fedshow.sampling.pictures import read_picture
+from fedshow.sampling.spelling import Options, read_options
 
-SPEC = re.compile(r"\s*([^:]*?)\s*:\s*(.+)", re.DOTALL)
+Box = tuple[float, float, float, float]
+Overlap = Literal["average", "priority"]
+"""What counts where regions overlap: all, by their weights, or the last one, as it would be painted."""
+
+MOST_REGIONS = 64
+MOST_WEIGHT = 10.0
+_SPEC = re.compile(r"\s*([^:]*?)\s*:\s*(.+)", re.DOTALL)
+_MASK_SPEC = re.compile(r"\s*(.+?)\s*:\s+(.+)", re.DOTALL)
+_NUMBERS = ("weight", "feather", "start", "end")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Region:
-    """A box in fractions of width and height, and what to draw in it."""
+    """A box or a mask, and what to draw in it. Raises InvalidInput for what cannot be meant."""
 
-    box: tuple[float, float, float, float]
-    """(left, top, right, bottom), each from 0 to 1."""
+    box: Box | None = None
+    """(left, top, right, bottom), each a fraction from 0 to 1 of width or height."""
+
+    mask: Image.Image | None = None
+    """As large as the picture: white inside, black outside, grey in between; transparent is outside."""
 
     prompt: str
-    negative: str = ""
+    negative: str | None = None
+    """What not to draw here; None: what the whole picture must not show."""
+
+    weight: float = 1.0
+    """How much of the region's inside its prompt decides; the background's prompt decides the rest. Where
+    regions are averaged, they count in proportion.
+    """
+    feather: float = 0.0
+    """Width of the soft edge, as a fraction of the picture's shorter edge, centred on the hard one."""
+
     start: float = 0.0
     """From which fraction of the denoising steps on the region counts; before, the layout forms."""
 
+    end: float = 1.0
+    """Up to which fraction of the denoising steps the region counts."""
+
+    controls: Mapping[str, float] = field(default_factory=dict)
+    """How much a spatial condition counts in here, by its name: times its own weight; 1 where not said."""
+
     def __post_init__(self) -> None:
-        left, top, right, bottom = self.box
-        if not 0 <= self.start < 1:
+        if (self.box is None) == (self.mask is None):
+            raise InvalidInput("region: give either a box or a mask")
+        if not self.prompt.strip():
+            raise InvalidInput("region without a prompt: say what to draw in it")
+        if self.box is not None:
+            _check_box(self.box)
+        if self.mask is not None:
+            object.__setattr__(self, "mask", _checked(self.mask))
+        if not 0 < self.weight <= MOST_WEIGHT:
             raise InvalidInput(
-                f"region start {self.start}: use a fraction of the steps, 0 to below 1"
+                f"region weight {self.weight:g}: use more than 0, up to {MOST_WEIGHT:g}"
             )
-        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        check_unit("region feather", self.feather)
+        if not 0 <= self.start < self.end <= 1:
             raise InvalidInput(
-                f"region box {left:g},{top:g},{right:g},{bottom:g}: use left,top,right,bottom in "
-                "fractions, 0 <= left < right <= 1 and 0 <= top < bottom <= 1"
+                f"region start {self.start:g} and end {self.end:g}: use fractions of the steps, "
+                "0 <= start < end <= 1"
             )
+        for name, weight in self.controls.items():
+            if not 0 <= weight <= MOST_WEIGHT:
+                raise InvalidInput(
+                    f"region {name} {weight:g}: use a weight from 0 to {MOST_WEIGHT:g}"
+                )
 
     @classmethod
     def parse(cls, spec: str) -> "Region":
-        """The region written as `x0,y0,x1,y1: prompt`; raises InvalidInput."""
-        match = SPEC.fullmatch(spec)
+        """The region written as `x0,y0,x1,y1: prompt`, or with more: `x0,y0,x1,y1; weight=.8; …: prompt`.
+
+        Known are weight, feather, start, end and negative; other words are weights of conditions.
+        Raises InvalidInput.
+        """
+        match = _SPEC.fullmatch(spec)
         try:
-            left, top, right, bottom = (float(part) for part in match[1].split(","))  # type: ignore[index]
-        except (TypeError, ValueError):
+            said = read_options(spec, match[1] if match else "", ("negative",))
+            left, top, right, bottom = (float(part) for part in said.what.split(","))
+        except ValueError:
             raise InvalidInput(f"region {spec!r}: write 'x0,y0,x1,y1: prompt'") from None
         assert match is not None
-        return cls((left, top, right, bottom), match[2])
+        return cls(box=(left, top, right, bottom), prompt=match[2], **_fields(said))
 
+    @classmethod
+    def parse_mask(cls, spec: str) -> "Region":
+        """The region written as `mask.png: prompt`, with the same options; raises InvalidInput."""
+        match = _MASK_SPEC.fullmatch(spec)
+        if match is None:
+            raise InvalidInput(f"region mask {spec!r}: write 'mask.png: prompt'")
+        said = read_options(spec, match[1], ("negative",))
+        return cls(mask=read_picture(Path(said.what)), prompt=match[2], **_fields(said))
 
-def weights(boxes: Sequence[tuple[float, float, float, float]], height: int, width: int) -> Tensor:
-    """Share of background and of each box at every position: `[1 + R, height * width]`, columns sum to 1.
+    def holds_at(self, progress: float) -> bool:
+        """Whether it counts when this fraction of the steps is done."""
+        return self.start <= progress < self.end
 
-    A box covers at least one cell, however coarse the grid.
-    """
-    inside = torch.zeros(1 + len(boxes), height, width)
-    for index, (left, top, right, bottom) in enumerate(boxes):
-        rows, columns = _cells(top, bottom, height), _cells(left, right, width)
-        inside[1 + index, rows, columns] = 1
-    inside[0] = (inside[1:].sum(0) == 0).float()
-    return (inside / inside.sum(0)).flatten(1)
+    @property
+    def bounds(self) -> Box:
+        """The smallest box around it."""
+        if self.box is not None:
+            return self.box
+        assert self.mask is not None
+        left, top, right, bottom = self.mask.getbbox() or (0, 0, *self.mask.size)
+        width, height = self.mask.size
+        return left / width, top / height, right / width, bottom / height
 
-
-def _cells(low: float, high: float, count: int) -> slice:
-    """The cells whose middle lies between two fractions; the nearest one when none does."""
-    first, end = math.ceil(low * count - 0.5), math.ceil(high * count - 0.5)
-    if first >= end:
-        first = min(int((low + high) / 2 * count), count - 1)
-        end = first + 1
-    return slice(first, end)
-
-
-class RegionPlan:
-    """The regions of one picture and how far its denoising is, shared by all layers."""
-
-    def __init__(self, regions: Sequence[Region], size: tuple[int, int]) -> None:
-        self.regions, self.size = regions, size
-        self.progress = 0.0
-        self._known: dict[tuple[Any, ...], list[tuple[int, Tensor]]] = {}
-
-    def shares(self, like_BQD: Tensor) -> list[tuple[int, Tensor]]:
-        """Contexts that count now (0 is the background) and anywhere, each with its `[Q]` share of the
-        positions; where these queries are, for sending them there costs more than computing with them.
-        """
-        active = tuple(i for i, one in enumerate(self.regions) if one.start <= self.progress)
-        key = (active, like_BQD.shape[1], like_BQD.device, like_BQD.dtype)
-        if key not in self._known:
-            self._known[key] = [
-                (context, share_Q.to(like_BQD))
-                for context, share_Q in self._shares(active, like_BQD.shape[1])
-                if share_Q.any()
-            ]
-        return self._known[key]
-
-    def _shares(self, active: Sequence[int], queries: int) -> Iterator[tuple[int, Tensor]]:
-        share_CQ = weights([self.regions[i].box for i in active], *self._grid(queries))
-        return zip((0, *(1 + i for i in active)), share_CQ, strict=True)
-
-    def _grid(self, queries: int) -> tuple[int, int]:
-        """Height and width of a layer: the latent's, halved upward as stride-2 convolutions do."""
-        height, width = self.size
-        while height * width > queries:
-            height, width = math.ceil(height / 2), math.ceil(width / 2)
-        assert height * width == queries, (self.size, queries)
-        return height, width
-
-
-class RegionalAttention:
-    """Wraps any attention processor: its outputs for background and regions, blended by position."""
-
-    def __init__(self, processor: Any, plan: RegionPlan) -> None:
-        self.processor, self.plan = processor, plan
-
-    def __call__(
-        self,
-        attn: nn.Module,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-        **options: Any,
-    ) -> Tensor:
-        """`[B, Q, D]` out of queries `[B, Q, D]` and packed contexts `[B, (1+R)*T, D]`.
-
-        Blending after the output projection equals blending before it: it is affine and the
-        weights sum to 1.
-        """
-        contexts = encoder_hidden_states.chunk(1 + len(self.plan.regions), dim=1)
-        blended = torch.zeros_like(hidden_states)
-        for index, share_Q in self.plan.shares(hidden_states):
-            output = self.processor(
-                attn, hidden_states, contexts[index], attention_mask, temb, **options
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raises InvalidInput for a mask that is not of the picture's size `(height, width)`."""
+        height, width = size
+        if self.mask is not None and self.mask.size != (width, height):
+            raise InvalidInput(
+                f"region mask of {self.mask.width}x{self.mask.height} pixels: make it as large as "
+                f"the picture, {width}x{height}"
             )
-            blended = blended + share_Q[None, :, None] * output
-        return blended
 
 
-@contextmanager
-def regional(
-    layers: Sequence[tuple[nn.Module, int]], regions: Sequence[Region], size: tuple[int, int]
-) -> Iterator[RegionPlan]:
-    """Within the block, the cross-attention `layers` obey `regions`; `size` is the latent's (h, w)."""
-    plan = RegionPlan(regions, size)
-    before = [(module, module.processor) for module, _ in layers]
-    for module, processor in before if regions else []:
-        module.processor = RegionalAttention(processor, plan)  # type: ignore[assignment]
-    try:
-        yield plan
-    finally:
-        for module, processor in before:
-            module.processor = processor
+def check_overlap(overlap: str) -> None:
+    """Raises InvalidInput unless it is one of the ways."""
+    if overlap not in get_args(Overlap):
+        raise InvalidInput(f"overlap {overlap!r}: use {' or '.join(get_args(Overlap))}")
+
+
+def check_unit(name: str, value: float) -> None:
+    """Raises InvalidInput unless it is a fraction."""
+    if not 0 <= value <= 1:
+        raise InvalidInput(f"{name} {value:g}: use a fraction from 0 to 1")
+
+
+def _check_box(box: Box) -> None:
+    left, top, right, bottom = box
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise InvalidInput(
+            f"region box {left:g},{top:g},{right:g},{bottom:g}: use left,top,right,bottom in "
+            "fractions, 0 <= left < right <= 1 and 0 <= top < bottom <= 1"
+        )
+
+
+def _checked(mask: Image.Image) -> Image.Image:
+    """The mask as grey values, what is transparent in black; raises InvalidInput when nothing is inside."""
+    grey = mask.convert("L")
+    if mask.has_transparency_data:
+        grey = ImageChops.multiply(grey, mask.convert("RGBA").getchannel("A"))
+    if grey.getbbox() is None:
+        raise InvalidInput("region mask is black all over: paint white what the region is")
+    return grey
+
+
+def _fields(said: Options) -> dict[str, Any]:
+    numbers = {name: value for name, value in said.numbers.items() if name in _NUMBERS}
+    controls = {name: value for name, value in said.numbers.items() if name not in _NUMBERS}
+    return {**said.texts, **numbers, "controls": controls}

@@ -3,3 +3,5 @@
 from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
+CONDITIONS = WEIGHTS / "conditions"
+"""`control` and `adapter` hold a folder for each type of spatial condition."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,11 +36,7 @@ class Picture:
     @property
     def outline(self) -> Image.Image:
         """White contours of the characters on black, for control modules."""
-        outline = Image.new("L", self.image.size, 0)
-        for mask in self.masks:
-            edges = ImageChops.subtract(mask, mask.filter(ImageFilter.MinFilter(3)))
-            outline = ImageChops.lighter(outline, edges)
-        return outline
+        return outline_of(self.masks, self.image.size)
 
     def array(self) -> npt.NDArray[np.uint8]:
         """The image as height × width × 3 bytes."""
@@ -47,6 +44,15 @@ class Picture:
 
 
 _HALF = [0] * 128 + [255] * 128
+
+
+def outline_of(masks: Iterable[Image.Image], size: tuple[int, int]) -> Image.Image:
+    """White contours of figures on black; each mask is L, of this width and height."""
+    outline = Image.new("L", size, 0)
+    for mask in masks:
+        edges = ImageChops.subtract(mask, mask.filter(ImageFilter.MinFilter(3)))
+        outline = ImageChops.lighter(outline, edges)
+    return outline
 
 
 def draw(scene: Scene, rng: random.Random, size: int = 32) -> Picture:

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import ControlNetModel, StableDiffusionPipeline, T2IAdapter
 from torch import Tensor
 
-from fedshow.toyworld.training import encoder, unet, vae
+from fedshow.toyworld import WEIGHTS
+from fedshow.toyworld.training import conditions, encoder, unet, vae
+from fedshow.toyworld.training.conditions import ConditionSettings, build_module, open_frozen
 from fedshow.toyworld.training.datasets import draw_dataset, load_captions, load_images
 from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop, rate_factor
 from fedshow.toyworld.training.parallel import Rank
@@ -207,3 +209,29 @@ def test_the_stages_end_in_a_pipeline_that_draws(tmp_path: Path) -> None:
     pipeline.set_progress_bar_config(disable=True)
     (picture,) = pipeline("a robot", num_inference_steps=2, output_type="np").images
     assert picture.shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("kind", ["control", "adapter"])
+def test_trained_conditions_load_and_have_learnt(tmp_path: Path, kind: str) -> None:
+    draw_dataset(tmp_path / "data", "training", 8, 32, seed=1, processes=1)
+    torch.manual_seed(0)
+    before = build_module(kind, open_frozen(WEIGHTS, "cpu")).state_dict()
+    loop = settings(tmp_path / "run", steps=2)
+    conditions.train_condition(
+        ConditionSettings(loop, tmp_path / "data", WEIGHTS, kind, batch=2), ALONE
+    )
+    loader = ControlNetModel if kind == "control" else T2IAdapter
+    trained = loader.from_pretrained(tmp_path / "run" / "module", use_safetensors=True)
+    assert trained.dtype == torch.float32
+    found = trained.state_dict()
+    assert before.keys() == found.keys()
+    assert not all(torch.equal(before[name].half().float(), found[name]) for name in before)
+
+
+def test_a_fresh_controlnet_changes_nothing() -> None:
+    """Its last convolutions begin as zeros, as those of its paper do."""
+    net = build_module("control", open_frozen(WEIGHTS, "cpu"))
+    when, latents = torch.tensor([3, 700]), torch.randn(2, 8, 8, 8)
+    extra = conditions.residuals(net, torch.rand(2, 1, 32, 32), latents, when)
+    maps = [*extra["down_block_additional_residuals"], extra["mid_block_additional_residual"]]
+    assert all(not found.any() for found in maps)

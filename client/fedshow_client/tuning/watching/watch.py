@@ -10,6 +10,7 @@ from statistics import fmean
 from torch import Tensor
 
 from fedshow.sampling.model import Model
+from fedshow.scoring.scorers import Scorer, identity_scores
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.memory import is_out_of_memory
@@ -30,7 +31,7 @@ from fedshow_client.tuning.watching.samples import (
     draw_samples,
     prompts_for,
 )
-from fedshow_client.tuning.watching.scorers import Scorer, identity_scores, reference_features
+from fedshow_client.tuning.watching.scorers import reference_features
 from fedshow_client.tuning.watching.settings import SCALES, WatchSettings
 
 log = logging.getLogger(__name__)

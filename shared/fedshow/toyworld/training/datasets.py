@@ -1,4 +1,4 @@
-"""Drawn data sets on disk: images as one array, captions beside them."""
+"""Drawn data sets on disk: images as one array, outlines and captions beside them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from fedshow.toyworld.scenes import draw
 from fedshow.toyworld.world import PLACES, Scene, wide_character
 
 Images = npt.NDArray[np.uint8]
+"""N × height × width, × 3 unless they are outlines."""
+
 CHUNK = 2000
 CAPTIONS_PER_IMAGE = 4
 
@@ -37,22 +39,26 @@ SAMPLERS: dict[str, Callable[[random.Random], Scene]] = {
 }
 
 
-def draw_chunk(sampler: str, seed: int, count: int, size: int) -> tuple[Images, list[list[str]]]:
-    """`count` images and the captions of each, fixed by sampler, seed and size."""
+def draw_chunk(
+    sampler: str, seed: int, count: int, size: int
+) -> tuple[Images, Images, list[list[str]]]:
+    """`count` images, their outlines and the captions of each, fixed by sampler, seed and size."""
     rng = random.Random(f"{sampler}/{seed}")
     images = np.empty((count, size, size, 3), np.uint8)
+    outlines = np.empty((count, size, size), np.uint8)
     captions: list[list[str]] = []
-    for row in images:
+    for image, outline in zip(images, outlines, strict=True):
         scene = SAMPLERS[sampler](rng)
-        row[:] = draw(scene, rng, size).array()
+        picture = draw(scene, rng, size)
+        image[:], outline[:] = picture.array(), np.asarray(picture.outline)
         captions.append([caption(scene, rng) for _ in range(CAPTIONS_PER_IMAGE)])
-    return images, captions
+    return images, outlines, captions
 
 
 def draw_dataset(
     folder: Path, sampler: str, count: int, size: int, seed: int, processes: int
 ) -> None:
-    """Write `images.npy` and `captions.json` into the folder, unless they are there already."""
+    """Write `images.npy`, `outlines.npy` and `captions.json`, unless they are there already."""
     if (folder / "captions.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,15 +67,25 @@ def draw_dataset(
     rows = len(counts)
     with ProcessPoolExecutor(processes) as pool:
         chunks = list(pool.map(draw_chunk, [sampler] * rows, seeds, counts, [size] * rows))
-    np.save(folder / "images.npy", np.concatenate([images for images, _ in chunks]))
-    text = json.dumps([c for _, captions in chunks for c in captions])
+    np.save(folder / "images.npy", np.concatenate([images for images, _, _ in chunks]))
+    np.save(folder / "outlines.npy", np.concatenate([outlines for _, outlines, _ in chunks]))
+    text = json.dumps([c for _, _, captions in chunks for c in captions])
     (folder / "captions.json").write_text(text)
 
 
 def load_images(folder: Path) -> Images:
     """The images of a data set, mapped from disk."""
-    images: Images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    return images
+    return _load(folder / "images.npy")
+
+
+def load_outlines(folder: Path) -> Images:
+    """The outlines of the images, mapped from disk."""
+    return _load(folder / "outlines.npy")
+
+
+def _load(path: Path) -> Images:
+    array: Images = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def load_captions(folder: Path) -> list[list[str]]:

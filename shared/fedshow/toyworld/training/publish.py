@@ -1,4 +1,4 @@
-"""Put a finished pipeline and encoder where the package ships them, with their digests."""
+"""Put what is trained where the package ships it, with its digests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,23 @@ from fedshow.toyworld import WEIGHTS
 SUMS = "SHA256SUMS"
 
 
-def publish(pipeline: Path, encoder: Path | None, weights: Path = WEIGHTS) -> None:
-    """Copy the pipeline's folder and the encoder's weights, then write the digests."""
-    shutil.copytree(pipeline, weights, dirs_exist_ok=True)
+def publish(
+    pipeline: Path | None,
+    encoder: Path | None,
+    conditions: dict[str, Path],
+    weights: Path = WEIGHTS,
+) -> None:
+    """Copy the pipeline's folder, the encoder's weights, the modules of conditions; write the digests.
+
+    `conditions` has the folder of a module by its place, such as `control/sketch`.
+    """
+    if pipeline is not None:
+        shutil.copytree(pipeline, weights, dirs_exist_ok=True)
     if encoder is not None:
         (weights / "encoder").mkdir(exist_ok=True)
         shutil.copyfile(encoder, weights / "encoder" / "model.safetensors")
+    for place, folder in conditions.items():
+        shutil.copytree(folder, weights / "conditions" / place, dirs_exist_ok=True)
     for name in shipped_files(weights):
         (weights / name).chmod(0o644)  # what diffusers writes is for its owner alone
     write_sums(weights)
@@ -38,11 +49,17 @@ def shipped_files(weights: Path) -> list[str]:
 def main() -> None:
     """Publish from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pipeline", type=Path)
+    parser.add_argument("--pipeline", type=Path)
     parser.add_argument("--encoder", type=Path)
+    parser.add_argument("--control", type=Path, help="folder of a ControlNet that follows outlines")
+    parser.add_argument(
+        "--adapter", type=Path, help="folder of a T2I-Adapter that follows outlines"
+    )
     parser.add_argument("--to", type=Path, default=WEIGHTS)
     args = parser.parse_args()
-    publish(args.pipeline, args.encoder, args.to)
+    modules = {"control/sketch": args.control, "adapter/sketch": args.adapter}
+    conditions = {place: folder for place, folder in modules.items() if folder is not None}
+    publish(args.pipeline, args.encoder, conditions, args.to)
 
 
 if __name__ == "__main__":

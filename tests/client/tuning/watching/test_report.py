@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedshow.demo.folders import Person
+from fedshow.scoring.scorers import ToyworldScorer
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.folder import scan
 from fedshow_client.tuning.recipe import Recipe
@@ -14,7 +15,6 @@ from fedshow_client.tuning.trainer import Trainer
 from fedshow_client.tuning.watching.curves import Chart, Line, smoothed, thinned, ticks
 from fedshow_client.tuning.watching.looks import History, Look
 from fedshow_client.tuning.watching.report import MOST_LOOKS, render
-from fedshow_client.tuning.watching.scorers import ToyworldScorer
 from fedshow_client.tuning.watching.settings import WatchSettings
 from fedshow_client.tuning.watching.watch import Watch
 from tests.client.tuning.watching.conftest import plain_samples

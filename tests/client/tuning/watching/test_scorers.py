@@ -14,15 +14,10 @@ from PIL import Image
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow.families.locating import locate
+from fedshow.scoring.encoders import Preparation, open_encoder
+from fedshow.scoring.scorers import Scorer, ToyworldScorer, identity_scores, named_in
 from fedshow.toyworld.heldout import draw_heldout
-from fedshow_client.tuning.watching.encoders import Preparation, open_encoder
-from fedshow_client.tuning.watching.scorers import (
-    Scorer,
-    ToyworldScorer,
-    identity_scores,
-    named_in,
-    scorer_for,
-)
+from fedshow_client.tuning.watching.scorers import scorer_for
 from fedshow_client.tuning.watching.settings import WatchSettings
 
 CPU = torch.device("cpu")

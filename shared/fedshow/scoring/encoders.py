@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from fedshow.errors import InvalidInput
 from fedshow.families.opening import quiet_libraries
-from fedshow_client.tuning.watching.scorers import Scorer
+from fedshow.scoring.scorers import Scorer
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

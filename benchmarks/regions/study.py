@@ -1,0 +1,146 @@
+"""Pictures of all layouts in every way, drawn once and read."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from PIL.Image import Image
+
+from benchmarks.fusing.concepts import concept_path, tune_character
+from benchmarks.ledger import Ledger, work_off
+from benchmarks.private_folder import person
+from benchmarks.regions import reading
+from benchmarks.regions.layouts import CHARACTERS, LAYOUTS, VARIANTS, Layout, layouts
+from fedshow.demo.measuring import PLACES
+from fedshow.sampling.conditions import Condition
+from fedshow.sampling.loading import load
+from fedshow.sampling.model import Model
+from fedshow.sampling.recipe import Recipe
+from fedshow_server.fusion.offline import fuse_to_folder
+
+COUNTS = (2, 3, 4)
+SEED = 9000
+Way = Mapping[str, Any]
+WAYS: dict[str, tuple[str, Way]] = {
+    "regions": ("fused", {}),
+    "separated": ("fused", {"separation": 1.0}),
+    "sketched": ("fused", {"sketched": True}),
+    "plain": ("fused", {"plain": True}),
+    "average": ("average", {}),
+    "average-plain": ("average", {"plain": True}),
+}
+"""By name: the release, and how it draws."""
+
+EVERYWHERE = ("regions", "separated", "sketched")
+"""Ways that are tried with boxes that touch and overlap, too."""
+
+SCALE = 0.8
+"""Strength of the adapters: concepts are tuned on pictures half as wide and less, and overdo it here."""
+
+METHODS = {"fused": "gradient", "average": "average"}
+
+
+def start_worker() -> None:
+    """One thread for each process."""
+    torch.set_num_threads(1)
+
+
+def prepare(work: Path, workers: int) -> None:
+    """Tunes the concepts and fuses them, unless that is done."""
+    for name in CHARACTERS:
+        person(name, work / "people")
+    missing = [name for name in CHARACTERS if not concept_path(name, work).is_file()]
+    tasks = [({"tune": name}, tune_character, (name, work)) for name in missing]
+    work_off(Ledger(work / "tuned.jsonl"), tasks, workers, start_worker)
+    files = [concept_path(name, work) for name in CHARACTERS]
+    start_worker()
+    for release, method in METHODS.items():
+        if not (work / release).exists():
+            fuse_to_folder("toyworld", files, work / release, method=method)
+
+
+@cache
+def release(work: Path, name: str) -> Model:
+    """A release, opened once in a process."""
+    return load(work / name)
+
+
+def draw_layouts(work: Path, way: str, count: int, variant: str, number: int) -> dict[str, Any]:
+    """What is in the boxes of all layouts of one kind, drawn in one way."""
+    name, options = WAYS[way]
+    model, known = release(work, name), reading.references(work)
+    return {
+        "pictures": [
+            reading.read_boxes(draw(model, layout, **options), layout, known)
+            for layout in layouts(count, variant, number)
+        ]
+    }
+
+
+def draw(
+    model: Model, layout: Layout, plain: bool = False, sketched: bool = False, **options: Any
+) -> Image:
+    """The picture of a layout, with regions unless `plain`."""
+    width, height = layout.size
+    lines = Condition(kind="control", name="sketch", picture=layout.sketch())
+    recipe = Recipe(
+        prompt=layout.prompt if plain else layout.background,
+        regions=() if plain else layout.regions(),
+        negative="" if plain else layout.together,
+        conditions=[lines] if sketched else [],
+        seed=SEED + layout.number,
+        scale=SCALE,
+        width=width,
+        height=height,
+        **options,
+    )
+    return model.draw(recipe).images[0]
+
+
+def draw_singles(work: Path, way: str) -> dict[str, Any]:
+    """Every concept by itself, at the base's own size: what can be expected in a box."""
+    model, known = release(work, WAYS[way][0]), reading.references(work)
+    found = {}
+    for name in CHARACTERS:
+        images = model([f"a <{name}> {place}" for place in PLACES], n=4, seed=SEED).images
+        read = [reading.read([image], [name], known) for image in images]
+        found[name] = reading.summary(read)
+    return {"singles": found}
+
+
+def pictures(work: Path, workers: int, number: int = LAYOUTS) -> dict[str, Any]:
+    """All figures of presence, identity, binding and leakage."""
+    prepare(work, workers)
+    ledger = Ledger(work / "pictures.jsonl")
+    keys = {
+        (way, count, variant): {"way": way, "count": count, "variant": variant, "number": number}
+        for way in WAYS
+        for count in COUNTS
+        for variant in (VARIANTS if way in EVERYWHERE else VARIANTS[:1])
+    }
+    tasks: list[tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]] = [
+        (key, draw_layouts, (work, *which, number)) for which, key in keys.items()
+    ]
+    singles = {"singles": "regions"}
+    work_off(ledger, [*tasks, (singles, draw_singles, (work, "regions"))], workers, start_worker)
+    alone = (ledger.get(singles) or {})["singles"]
+    single = fmean(found["identity"] for found in alone.values())
+    table = {}
+    for (way, count, variant), key in keys.items():
+        found = reading.summary((ledger.get(key) or {})["pictures"])
+        table[f"{way} {count} {variant}"] = found | {"kept": found["identity"] / single}
+    return figures(table) | {"singles": alone, "ways": table}
+
+
+def figures(table: Mapping[str, Mapping[str, float]], way: str = "regions") -> dict[str, float]:
+    """What the bars are about: boxes that lie apart, drawn as the paper has it."""
+    rows = {count: table[f"{way} {count} apart"] for count in COUNTS}
+    return {
+        **{f"present_{count}": row["present"] for count, row in rows.items()},
+        "identity_in_box_kept": min(row["kept"] for row in rows.values()),
+        "attributes": min(row["attributes"] for row in rows.values()),
+        "leaked": max(row["leaked"] for row in rows.values()),
+    }

@@ -1,0 +1,139 @@
+"""A recipe as JSON: what pictures carry, what `--again` reads, what a server's API takes."""
+
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from dataclasses import fields
+from typing import Annotated, Any
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from fedshow.errors import InvalidInput
+from fedshow.sampling.conditions import MOST_CONDITIONS, Condition, Kind
+from fedshow.sampling.pictures import decode_picture, encode_picture
+from fedshow.sampling.recipe import MOST_PICTURES, MOST_STEPS, Recipe
+from fedshow.sampling.regions import MOST_REGIONS, Overlap, Region
+
+MOST_TEXT = 2000
+MOST_PICTURE_BYTES = 8 << 20
+
+Text = Annotated[str, StringConstraints(max_length=MOST_TEXT)]
+Picture = Annotated[str, StringConstraints(max_length=MOST_PICTURE_BYTES * 4 // 3 + 4)]
+"""A PNG file in base64."""
+
+
+class Strict(BaseModel):
+    """Nothing unknown, nothing changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RegionDocument(Strict):
+    """A `Region`; a mask is a PNG in base64."""
+
+    box: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
+    mask: Picture | None = None
+    prompt: Text
+    negative: Text | None = None
+    weight: float = 1.0
+    feather: float = 0.0
+    start: float = 0.0
+    end: float = 1.0
+    controls: dict[str, float] = Field(default_factory=dict, max_length=MOST_CONDITIONS)
+
+    @classmethod
+    def of(cls, region: Region) -> "RegionDocument":
+        """What a region says."""
+        said = _said(region)
+        box = None if region.box is None else list(region.box)
+        return cls(**said | {"box": box, "mask": _encoded(region.mask)})
+
+    def region(self) -> Region:
+        """The region; raises InvalidInput."""
+        left_top_right_bottom: Any = None if self.box is None else tuple(self.box)
+        mask = _decoded("region mask", self.mask)
+        return Region(**dict(self) | {"box": left_top_right_bottom, "mask": mask})
+
+
+class ConditionDocument(Strict):
+    """A `Condition`; its picture is a PNG in base64, its module goes by its name alone."""
+
+    kind: Kind
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    picture: Picture
+    weight: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    @classmethod
+    def of(cls, condition: Condition) -> "ConditionDocument":
+        """What a condition says."""
+        return cls(**_said(condition) | {"picture": _encoded(condition.picture)})
+
+    def condition(self) -> Condition:
+        """The condition; raises InvalidInput."""
+        picture = _decoded(f"{self.kind} {self.name}", self.picture)
+        return Condition(**dict(self) | {"picture": picture})
+
+
+class RecipeDocument(Strict):
+    """A `Recipe` of one prompt; pictures in it are PNGs in base64."""
+
+    prompt: Text
+    regions: Annotated[list[RegionDocument], Field(max_length=MOST_REGIONS)] = []
+    overlap: Overlap = "average"
+    negative: Text = ""
+    conditions: Annotated[list[ConditionDocument], Field(max_length=MOST_CONDITIONS)] = []
+    image: Picture | None = None
+    strength: float = 0.6
+    separation: float = 0.0
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 20
+    guidance: float | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    n: Annotated[int, Field(ge=1, le=MOST_PICTURES)] = 1
+    scale: float = 1.0
+    width: int | None = None
+    height: int | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "RecipeDocument":
+        """What a recipe of one prompt and consecutive seeds says, without the image it begins with."""
+        assert isinstance(recipe.prompt, str), "one document, one prompt"
+        assert isinstance(recipe.seed, int), "one document, one seed"
+        return cls(
+            **_said(recipe)
+            | {
+                "regions": [RegionDocument.of(region) for region in recipe.regions],
+                "conditions": [ConditionDocument.of(one) for one in recipe.conditions],
+                "image": None,
+            }
+        )
+
+    def recipe(self) -> Recipe:
+        """The recipe; raises InvalidInput for what cannot be drawn with any model."""
+        return Recipe(
+            **dict(self)
+            | {
+                "regions": [region.region() for region in self.regions],
+                "conditions": [one.condition() for one in self.conditions],
+                "image": _decoded("image", self.image),
+            }
+        )
+
+
+def _said(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _encoded(picture: Image.Image | None) -> str | None:
+    return None if picture is None else b64encode(encode_picture(picture)).decode()
+
+
+def _decoded(what: str, text: str | None) -> Image.Image | None:
+    if text is None:
+        return None
+    try:
+        content = b64decode(text, validate=True)
+    except NotBase64 as error:
+        raise InvalidInput(f"{what}: is no base64 ({error})") from None
+    return decode_picture(what, content)

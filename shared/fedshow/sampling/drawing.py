@@ -1,0 +1,101 @@
+"""Pictures from a recipe.
+
+Shapes: B pictures, C contexts (background and regions), S slots, T tokens, D width.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from fedshow.sampling import stock
+from fedshow.sampling.conditions import Condition, conditioned
+from fedshow.sampling.recipe import Recipe
+from fedshow.sampling.regional import RegionPlan, regional
+from fedshow.sampling.separation import separated
+
+if TYPE_CHECKING:
+    from fedshow.sampling.model import Model
+
+OnStep = Callable[[int, int], None]
+"""Told of denoising steps done and steps in all; what it raises ends the drawing."""
+
+PIXELS_AT_ONCE = 4 * 512 * 512
+"""So many are drawn in one batch: four pictures of SD 1.5's own size."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a call gives back."""
+
+    images: list[Image]
+    seeds: list[int]
+    """One for each picture: with it and its prompt it can be drawn alone."""
+
+
+@torch.no_grad()
+def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
+    """The pictures of a recipe: all of the first prompt, then all of the next.
+
+    Raises InvalidInput before anything is computed: for concepts, conditions and sizes that the model does
+    not have, and for prompts that are too long.
+    """
+    base, size = model.base, recipe.size(model.base.sample_pixels)
+    latent = stock.latent_size(base, size)
+    recipe.check_size(size)
+    model.tokens.check(recipe.texts)
+    conditions = [(one, model.conditions(one)) for one in recipe.conditions]
+    with ExitStack() as stack:
+        stack.enter_context(model.strength(recipe.scale))
+        positive_BND, negative_BND = _features(model, recipe)
+        plan = RegionPlan(recipe.regions, latent, size, recipe.overlap, like=positive_BND)
+        stack.enter_context(regional(_attending(model, conditions), plan))
+        stack.enter_context(separated(model.self_attention, plan, recipe.separation))
+        stack.enter_context(conditioned(base.pipeline.unet, conditions, plan, positive_BND))
+        seeds = recipe.seeds * len(recipe.prompts)
+        at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
+        parts = [slice(k, k + at_once) for k in range(0, len(seeds), at_once)]
+        begin = 0 if recipe.start is None else recipe.start.skipped(recipe.steps)
+        images: list[Image] = []
+        for number, rows in enumerate(parts):
+
+            def after_step(done: int, number: int = number) -> None:
+                plan.progress = done / recipe.steps
+                on_step(number * recipe.steps + done, len(parts) * recipe.steps)
+
+            plan.progress = begin / recipe.steps
+            images += stock.run(
+                base,
+                positive_BND[rows],
+                negative_BND,
+                seeds=seeds[rows],
+                size=size,
+                steps=recipe.steps,
+                guidance=recipe.guidance_for(base),
+                start=recipe.start,
+                after_step=after_step,
+            )
+    return Drawing(images, seeds)
+
+
+def _attending(model: "Model", conditions: list[tuple[Condition, nn.Module]]) -> list[nn.Module]:
+    """All cross-attention layers: the denoiser's, and those of every ControlNet."""
+    nets = [module for condition, module in conditions if condition.kind == "control"]
+    return [
+        layer
+        for module in (model.base.pipeline.unet, *dict.fromkeys(nets))
+        for layer, _ in model.base.family.slotted_layers(module)
+    ]
+
+
+def _features(model: "Model", recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Packed features `[B, C*S*T, D]` of all pictures, and `[1, C*S*T, D]` of what they must not show."""
+    regions, count = recipe.regions, len(recipe.prompts)
+    positive = model.encode(recipe.prompts, [[one.prompt] * count for one in regions])
+    negatives = [recipe.negative if one.negative is None else one.negative for one in regions]
+    opposite = model.encode([recipe.negative], [[text] for text in negatives])
+    return positive.repeat_interleave(recipe.n, 0), opposite

@@ -1,0 +1,31 @@
+"""Opening whatever can be drawn with."""
+
+from pathlib import Path
+
+from fedshow.concepts import read_concept
+from fedshow.errors import InvalidInput
+from fedshow.families.opening import open_base
+from fedshow.sampling.model import Model
+
+
+def load(model: str | Path, base: str | None = None, device: str = "cpu") -> Model:
+    """A release folder, a concept file (with its base) or a base, ready to draw.
+
+    Raises InvalidInput when `model` is none of them, BaseMismatch for a concept of another base,
+    Damaged for a release that is not whole.
+    """
+    path = Path(model)
+    if path.is_file():
+        opened = Model(open_base(base or "toyworld", device))
+        opened.add_concept(read_concept(path, opened.base.card))
+        return opened
+    if base is not None:
+        raise InvalidInput(f"{str(model)!r} is no concept file; only a concept file takes a base")
+    if any((path / name).is_file() for name in ("manifest.json", "fused.safetensors")):
+        from fedshow.releases.loading import load_release
+
+        return load_release(path, device)
+    try:
+        return Model(open_base(str(model), device))
+    except InvalidInput as error:
+        raise InvalidInput(f"no release folder and no concept file: {error}") from error

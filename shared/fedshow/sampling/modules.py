@@ -1,0 +1,90 @@
+"""The ControlNets and T2I-Adapters that a model draws with: where they are, and how they are opened."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import nn
+
+from fedshow.errors import InvalidInput
+from fedshow.families.locating import TOYWORLD
+from fedshow.families.opening import Base, quiet_libraries
+from fedshow.sampling.conditions import Condition, Kind
+from fedshow.toyworld import CONDITIONS
+
+KNOWN: dict[str, dict[Kind, dict[str, str]]] = {
+    "sd1": {
+        "control": {
+            "sketch": "lllyasviel/control_v11p_sd15_scribble",
+            "pose": "lllyasviel/control_v11p_sd15_openpose",
+            "depth": "lllyasviel/control_v11f1p_sd15_depth",
+        },
+        "adapter": {
+            "sketch": "TencentARC/t2iadapter_sketch_sd15v2",
+            "pose": "TencentARC/t2iadapter_openpose_sd14v1",
+            "depth": "TencentARC/t2iadapter_depth_sd15v2",
+        },
+    }
+}
+"""By family what people name by type; toyworld has its own."""
+
+Attend = Callable[[Sequence[tuple[nn.Module, int]]], object]
+
+
+class ConditionModules:
+    """Modules for one base, opened when they are first needed."""
+
+    def __init__(self, base: Base, attend: Attend) -> None:
+        self.base, self._attend = base, attend
+        self._opened: dict[tuple[Kind, str], nn.Module] = {}
+
+    def types(self, kind: Kind) -> dict[str, str]:
+        """By name where modules of this kind are that need no path."""
+        if self.base.card.name == TOYWORLD:
+            return {folder.name: str(folder) for folder in sorted((CONDITIONS / kind).iterdir())}
+        return KNOWN.get(self.base.family.name, {}).get(kind, {})
+
+    def __call__(self, condition: Condition) -> nn.Module:
+        """The module of a condition; raises InvalidInput when there is none that fits the base."""
+        key = condition.kind, condition.name
+        if key not in self._opened:
+            self._opened[key] = self._open(*key)
+        return self._opened[key]
+
+    def _open(self, kind: Kind, name: str) -> nn.Module:
+        known = self.types(kind)
+        if name not in known and not Path(name).is_dir():
+            raise InvalidInput(
+                f"{kind} {name!r}: no folder, and none of {', '.join(known) or 'no types'}"
+            )
+        module: nn.Module = _load(kind, known.get(name, name))
+        self._check(kind, name, module)
+        module.to(self.base.device, self.base.pipeline.unet.dtype).eval().requires_grad_(False)
+        if kind == "control":
+            self._attend(self.base.family.slotted_layers(module))
+        return module
+
+    def _check(self, kind: Kind, name: str, module: Any) -> None:
+        """Raises InvalidInput when the module's features are not those of the base."""
+        denoiser = self.base.pipeline.unet.config
+        own = tuple(
+            module.config.block_out_channels if kind == "control" else module.config.channels
+        )
+        wanted = tuple(denoiser.block_out_channels)
+        if own != wanted:
+            raise InvalidInput(
+                f"{kind} {name}: made for a base of channels {own}; {self.base.card.name} has {wanted}"
+            )
+
+
+def _load(kind: Kind, folder: str) -> Any:
+    quiet_libraries()
+    from diffusers import ControlNetModel, T2IAdapter
+
+    opener: Any = ControlNetModel if kind == "control" else T2IAdapter
+    try:
+        return opener.from_pretrained(folder, use_safetensors=True)  # or it takes pickles, too
+    except (OSError, ValueError, SafetensorError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InvalidInput(f"{kind} {folder} cannot be loaded: {first}") from error

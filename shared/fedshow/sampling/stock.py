@@ -1,0 +1,121 @@
+"""The stock diffusers pipelines that draw: from text, and from text and an image."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL.Image import Image, Resampling
+from torch import Tensor
+
+from fedshow.errors import InvalidInput
+from fedshow.families.opening import Base
+from fedshow.sampling.coverage import Size
+
+AfterStep = Callable[[int], None]
+"""Told of how many steps of the whole schedule are done; what it raises ends the drawing."""
+
+MULTIPLE = 8
+"""Stock pipelines take no other edges, whatever the autoencoder."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """An image to begin with, and the share of the schedule that draws it anew."""
+
+    image: Image
+    strength: float
+
+    def skipped(self, steps: int) -> int:
+        """How many steps of the schedule are left out."""
+        return steps - int(steps * self.strength)
+
+
+def run(
+    base: Base,
+    positive_BND: Tensor,
+    negative_BND: Tensor,
+    *,
+    seeds: Sequence[int],
+    size: Size,
+    steps: int,
+    guidance: float,
+    start: Start | None = None,
+    output: str = "pil",
+    after_step: AfterStep = lambda _done: None,
+) -> Any:
+    """Images (or latents, with `output="latent"`) of packed features, one for each seed."""
+    skipped = 0 if start is None else start.skipped(steps)
+
+    def step_ended(_: Any, step: int, __: Any, values: dict[str, Any]) -> dict[str, Any]:
+        after_step(skipped + step + 1)
+        return values
+
+    pipeline, begin = sampler(base), _beginning(base, seeds, size, start)
+    if start is not None:
+        pipeline = _from_image(pipeline)
+    return pipeline(
+        callback_on_step_end=step_ended,
+        output_type=output,
+        prompt_embeds=positive_BND,
+        negative_prompt_embeds=negative_BND.expand(len(positive_BND), -1, -1),
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        **begin,
+    ).images
+
+
+def _beginning(base: Base, seeds: Sequence[int], size: Size, start: Start | None) -> dict[str, Any]:
+    """What the pipelines' ways to begin are called."""
+    if start is None:
+        latents = noise(base, seeds, latent_size(base, size))
+        return {"latents": latents, "height": size[0], "width": size[1]}
+    image = start.image.convert("RGB").resize((size[1], size[0]), Resampling.LANCZOS)
+    return {
+        "image": [image] * len(seeds),
+        "strength": start.strength,
+        "generator": [torch.Generator().manual_seed(seed) for seed in seeds],
+    }
+
+
+def sampler(base: Base) -> Any:
+    """The base's pipeline with DPM-Solver++, the paper's choice for evaluation."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    if not isinstance(base.pipeline.scheduler, DPMSolverMultistepScheduler):
+        config = base.pipeline.scheduler.config
+        base.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(config)
+    return base.pipeline
+
+
+def _from_image(pipeline: Any) -> Any:
+    """The pipeline that begins with an image, of the same parts."""
+    from diffusers import StableDiffusionImg2ImgPipeline
+
+    found = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
+    found.set_progress_bar_config(disable=True)
+    return found
+
+
+def noise(base: Base, seeds: Sequence[int], size: Size) -> Tensor:
+    """Initial latents, one `[C, h, w]` per seed, the same on every device and in every batch."""
+    shape = (base.pipeline.unet.config.in_channels, *size)
+    found = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    return torch.stack(found).to(base.device, base.pipeline.unet.dtype)
+
+
+def default_guidance(base: Base) -> float:
+    """Classifier-free guidance that suits the base: small pictures want less."""
+    return 3.0 if base.sample_pixels < 128 else 7.5
+
+
+def latent_size(base: Base, size: Size) -> Size:
+    """Height and width of the latent of a picture; raises InvalidInput unless there is one."""
+    if any(edge <= 0 or edge % MULTIPLE for edge in size):
+        height, width = (max(MULTIPLE, round(edge / MULTIPLE) * MULTIPLE) for edge in size)
+        raise InvalidInput(
+            f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {MULTIPLE}, "
+            f"such as {width}x{height}"
+        )
+    factor = base.pipeline.vae_scale_factor
+    return size[0] // factor, size[1] // factor

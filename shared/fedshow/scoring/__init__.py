@@ -1,0 +1,1 @@
+"""Measuring pictures: whom they show, and whether they show what they should."""
