@@ -56,13 +56,22 @@ class DataFolder:
         self.blobs = path / "blobs"
         self.work = path / "work"
         self.ledgers = path / "ledgers"
+        self.drawings = path / "drawings"
         self._facts = path / "server.json"
         self._base = path / "base.json"
 
     def make(self) -> None:
         """Makes the folders. Raises InvalidInput."""
         try:
-            for folder in (self.path, self.ca, self.flower, self.logs, self.blobs, self.work):
+            for folder in (
+                self.path,
+                self.ca,
+                self.flower,
+                self.logs,
+                self.blobs,
+                self.work,
+                self.drawings,
+            ):
                 folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidInput(f"data folder {self.path}: {error.strerror}") from None

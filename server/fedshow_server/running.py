@@ -14,6 +14,7 @@ from fastapi import APIRouter
 
 from fedshow.families.card import BaseCard
 from fedshow_server.describing import described_base
+from fedshow_server.drawing.queue import DrawingQueue
 from fedshow_server.flower.collecting import Collector
 from fedshow_server.flower.presence import Presence
 from fedshow_server.flower.superlink import SuperLink
@@ -41,6 +42,7 @@ from fedshow_server.upkeep.health import FINE, Health
 from fedshow_server.upkeep.metrics import Metrics
 from fedshow_server.upkeep.renewing import Renewal
 from fedshow_server.web.doors import HttpDoors
+from fedshow_server.web.drawings import drawing_routes
 from fedshow_server.web.edge import make_edge
 from fedshow_server.web.files import FileSender
 from fedshow_server.web.https_port import HttpsServer, hold_port
@@ -159,7 +161,9 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         store.members, superlink, ground.facts, card, signer.public_key, ground.guard
     )
     fused = ground.metrics.fused
-    fusion = FusionQueue(store, ground.folder, settings, fused)
+    card_lock = asyncio.Lock()
+    fusion = FusionQueue(store, ground.folder, settings, card_lock, fused)
+    drawing = DrawingQueue(store, ground.folder, settings, card_lock)
     health = _health(ground, superlink, fusion)
     add_services(
         listener,
@@ -167,7 +171,10 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         ReleaseServicer(store, news, signer),
         admin_servicer(Administration(store, ground.folder)),
     )
-    routers = _routers(ground, signer, health)
+    routers = (
+        *_routers(ground, signer, health),
+        drawing_routes(store, card, settings, ground.folder.drawings, drawing.wake),
+    )
     app = make_edge(
         superlink, enrolment, ground.certificates.ca_pem, HttpDoors(ground.entrance), routers
     )
@@ -184,6 +191,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
                 "news": lasting(news.watch_forever),
                 "collector": lasting(collector.collect_forever),
                 "fusion": lasting(fusion.fuse_forever),
+                "drawing": lasting(drawing.draw_forever),
                 "revocations": lasting(enrolment.follow_revocations),
                 "streams": lasting(ground.streams.cut_revoked_forever),
                 "renewal": Renewal(ground.certificates, settings.name, renewed).renew_forever(),

@@ -74,6 +74,16 @@ class ServerSettings(BaseSettings):
     """So long calls that run may finish when the server is told to end."""
     metrics_token: SecretStr | None = None
     """Whoever shows it may read /metrics; None: this machine may."""
+    drawings_at_once: int = Field(default=4, ge=0)
+    """Drawings of one node that are not finished; 0: nobody may draw here."""
+    drawing_pictures: int = Field(default=8, ge=1, le=64)
+    """Pictures of one drawing, at most."""
+    drawing_steps: int = Field(default=100, ge=1, le=1000)
+    """Steps of one drawing, at most."""
+    drawing_pixels: int = Field(default=1 << 20, ge=64)
+    """Pixels of one picture, at most."""
+    drawings_kept_hours: float = Field(default=24 * 7.0, gt=0)
+    """So long pictures are kept after they were drawn."""
     ray: str | None = None
     """Address of the Ray cluster that fuses; None: this machine does."""
 

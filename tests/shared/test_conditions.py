@@ -13,7 +13,8 @@ from PIL import Image
 
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
-from fedshow.sampling.conditions import Condition, ConditionedDenoiser, Kind
+from fedshow.sampling.conditioning import ConditionedDenoiser
+from fedshow.sampling.conditions import Condition, Kind
 from fedshow.sampling.model import Model
 from fedshow.sampling.regional import RegionPlan
 from fedshow.sampling.regions import Region

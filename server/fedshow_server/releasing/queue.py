@@ -38,11 +38,13 @@ class FusionQueue:
         store: Store,
         folder: DataFolder,
         settings: ServerSettings,
+        card: asyncio.Lock,
         on_fused: OnFused = lambda *_: None,
     ) -> None:
         self._store = store
         self._folder = folder
         self._settings = settings
+        self._card = card
         self._on_fused = on_fused
         self.problem = ""
         """What is wrong with fusing; empty when nothing is."""
@@ -56,8 +58,9 @@ class FusionQueue:
         pause = FIRST_PAUSE_SECONDS
         while True:
             due = await self._next_due()
-            started = time.monotonic()
-            succeeded = await self._fuse(due)
+            async with self._card:
+                started = time.monotonic()
+                succeeded = await self._fuse(due)
             self._on_fused(succeeded, time.monotonic() - started)
             if succeeded:
                 await asyncio.to_thread(self._log_release)

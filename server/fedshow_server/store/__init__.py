@@ -1,4 +1,4 @@
-"""What the server remembers: members, concepts, releases, runs, and content by digest."""
+"""What the server remembers: members, concepts, releases, runs, drawings, and content by digest."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from fedshow_server.store.audit import Audit, Entry, Head
 from fedshow_server.store.blobs import Blobs, FolderBlobs
 from fedshow_server.store.concepts import Concept, Concepts, Offer, Removal, State
 from fedshow_server.store.database import Database, open_database
+from fedshow_server.store.drawings import Drawing, Drawings, DrawingState
 from fedshow_server.store.members import Members, Node
 from fedshow_server.store.releases import Release, Releases
 from fedshow_server.store.runs import Runs
@@ -17,6 +18,9 @@ __all__ = [
     "Blobs",
     "Concept",
     "Concepts",
+    "Drawing",
+    "DrawingState",
+    "Drawings",
     "Entry",
     "FolderBlobs",
     "Head",
@@ -43,6 +47,7 @@ class Store:
     concepts: Concepts
     releases: Releases
     runs: Runs
+    drawings: Drawings
     audit: Audit
 
     def close(self) -> None:
@@ -64,5 +69,6 @@ def open_store(url: str, blobs: Path | str) -> Store:
         concepts=Concepts(database),
         releases=Releases(database),
         runs=Runs(database),
+        drawings=Drawings(database),
         audit=Audit(database),
     )

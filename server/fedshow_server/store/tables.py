@@ -143,6 +143,24 @@ audit = Table(
     Column("hash", String(64), nullable=False),
 )
 
+drawings = Table(
+    "drawings",
+    metadata,
+    Column("number", Integer, primary_key=True),  # the lowest is drawn first
+    Column("id", String(16), nullable=False, unique=True),
+    Column("node_id", ForeignKey("nodes.id"), nullable=False, index=True),
+    Column("release_id", ForeignKey("releases.id"), nullable=False),
+    Column("recipe", Text, nullable=False),  # JSON
+    Column("pictures", Integer, nullable=False),
+    Column("state", String(10), nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),  # how often a worker began with it
+    Column("done_steps", Integer, nullable=False),
+    Column("all_steps", Integer, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("ended", Moment),
+)
+
 runs = Table(
     "runs",
     metadata,

@@ -9,13 +9,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fedshow import rpc
-from fedshow.documents import BadDocument, read_document
 from fedshow.errors import Exhausted, FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
 from fedshow.joining import JoinReply, JoinRequest, Refusal
 from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.flower.fleet import Fleet
 from fedshow_server.flower.superlink import SuperLink
 from fedshow_server.members.enrolment import Enrolment
+from fedshow_server.web.bodies import read_body
 from fedshow_server.web.doors import POLICIES, HttpDoors, routes_of
 from fedshow_server.web.hub import NotOnHub
 
@@ -74,21 +74,9 @@ def _joining(enrolment: Enrolment, ca_pem: bytes) -> APIRouter:
     @routes.post(JOIN_PATH)
     async def join(request: Request) -> JoinReply:
         """Redeems a join code."""
-        return await enrolment.join(await _join_request(request))
+        return await enrolment.join(await read_body(request, JoinRequest, MAX_JOIN_BYTES))
 
     return routes
-
-
-async def _join_request(request: Request) -> JoinRequest:
-    body = b""
-    async for block in request.stream():
-        body += block
-        if len(body) > MAX_JOIN_BYTES:
-            raise InvalidInput(f"more than {MAX_JOIN_BYTES} bytes")
-    try:
-        return read_document(JoinRequest, body)
-    except BadDocument as error:
-        raise InvalidInput(str(error)) from None
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:

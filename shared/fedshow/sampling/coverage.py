@@ -11,10 +11,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from fedshow.sampling.regions import Box, Overlap, Region
-
-Size = tuple[int, int]
-"""Height and width."""
+from fedshow.sampling.regions import Box, Overlap, Region, Size
 
 FAINT = 1e-3
 """Less is as good as nothing."""

@@ -13,7 +13,8 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from fedshow.sampling import stock
-from fedshow.sampling.conditions import Condition, conditioned
+from fedshow.sampling.conditioning import conditioned
+from fedshow.sampling.conditions import Condition
 from fedshow.sampling.recipe import Recipe
 from fedshow.sampling.regional import RegionPlan, regional
 from fedshow.sampling.separation import separated
@@ -44,9 +45,10 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
     Raises InvalidInput before anything is computed: for concepts, conditions and sizes that the model does
     not have, and for prompts that are too long.
     """
+    guidance = stock.default_guidance(model.base) if recipe.guidance is None else recipe.guidance
     base, size = model.base, recipe.size(model.base.sample_pixels)
-    latent = stock.latent_size(base, size)
     recipe.check_size(size)
+    latent = stock.latent_size(base, size)
     model.tokens.check(recipe.texts)
     conditions = [(one, model.conditions(one)) for one in recipe.conditions]
     with ExitStack() as stack:
@@ -75,7 +77,7 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
                 seeds=seeds[rows],
                 size=size,
                 steps=recipe.steps,
-                guidance=recipe.guidance_for(base),
+                guidance=guidance,
                 start=recipe.start,
                 after_step=after_step,
             )

@@ -14,10 +14,10 @@ from fedshow.edlora.tokens import ConceptTokens
 from fedshow.families.opening import Base
 from fedshow.sampling import stock
 from fedshow.sampling.carried import Origin
-from fedshow.sampling.coverage import Size
 from fedshow.sampling.drawing import Drawing, OnStep, draw
 from fedshow.sampling.modules import ConditionModules
 from fedshow.sampling.recipe import Recipe
+from fedshow.sampling.regions import Size
 
 
 class Model:

@@ -8,26 +8,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from fedshow.errors import InvalidInput
-from fedshow.families.locating import TOYWORLD
 from fedshow.families.opening import Base, quiet_libraries
-from fedshow.sampling.conditions import Condition, Kind
-from fedshow.toyworld import CONDITIONS
-
-KNOWN: dict[str, dict[Kind, dict[str, str]]] = {
-    "sd1": {
-        "control": {
-            "sketch": "lllyasviel/control_v11p_sd15_scribble",
-            "pose": "lllyasviel/control_v11p_sd15_openpose",
-            "depth": "lllyasviel/control_v11f1p_sd15_depth",
-        },
-        "adapter": {
-            "sketch": "TencentARC/t2iadapter_sketch_sd15v2",
-            "pose": "TencentARC/t2iadapter_openpose_sd14v1",
-            "depth": "TencentARC/t2iadapter_depth_sd15v2",
-        },
-    }
-}
-"""By family what people name by type; toyworld has its own."""
+from fedshow.sampling.conditions import Condition, Kind, types
 
 Attend = Callable[[Sequence[tuple[nn.Module, int]]], object]
 
@@ -39,12 +21,6 @@ class ConditionModules:
         self.base, self._attend = base, attend
         self._opened: dict[tuple[Kind, str], nn.Module] = {}
 
-    def types(self, kind: Kind) -> dict[str, str]:
-        """By name where modules of this kind are that need no path."""
-        if self.base.card.name == TOYWORLD:
-            return {folder.name: str(folder) for folder in sorted((CONDITIONS / kind).iterdir())}
-        return KNOWN.get(self.base.family.name, {}).get(kind, {})
-
     def __call__(self, condition: Condition) -> nn.Module:
         """The module of a condition; raises InvalidInput when there is none that fits the base."""
         key = condition.kind, condition.name
@@ -53,7 +29,7 @@ class ConditionModules:
         return self._opened[key]
 
     def _open(self, kind: Kind, name: str) -> nn.Module:
-        known = self.types(kind)
+        known = types(self.base.card.name, self.base.family.name, kind)
         if name not in known and not Path(name).is_dir():
             raise InvalidInput(
                 f"{kind} {name!r}: no folder, and none of {', '.join(known) or 'no types'}"

@@ -7,21 +7,33 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from fedshow.errors import InvalidInput
-from fedshow.families.opening import Base
 from fedshow.sampling.conditions import MOST_CONDITIONS, Condition
-from fedshow.sampling.coverage import Size
 from fedshow.sampling.regions import (
     MOST_REGIONS,
     Overlap,
     Region,
+    Size,
     check_overlap,
     check_unit,
 )
-from fedshow.sampling.stock import Start, default_guidance
 
 MOST_STEPS = 1000
 MOST_PICTURES = 64
 MOST_SCALE = 4.0
+MULTIPLE = 8
+"""Stock pipelines take no other edges, whatever the autoencoder."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """An image to begin with, and the share of the schedule that draws it anew."""
+
+    image: Image.Image
+    strength: float
+
+    def skipped(self, steps: int) -> int:
+        """How many steps of the schedule are left out."""
+        return steps - int(steps * self.strength)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +113,6 @@ class Recipe:
         """What the pictures begin with; None: noise."""
         return None if self.image is None else Start(self.image, self.strength)
 
-    def guidance_for(self, base: Base) -> float:
-        """Classifier-free guidance with this base."""
-        return default_guidance(base) if self.guidance is None else self.guidance
-
     @property
     def prompts(self) -> list[str]:
         """All of them."""
@@ -133,7 +141,13 @@ class Recipe:
         return self.height or height, self.width or width
 
     def check_size(self, size: Size) -> None:
-        """Raises InvalidInput for masks and conditions that do not fit pictures of this size."""
+        """Raises InvalidInput for a size that cannot be, and for masks and conditions that do not fit it."""
+        if any(edge <= 0 or edge % MULTIPLE for edge in size):
+            height, width = (max(MULTIPLE, round(edge / MULTIPLE) * MULTIPLE) for edge in size)
+            raise InvalidInput(
+                f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {MULTIPLE}, "
+                f"such as {width}x{height}"
+            )
         for region in self.regions:
             region.check_size(size)
         for condition in self.conditions:

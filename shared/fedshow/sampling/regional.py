@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from fedshow.sampling.coverage import Size, shares
-from fedshow.sampling.regions import Overlap, Region
+from fedshow.sampling.coverage import shares
+from fedshow.sampling.regions import Overlap, Region, Size
 
 
 @dataclass(frozen=True)

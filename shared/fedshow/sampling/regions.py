@@ -13,6 +13,9 @@ from fedshow.sampling.pictures import read_picture
 from fedshow.sampling.spelling import Options, read_options
 
 Box = tuple[float, float, float, float]
+Size = tuple[int, int]
+"""Height and width."""
+
 Overlap = Literal["average", "priority"]
 """What counts where regions overlap: all, by their weights, or the last one, as it would be painted."""
 
@@ -117,7 +120,7 @@ class Region:
         width, height = self.mask.size
         return left / width, top / height, right / width, bottom / height
 
-    def check_size(self, size: tuple[int, int]) -> None:
+    def check_size(self, size: Size) -> None:
         """Raises InvalidInput for a mask that is not of the picture's size `(height, width)`."""
         height, width = size
         if self.mask is not None and self.mask.size != (width, height):

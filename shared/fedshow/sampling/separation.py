@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from fedshow.sampling.coverage import Size
 from fedshow.sampling.regional import RegionPlan, heads, joined, processed_by
+from fedshow.sampling.regions import Size
 
 
 class SeparatedAttention:

@@ -1,34 +1,18 @@
 """The stock diffusers pipelines that draw: from text, and from text and an image."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL.Image import Image, Resampling
+from PIL.Image import Resampling
 from torch import Tensor
 
-from fedshow.errors import InvalidInput
 from fedshow.families.opening import Base
-from fedshow.sampling.coverage import Size
+from fedshow.sampling.recipe import Start
+from fedshow.sampling.regions import Size
 
 AfterStep = Callable[[int], None]
 """Told of how many steps of the whole schedule are done; what it raises ends the drawing."""
-
-MULTIPLE = 8
-"""Stock pipelines take no other edges, whatever the autoencoder."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """An image to begin with, and the share of the schedule that draws it anew."""
-
-    image: Image
-    strength: float
-
-    def skipped(self, steps: int) -> int:
-        """How many steps of the schedule are left out."""
-        return steps - int(steps * self.strength)
 
 
 def run(
@@ -110,12 +94,6 @@ def default_guidance(base: Base) -> float:
 
 
 def latent_size(base: Base, size: Size) -> Size:
-    """Height and width of the latent of a picture; raises InvalidInput unless there is one."""
-    if any(edge <= 0 or edge % MULTIPLE for edge in size):
-        height, width = (max(MULTIPLE, round(edge / MULTIPLE) * MULTIPLE) for edge in size)
-        raise InvalidInput(
-            f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {MULTIPLE}, "
-            f"such as {width}x{height}"
-        )
+    """Height and width of the latent of a picture."""
     factor = base.pipeline.vae_scale_factor
     return size[0] // factor, size[1] // factor

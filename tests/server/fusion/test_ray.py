@@ -253,7 +253,7 @@ def test_the_servers_fusion_gets_what_it_was_told(
         raise ChildProcessError
 
     monkeypatch.setattr(Child, "start", start)
-    queue = FusionQueue(None, DataFolder(tmp_path), settings)
+    queue = FusionQueue(None, DataFolder(tmp_path), settings, asyncio.Lock())
     with pytest.raises(ChildProcessError):
         asyncio.run(queue._fuse(Due()))
     monkeypatch.setattr(fusing, "die_with_parent", lambda: None)

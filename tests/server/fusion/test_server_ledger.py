@@ -60,7 +60,9 @@ def test_statistics_go_with_the_last_concept(tmp_path: Path) -> None:
 
     async def wait_until_gone() -> None:
         queue = asyncio.create_task(
-            FusionQueue(store, folder, ServerSettings(quiet_seconds=0)).fuse_forever()
+            FusionQueue(
+                store, folder, ServerSettings(quiet_seconds=0), asyncio.Lock()
+            ).fuse_forever()
         )
         async with asyncio.timeout(30):
             while folder.ledgers.exists():
