@@ -24,17 +24,19 @@ from fedshow_server.fusion.offline import fuse_to_folder
 COUNTS = (2, 3, 4)
 SEED = 9000
 Way = Mapping[str, Any]
+CALLED: Way = {"presence": 0.5, "layout": 0.3}
 WAYS: dict[str, tuple[str, Way]] = {
     "regions": ("fused", {}),
-    "separated": ("fused", {"separation": 1.0}),
-    "sketched": ("fused", {"sketched": True}),
+    "called": ("fused", CALLED),
+    "separated": ("fused", {**CALLED, "separation": 1.0}),
+    "sketched": ("fused", {**CALLED, "sketched": True}),
     "plain": ("fused", {"plain": True}),
     "average": ("average", {}),
     "average-plain": ("average", {"plain": True}),
 }
 """By name: the release, and how it draws."""
 
-EVERYWHERE = ("regions", "separated", "sketched")
+EVERYWHERE = ("regions", "called", "separated", "sketched")
 """Ways that are tried with boxes that touch and overlap, too."""
 
 SCALE = 0.8

@@ -57,6 +57,12 @@ def sample(
     separation: float | None = typer.Option(
         None, help="How far regions look away from each other, 0 to 1 (default 0)."
     ),
+    presence: float | None = typer.Option(
+        None, help="How hard concepts are called into their regions, 0 to 1 (default 0)."
+    ),
+    layout: float | None = typer.Option(
+        None, help="Share of the steps before adapters count, 0 to 1 (default 0)."
+    ),
     steps: int | None = typer.Option(None, help="Denoising steps (default 20)."),
     guidance: float | None = typer.Option(
         None, help="Classifier-free guidance (default suits the base)."
@@ -102,6 +108,8 @@ def sample(
         "image": image and _picture(image),
         "strength": strength,
         "separation": separation,
+        "presence": presence,
+        "layout": layout,
         "steps": steps,
         "guidance": guidance,
         "seed": seed,

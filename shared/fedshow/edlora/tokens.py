@@ -96,6 +96,16 @@ class ConceptTokens:
         """Raises InvalidInput for unknown concepts and for prompts that are too long."""
         self._ids(prompts)
 
+    def subjects(self, prompt: str) -> Tensor:
+        """Which tokens `[T]` of a prompt are words of concepts; of one that names none, which are words."""
+        (ids,) = self.token_ids([prompt])
+        of_concepts = torch.isin(ids, torch.tensor(list(self._rows_of), device=ids.device))
+        if of_concepts.any():
+            return of_concepts
+        end = int((ids == self.tokenizer.eos_token_id).nonzero()[0])
+        place = torch.arange(len(ids), device=ids.device)
+        return (place > 0) & (place < end)
+
     def token_ids(self, prompts: Sequence[str]) -> Tensor:
         """Prompts with `<name>` mentions as ids `[B, T]`, padded; raises InvalidInput as `check` does."""
         return torch.tensor(self._ids(prompts), device=self._table.weight.device)

@@ -87,6 +87,8 @@ class RecipeDocument(Strict):
     image: Picture | None = None
     strength: float = 0.6
     separation: float = 0.0
+    presence: float = 0.0
+    layout: float = 0.0
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 20
     guidance: float | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

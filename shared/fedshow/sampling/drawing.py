@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fedshow.sampling import stock
 from fedshow.sampling.conditioning import conditioned
 from fedshow.sampling.conditions import Condition
+from fedshow.sampling.presence import calling
 from fedshow.sampling.recipe import Recipe
 from fedshow.sampling.regional import RegionPlan, regional
 from fedshow.sampling.separation import separated
@@ -51,6 +52,7 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
     latent = stock.latent_size(base, size)
     model.tokens.check(recipe.texts)
     conditions = [(one, model.conditions(one)) for one in recipe.conditions]
+    begin = 0 if recipe.start is None else recipe.start.skipped(recipe.steps)
     with ExitStack() as stack:
         stack.enter_context(model.strength(recipe.scale))
         positive_BND, negative_BND = _features(model, recipe)
@@ -61,15 +63,18 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
         seeds = recipe.seeds * len(recipe.prompts)
         at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
         parts = [slice(k, k + at_once) for k in range(0, len(seeds), at_once)]
-        begin = 0 if recipe.start is None else recipe.start.skipped(recipe.steps)
         images: list[Image] = []
         for number, rows in enumerate(parts):
 
-            def after_step(done: int, number: int = number) -> None:
+            def reach(done: int) -> None:
                 plan.progress = done / recipe.steps
+                model.set_strength(0 if plan.progress < recipe.layout else recipe.scale)
+
+            def after_step(done: int, number: int = number) -> None:
+                reach(done)
                 on_step(number * recipe.steps + done, len(parts) * recipe.steps)
 
-            plan.progress = begin / recipe.steps
+            reach(begin)
             images += stock.run(
                 base,
                 positive_BND[rows],
@@ -80,6 +85,7 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
                 guidance=guidance,
                 start=recipe.start,
                 after_step=after_step,
+                adjust=calling(model, recipe, plan, positive_BND[rows]),
             )
     return Drawing(images, seeds)
 

@@ -79,16 +79,19 @@ class Model:
         """What it was made of, for the pictures that it draws."""
         return Origin(base=self.base.card.ref, release=self.release, concepts=self.concepts)
 
-    @contextmanager
-    def strength(self, scale: float) -> Iterator[None]:
-        """Within the block, adapters count `scale` times; 0 leaves what the embedding alone knows."""
+    def set_strength(self, scale: float) -> None:
+        """From now on, adapters count `scale` times; 0 leaves what the embedding alone knows."""
         for adapters in self.adapters:
             adapters.strength = scale - self.merged_strength
+
+    @contextmanager
+    def strength(self, scale: float) -> Iterator[None]:
+        """Within the block, adapters count `scale` times."""
+        self.set_strength(scale)
         try:
             yield
         finally:
-            for adapters in self.adapters:
-                adapters.strength = 1 - self.merged_strength
+            self.set_strength(1)
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str], regions: Sequence[Sequence[str]] = ()) -> Tensor:

@@ -58,6 +58,12 @@ class Recipe:
     separation: float = 0.0
     """How far regions look away from each other in self-attention: 0 not at all, 1 completely."""
 
+    presence: float = 0.0
+    """How hard concepts are called into their regions while the layout forms; 0.5 is a good measure."""
+
+    layout: float = 0.0
+    """Share of the steps, from the first, in which adapters do not count: the base lays the picture out."""
+
     steps: int = 20
     guidance: float | None = None
     """Classifier-free guidance (arXiv 2207.12598); None: what suits the base."""
@@ -93,6 +99,8 @@ class Recipe:
             raise InvalidInput(f"{len(self.seeds)} seeds for {self.n} pictures of each prompt")
         check_overlap(self.overlap)
         check_unit("separation", self.separation)
+        check_unit("presence", self.presence)
+        check_unit("layout", self.layout)
         if not 0 < self.strength <= 1:
             raise InvalidInput(f"strength {self.strength:g}: use more than 0, up to 1")
         if self.start is not None and self.start.skipped(self.steps) == self.steps:

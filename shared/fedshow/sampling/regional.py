@@ -33,6 +33,10 @@ class Patch:
     """Its share of each; None: all of them."""
 
 
+Listener = Callable[[int, int, Tensor, Tensor, float], None]
+"""Told of a region, the number of places of a layer, the region's queries and keys, and their scale."""
+
+
 class RegionPlan:
     """The regions of one picture and how far its denoising is, shared by all layers.
 
@@ -54,6 +58,8 @@ class RegionPlan:
 
         self.patches: dict[int, list[Patch]] = {}
         """By number of places the contexts that count anywhere now."""
+
+        self.listener: Listener | None = None
 
         self._like = torch.zeros(()) if like is None else like
         """Has the device and type of what layers compute."""
@@ -81,6 +87,20 @@ class RegionPlan:
         """Calls it now, and whenever other regions count than before."""
         self._listeners.append(listener)
         listener()
+
+    @property
+    def active(self) -> tuple[int, ...]:
+        """Which regions count now."""
+        return self._active
+
+    @contextmanager
+    def told_to(self, listener: Listener) -> Iterator[None]:
+        """Within the block, every layer tells this listener of every region."""
+        self.listener = listener
+        try:
+            yield
+        finally:
+            self.listener = None
 
     def shares_at(self, grid: Size) -> Tensor:
         """Share `[C, H, W]` of background and regions now, on a grid of this height and width."""
@@ -151,6 +171,14 @@ class RegionalAttention:
         for patch in self.plan.patches[hidden_states.shape[1]]:
             own = slice(patch.context * tokens, (patch.context + 1) * tokens)
             asking = queries_BEQD if patch.at_P is None else queries_BEQD[:, :, patch.at_P]
+            if self.plan.listener is not None and patch.context:
+                self.plan.listener(
+                    patch.context - 1,
+                    hidden_states.shape[1],
+                    asking,
+                    keys_BETD[:, :, own],
+                    attn.scale,
+                )
             output = scaled_dot_product_attention(
                 asking, keys_BETD[:, :, own], values_BETD[:, :, own], scale=attn.scale
             )

@@ -14,6 +14,9 @@ from fedshow.sampling.regions import Size
 AfterStep = Callable[[int], None]
 """Told of how many steps of the whole schedule are done; what it raises ends the drawing."""
 
+Adjust = Callable[[Tensor, Tensor], Tensor]
+"""Latents before a step and its timestep; gives the latents to go on with."""
+
 
 def run(
     base: Base,
@@ -27,17 +30,24 @@ def run(
     start: Start | None = None,
     output: str = "pil",
     after_step: AfterStep = lambda _done: None,
+    adjust: Adjust | None = None,
 ) -> Any:
     """Images (or latents, with `output="latent"`) of packed features, one for each seed."""
     skipped = 0 if start is None else start.skipped(steps)
 
-    def step_ended(_: Any, step: int, __: Any, values: dict[str, Any]) -> dict[str, Any]:
-        after_step(skipped + step + 1)
+    def step_ended(pipe: Any, step: int, __: Any, values: dict[str, Any]) -> dict[str, Any]:
+        done = skipped + step + 1
+        after_step(done)
+        if adjust is not None and done < steps:
+            values["latents"] = adjust(values["latents"], pipe.scheduler.timesteps[done])
         return values
 
     pipeline, begin = sampler(base), _beginning(base, seeds, size, start)
     if start is not None:
         pipeline = _from_image(pipeline)
+    elif adjust is not None:
+        pipeline.scheduler.set_timesteps(steps)
+        begin["latents"] = adjust(begin["latents"], pipeline.scheduler.timesteps[0])
     return pipeline(
         callback_on_step_end=step_ended,
         output_type=output,
