@@ -2,13 +2,14 @@
 
 import sqlite3
 
-from flwr.supercore import sql_mixin
-
 from fedshow_server.flower.superlink_process import LOCK_SECONDS, wait_for_locks
 
 
 def test_writes_wait_for_each_other(monkeypatch):
     """Flower would give up after 5 s and tell a node of an error."""
+    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")  # or Flower sets it for all that come after us
+    from flwr.supercore import sql_mixin
+
     monkeypatch.setattr(sql_mixin, "SQLITE_PRAGMAS", sql_mixin.SQLITE_PRAGMAS)
     before = dict(sql_mixin.SQLITE_PRAGMAS)
     wait_for_locks()
