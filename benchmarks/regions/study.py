@@ -83,7 +83,7 @@ def draw_layouts(work: Path, way: str, count: int, variant: str, number: int) ->
 
 
 def draw(
-    model: Model, layout: Layout, plain: bool = False, sketched: bool = False, **options: Any
+    model: Model, layout: Layout, /, plain: bool = False, sketched: bool = False, **options: Any
 ) -> Image:
     """The picture of a layout, with regions unless `plain`."""
     width, height = layout.size

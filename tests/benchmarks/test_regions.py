@@ -8,6 +8,8 @@ from PIL import Image
 
 from benchmarks.regions import reading, study
 from benchmarks.regions.layouts import VARIANTS, Layout, layouts
+from fedshow.families import Base
+from fedshow.sampling.model import Model
 from fedshow.toyworld.heldout import HELDOUT, draw_heldout
 
 COUNTS = (2, 3, 4)
@@ -73,6 +75,20 @@ def test_what_a_neighbour_wears_has_leaked(tmp_path) -> None:
     (_, leaked) = reading.read([picture.image] * 2, ("berry", "figaro"), known)
     assert "mark" not in own["leaked"]
     assert "mark" in leaked["leaked"], "figaro wears no star, berry does"
+
+
+@pytest.mark.parametrize("way", study.WAYS)
+def test_every_way_draws(base: Base, make_concept, way: str) -> None:
+    layout = next(
+        found for found in layouts(2, "apart", 16) if set(found.concepts) == {"bolt", "pip"}
+    )
+    model = Model(base)
+    for name in layout.concepts:
+        model.add_concept(make_concept(name))
+    _, options = study.WAYS[way]
+    image = study.draw(model, layout, **options, steps=2)
+    model.restore()
+    assert image.size == layout.size
 
 
 def test_bars_are_about_boxes_that_lie_apart() -> None:
