@@ -66,3 +66,8 @@ class Damaged(FedshowError):
 
 class RefusedRelease(FedshowError):
     """Not signed by its server, or with something that no release may hold, such as strange code."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, or what it is."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -27,18 +27,11 @@ from fedshow_server.web.hub import hub_routes
 from fedshow_server.web.ranges import Unsatisfiable, wanted_range
 from fedshow_server.web.releases import release_routes
 from fedshow_server.web.watching import health_routes, metrics_routes
+from tests.stage.answers import BEHIND_THE_DOOR
 from tests.stage.publishing import put_release
 
 BLOB = bytes(range(256)) * 20_000
 ETAG = f'"{sha256(BLOB).hexdigest()}"'
-BEHIND_THE_DOOR = {
-    "POST /api/drawings": 400,
-    "GET /api/drawings/{drawing}": 404,
-    "DELETE /api/drawings/{drawing}": 404,
-    "GET /api/drawings/{drawing}/pictures/{number}": 404,
-}
-"""What members hear who order nothing, and ask for drawings that are not there."""
-
 FILES = {"unet/weights.safetensors": BLOB, "README.md": b"# a release", "empty.json": b""}
 
 

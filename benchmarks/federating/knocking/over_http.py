@@ -16,6 +16,7 @@ from fedshow.joining import JoinRequest
 from fedshow.roles import Role
 from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.web.doors import POLICIES
+from tests.stage.answers import BEHIND_THE_DOOR
 
 METRICS_TOKEN = "tell-me-numbers"  # noqa: S105  # of a server that lives for minutes
 REFUSED = (401, 403)
@@ -24,14 +25,6 @@ PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 OPENAPI = "/api/openapi.json"
 JOIN, METRICS, FLEET = f"POST {JOIN_PATH}", "GET /metrics", "POST /v1/fleet/{call:path}"
 OPEN_TO_ALL = {"GET /healthz", f"GET {CA_PATH}", f"GET {OPENAPI}", f"HEAD {OPENAPI}"}
-DRAWING = "/api/drawings/{drawing}"
-BEHIND_THE_DOOR = {
-    "POST /api/drawings": 400,  # an order without a body
-    **dict.fromkeys((f"GET {DRAWING}", f"DELETE {DRAWING}"), 404),  # nobody ordered this one
-    f"GET {DRAWING}/pictures/{{number}}": 404,
-}
-"""What those hear that may come in, where it is not 200."""
-
 UPGRADE: Headers = (
     *(("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-version", "13")),
     ("sec-websocket-key", "x3JJHMbDL1EzLkh9GBhXDw=="),

@@ -36,12 +36,13 @@ class DrawingQueue:
         """Runs until cancelled."""
         for folder in self._folder.work.glob("drawing-*"):
             shutil.rmtree(folder, ignore_errors=True)  # of workers that were killed
+        await asyncio.to_thread(self._store.drawings.give_back)
         while True:
-            await asyncio.to_thread(self._store.drawings.give_back)
             await asyncio.to_thread(self._forget)
             if await asyncio.to_thread(self._store.drawings.waiting):
                 async with self._card:
                     status = await self._work()
+                await asyncio.to_thread(self._store.drawings.give_back)
                 if status:
                     log.error("the drawing worker ended with %d; see logs/drawing.log", status)
                     await asyncio.sleep(PAUSE_SECONDS)

@@ -17,7 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from torch import Tensor
 
 from fedshow import __version__
-from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
+from fedshow.errors import BaseMismatch, FedshowError, InvalidInput, first_line
 from fedshow.families import Base
 from fedshow.families.locating import anywhere
 from fedshow_server.fusion.ledger.tensors import packed, unpacked
@@ -105,12 +105,7 @@ def _result(reference: Any) -> Any:
         what = f"{type(error.cause).__name__}: {error.cause}"
         raise FedshowError(f"a Ray worker failed: {what}") from error
     except RayError as error:
-        raise FedshowError(f"Ray gave up after {RETRIES} retries: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    """Without the report that Ray puts below."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+        raise FedshowError(f"Ray gave up after {RETRIES} retries: {first_line(error)}") from error
 
 
 class Recorder:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from fedshow.concepts.header import BaseRef
-from fedshow.errors import FedshowError, InvalidInput, Unreachable
+from fedshow.errors import FedshowError, InvalidInput, Unreachable, first_line
 from fedshow.families.card import BaseCard
 from fedshow.families.family import Family
 from fedshow.families.fingerprint import fingerprint
@@ -110,12 +110,8 @@ def load_pipeline(folder: str, device: str, dtype: torch.dtype) -> Any:
 def _refusal(folder: str, error: BaseException) -> FedshowError:
     """What a failure to load means for the caller: another base, or another try."""
     if cause := _network_trouble(error):
-        return Unreachable(f"base {folder!r} cannot be fetched now: {_first_line(cause)}")
-    return InvalidInput(f"base {folder!r} cannot be loaded: {_first_line(error)}")
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+        return Unreachable(f"base {folder!r} cannot be fetched now: {first_line(cause)}")
+    return InvalidInput(f"base {folder!r} cannot be loaded: {first_line(error)}")
 
 
 def _network_trouble(error: BaseException | None) -> BaseException | None:

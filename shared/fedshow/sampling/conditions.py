@@ -9,7 +9,7 @@ from PIL import Image
 from fedshow.errors import InvalidInput
 from fedshow.families.locating import TOYWORLD
 from fedshow.sampling.pictures import read_picture
-from fedshow.sampling.regions import MOST_WEIGHT, Size
+from fedshow.sampling.regions import Size, check_times, check_weight
 from fedshow.sampling.spelling import read_options
 from fedshow.toyworld import CONDITIONS
 
@@ -57,15 +57,8 @@ class Condition:
     """From which fraction of the denoising steps on it counts, and up to which."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight <= MOST_WEIGHT:
-            raise InvalidInput(
-                f"{self.kind} {self.name} {self.weight:g}: use a weight from 0 to {MOST_WEIGHT:g}"
-            )
-        if not 0 <= self.start < self.end <= 1:
-            raise InvalidInput(
-                f"{self.kind} {self.name} start {self.start:g} and end {self.end:g}: use fractions of the "
-                "steps, 0 <= start < end <= 1"
-            )
+        check_weight(f"{self.kind} {self.name}", self.weight)
+        check_times(f"{self.kind} {self.name}", self.start, self.end)
 
     @classmethod
     def parse(cls, kind: Kind, spec: str) -> "Condition":

@@ -7,7 +7,7 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 
-from fedshow.errors import InvalidInput
+from fedshow.errors import InvalidInput, first_line
 from fedshow.families.opening import Base, quiet_libraries
 from fedshow.sampling.conditions import Condition, Kind, types
 
@@ -62,5 +62,4 @@ def _load(kind: Kind, folder: str) -> Any:
     try:
         return opener.from_pretrained(folder, use_safetensors=True)  # or it takes pickles, too
     except (OSError, ValueError, SafetensorError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InvalidInput(f"{kind} {folder} cannot be loaded: {first}") from error
+        raise InvalidInput(f"{kind} {folder} cannot be loaded: {first_line(error)}") from error

@@ -70,16 +70,9 @@ class Region:
                 f"region weight {self.weight:g}: use more than 0, up to {MOST_WEIGHT:g}"
             )
         check_unit("region feather", self.feather)
-        if not 0 <= self.start < self.end <= 1:
-            raise InvalidInput(
-                f"region start {self.start:g} and end {self.end:g}: use fractions of the steps, "
-                "0 <= start < end <= 1"
-            )
+        check_times("region", self.start, self.end)
         for name, weight in self.controls.items():
-            if not 0 <= weight <= MOST_WEIGHT:
-                raise InvalidInput(
-                    f"region {name} {weight:g}: use a weight from 0 to {MOST_WEIGHT:g}"
-                )
+            check_weight(f"region {name}", weight)
 
     @classmethod
     def parse(cls, spec: str) -> "Region":
@@ -134,6 +127,21 @@ def check_overlap(overlap: str) -> None:
     """Raises InvalidInput unless it is one of the ways."""
     if overlap not in get_args(Overlap):
         raise InvalidInput(f"overlap {overlap!r}: use {' or '.join(get_args(Overlap))}")
+
+
+def check_times(name: str, start: float, end: float) -> None:
+    """Raises InvalidInput unless these are fractions of the steps, one after the other."""
+    if not 0 <= start < end <= 1:
+        raise InvalidInput(
+            f"{name} start {start:g} and end {end:g}: use fractions of the steps, "
+            "0 <= start < end <= 1"
+        )
+
+
+def check_weight(name: str, weight: float) -> None:
+    """Raises InvalidInput unless it is a weight of a condition."""
+    if not 0 <= weight <= MOST_WEIGHT:
+        raise InvalidInput(f"{name} {weight:g}: use a weight from 0 to {MOST_WEIGHT:g}")
 
 
 def check_unit(name: str, value: float) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedshow.errors import InvalidInput
+from fedshow.errors import InvalidInput, first_line
 from fedshow.families.opening import quiet_libraries
 from fedshow.scoring.scorers import Scorer
 
@@ -33,8 +33,7 @@ def open_encoder(folder: Path, device: torch.device) -> Scorer:
     try:
         return ClipScorer(folder, device) if kind == "clip" else DinoScorer(folder, device)
     except (OSError, ValueError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InvalidInput(f"scorer {folder} cannot be loaded: {first}") from error
+        raise InvalidInput(f"scorer {folder} cannot be loaded: {first_line(error)}") from error
 
 
 class ClipScorer:

@@ -1,0 +1,9 @@
+"""What members hear behind the HTTP doors when they ask for nothing that is there."""
+
+DRAWING = "/api/drawings/{drawing}"
+BEHIND_THE_DOOR = {
+    "POST /api/drawings": 400,  # an order without a body
+    **dict.fromkeys((f"GET {DRAWING}", f"DELETE {DRAWING}"), 404),  # nobody ordered this one
+    f"GET {DRAWING}/pictures/{{number}}": 404,
+}
+"""By route, where it is not 200."""
