@@ -18,7 +18,7 @@ STEPS, ROUNDS = 20, 9
 
 
 def measure() -> dict[str, Any]:
-    """`overhead_K` for disjoint regions side by side."""
+    """`overhead_K` for disjoint regions side by side, and with a window for each."""
     torch.set_num_threads(1)
     model = Model(toyworld())
     try:
@@ -27,14 +27,18 @@ def measure() -> dict[str, Any]:
             for width, height in SIZES
             for count in COUNTS
         }
+        windows = {
+            f"windows_overhead_{count}": _overhead(model, SIZES[-1], count, windows=1.0)
+            for count in COUNTS
+        }
     finally:
         model.restore()
     width, height = SIZES[-1]
     wanted = {f"overhead_{count}": found[f"{width}x{height} {count}"] for count in COUNTS}
-    return {**wanted, "overheads": found}
+    return {**wanted, **windows, "overheads": found}
 
 
-def _overhead(model: Model, size: tuple[int, int], count: int) -> float:
+def _overhead(model: Model, size: tuple[int, int], count: int, windows: float = 0.0) -> float:
     """Median of the ratios of neighbouring runs; the encoding of prompts is not a step's."""
     edges = [k / count for k in range(count + 1)]
     regions = [
@@ -43,17 +47,28 @@ def _overhead(model: Model, size: tuple[int, int], count: int) -> float:
             edges, edges[1:], ("red", "blue", "green", "pink"), strict=False
         )
     ]
-    ratios = [_per_step(model, size, regions) / _per_step(model, size, []) for _ in range(ROUNDS)]
+    ratios = [
+        _per_step(model, size, regions, windows) / _per_step(model, size, []) for _ in range(ROUNDS)
+    ]
     return median(ratios[1:])
 
 
-def _per_step(model: Model, size: tuple[int, int], regions: list[Region]) -> float:
+def _per_step(
+    model: Model, size: tuple[int, int], regions: list[Region], windows: float = 0.0
+) -> float:
     """Seconds of one step more: what comes before and after the steps cancels out."""
 
     def run(steps: int) -> float:
         width, height = size
         return seconds(
-            lambda: model("a beach", regions=regions, steps=steps, width=width, height=height)
+            lambda: model(
+                "a beach",
+                regions=regions,
+                windows=windows,
+                steps=steps,
+                width=width,
+                height=height,
+            )
         )
 
     return (run(STEPS) - run(2)) / (STEPS - 2)

@@ -1,6 +1,6 @@
 """What the measuring encoder reads in the boxes of a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,6 +19,9 @@ BOUND = ("colour", "accessory")
 
 TRACED = ("colour", "pattern", "accessory", "mark")
 """Attributes that must not turn up next door."""
+
+Alone = Mapping[str, Sequence[Mapping[str, str]]]
+"""Of each concept what the encoder reads in pictures of it alone."""
 
 
 def references(work: Path) -> dict[str, Reference]:
@@ -47,7 +50,6 @@ def read(
     seen = [{name: labels[name].labels[k] for name in LABELS} for k in range(len(crops))]
     found = []
     for k, name in enumerate(concepts):
-        others = [HELDOUT[other] for other in concepts if other != name]
         scores = {o: float(ref.similarity(features[[k]])) for o, ref in known.items()}
         found.append(
             {
@@ -60,21 +62,42 @@ def read(
                     for a in BOUND
                     if (own := getattr(HELDOUT[name], a)) in LABELS[a]
                 },
-                "leaked": [
-                    a
-                    for a in TRACED
-                    if seen[k][a] != getattr(HELDOUT[name], a)
-                    and seen[k][a] not in ("none", "plain")
-                    and seen[k][a] in {getattr(other, a) for other in others}
-                ],
+                "seen": seen[k],
+                "leaked": leaks(seen[k], name, concepts),
             }
         )
     return found
 
 
-def summary(pictures: Sequence[Sequence[dict[str, Any]]]) -> dict[str, float]:
-    """Shares of pictures and boxes. Attributes are those of objects that are there."""
+def leaks(seen: Mapping[str, str], name: str, concepts: Sequence[str]) -> list[str]:
+    """Attributes in which somebody else of the picture is seen instead of the concept itself."""
+    others = [HELDOUT[other] for other in concepts if other != name]
+    return [
+        a
+        for a in TRACED
+        if seen[a] != getattr(HELDOUT[name], a)
+        and seen[a] not in ("none", "plain")
+        and seen[a] in {getattr(other, a) for other in others}
+    ]
+
+
+def misread(name: str, concepts: Sequence[str], alone: Alone) -> float:
+    """How often the concept alone, where nobody is near, looks as if something of these others had leaked."""
+    return fmean(bool(leaks(seen, name, concepts)) for seen in alone[name])
+
+
+def summary(pictures: Sequence[Sequence[dict[str, Any]]], alone: Alone) -> dict[str, float]:
+    """Shares of pictures and boxes. Attributes are those of objects that are there.
+
+    `leaked` is the share of boxes that show something of a neighbour, `leaked_net` the same less what the
+    encoder misreads so in pictures of the concepts alone.
+    """
     boxes = [box for picture in pictures for box in picture]
+    expected = [
+        misread(box["concept"], [other["concept"] for other in picture], alone)
+        for picture in pictures
+        for box in picture
+    ]
     there = [box for box in boxes if box["present"]]
     bound = [value for box in there for value in box["bound"].values()]
     return {
@@ -83,5 +106,6 @@ def summary(pictures: Sequence[Sequence[dict[str, Any]]]) -> dict[str, float]:
         "identity": fmean(box["identity"] for box in boxes),
         "nearest": fmean(box["nearest"] for box in boxes),
         "attributes": fmean(bound) if bound else 0.0,
-        "leaked": fmean(bool(box["leaked"]) for box in boxes),
+        "leaked": (leaked := fmean(bool(box["leaked"]) for box in boxes)),
+        "leaked_net": leaked - fmean(expected),
     }

@@ -62,7 +62,8 @@ def test_who_is_there_is_read_from_the_boxes(tmp_path) -> None:
     assert [box["nearest"] for box in right] == [True, True]
     assert [box["nearest"] for box in swapped] == [False, False]
     assert not any(box["present"] for box in (*swapped, *empty)), "kinds differ"
-    good, bad = reading.summary([right]), reading.summary([right, swapped])
+    alone = {box["concept"]: [box["seen"]] for box in right}
+    good, bad = (reading.summary(found, alone) for found in ([right], [right, swapped]))
     assert (good["present"], bad["present"]) == (1.0, 0.5)
     assert good["identity"] > bad["identity"]
 
@@ -71,16 +72,36 @@ def test_what_a_neighbour_wears_has_leaked(tmp_path) -> None:
     known = reading.references(tmp_path)
     ((picture, _),) = draw_heldout("luna", 1, random.Random(1), places=["plain"])
     assert HELDOUT["luna"].mark == HELDOUT["berry"].mark == "star"
-    (own, _) = reading.read([picture.image] * 2, ("berry", "figaro"), known)
-    (_, leaked) = reading.read([picture.image] * 2, ("berry", "figaro"), known)
+    (own, _) = reading.read([picture.image] * 2, ("berry", "ruby"), known)
+    (_, leaked) = reading.read([picture.image] * 2, ("berry", "ruby"), known)
     assert "mark" not in own["leaked"]
-    assert "mark" in leaked["leaked"], "figaro wears no star, berry does"
+    assert "mark" in leaked["leaked"], "ruby wears no star, berry does"
+
+
+def test_what_is_misread_of_a_concept_alone_is_no_leak() -> None:
+    plain = {"colour": "purple", "pattern": "plain", "accessory": "none", "mark": "star"}
+    starred, hearted = plain, {**plain, "mark": "heart"}
+    alone = {"berry": [starred, hearted], "pip": [{**hearted, "colour": "blue"}]}
+    assert reading.leaks(hearted, "berry", ["berry", "pip"]) == ["mark"], "pip wears a heart"
+    assert reading.leaks(hearted, "berry", ["berry"]) == []
+    assert reading.misread("berry", ["berry", "pip"], alone) == 0.5
+    box = {
+        "concept": "berry",
+        "present": True,
+        "identity": 1.0,
+        "nearest": True,
+        "bound": {},
+        "leaked": ["mark"],
+    }
+    beside = {**box, "concept": "pip", "leaked": []}
+    found = reading.summary([[box, beside]], alone)
+    assert (found["leaked"], found["leaked_net"]) == (0.5, 0.5 - (0.5 + 0) / 2)
 
 
 @pytest.mark.parametrize("way", study.WAYS)
 def test_every_way_draws(base: Base, make_concept, way: str) -> None:
     layout = next(
-        found for found in layouts(2, "apart", 16) if set(found.concepts) == {"bolt", "pip"}
+        found for found in layouts(2, "apart", 16) if set(found.concepts) == {"volt", "pip"}
     )
     model = Model(base)
     for name in layout.concepts:
@@ -92,10 +113,10 @@ def test_every_way_draws(base: Base, make_concept, way: str) -> None:
 
 
 def test_bars_are_about_boxes_that_lie_apart() -> None:
-    row = {"present": 0.5, "kept": 0.75, "attributes": 0.25, "leaked": 0.0}
+    row = {"present": 0.5, "kept": 0.75, "attributes": 0.25, "leaked": 1.0, "leaked_net": 0.0}
     better = dict.fromkeys(row, 1.0)
-    table = {f"regions {count} apart": better for count in COUNTS}
-    table |= {"regions 3 apart": row, "regions 3 touching": dict.fromkeys(row, 0.0)}
+    table = {f"windows {count} apart": better for count in COUNTS}
+    table |= {"windows 3 apart": row, "windows 3 touching": dict.fromkeys(row, 0.0)}
     assert study.figures(table) == {
         "present_2": 1.0,
         "present_3": 0.5,

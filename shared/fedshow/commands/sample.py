@@ -63,6 +63,10 @@ def sample(
     layout: float | None = typer.Option(
         None, help="Share of the steps before adapters count, 0 to 1 (default 0)."
     ),
+    windows: float | None = typer.Option(
+        None,
+        help="Share of the steps in which regions have windows of their own, 0 to 1 (default 0).",
+    ),
     steps: int | None = typer.Option(None, help="Denoising steps (default 20)."),
     guidance: float | None = typer.Option(
         None, help="Classifier-free guidance (default suits the base)."
@@ -110,6 +114,7 @@ def sample(
         "separation": separation,
         "presence": presence,
         "layout": layout,
+        "windows": windows,
         "steps": steps,
         "guidance": guidance,
         "seed": seed,

@@ -89,6 +89,7 @@ class RecipeDocument(Strict):
     separation: float = 0.0
     presence: float = 0.0
     layout: float = 0.0
+    windows: float = 0.0
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 20
     guidance: float | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

@@ -19,6 +19,7 @@ from fedshow.sampling.presence import calling
 from fedshow.sampling.recipe import Recipe
 from fedshow.sampling.regional import RegionPlan, regional
 from fedshow.sampling.separation import separated
+from fedshow.sampling.windows import windowed
 
 if TYPE_CHECKING:
     from fedshow.sampling.model import Model
@@ -60,6 +61,8 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
         stack.enter_context(regional(_attending(model, conditions), plan))
         stack.enter_context(separated(model.self_attention, plan, recipe.separation))
         stack.enter_context(conditioned(base.pipeline.unet, conditions, plan, positive_BND))
+        native = stock.latent_size(base, (base.sample_pixels, base.sample_pixels))
+        stack.enter_context(windowed(base.pipeline.unet, plan, native, recipe.windows))
         seeds = recipe.seeds * len(recipe.prompts)
         at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
         parts = [slice(k, k + at_once) for k in range(0, len(seeds), at_once)]

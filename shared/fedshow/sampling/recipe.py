@@ -64,6 +64,11 @@ class Recipe:
     layout: float = 0.0
     """Share of the steps, from the first, in which adapters do not count: the base lays the picture out."""
 
+    windows: float = 0.0
+    """Share of the steps, from the first, in which each region is also drawn in a window of its own, no
+    larger than the base's own pictures: nobody is forgotten on large ones, for the time that windows take.
+    """
+
     steps: int = 20
     guidance: float | None = None
     """Classifier-free guidance (arXiv 2207.12598); None: what suits the base."""
@@ -101,6 +106,7 @@ class Recipe:
         check_unit("separation", self.separation)
         check_unit("presence", self.presence)
         check_unit("layout", self.layout)
+        check_unit("windows", self.windows)
         if not 0 < self.strength <= 1:
             raise InvalidInput(f"strength {self.strength:g}: use more than 0, up to 1")
         if self.start is not None and self.start.skipped(self.steps) == self.steps:

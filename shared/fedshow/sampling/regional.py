@@ -33,6 +33,8 @@ class Patch:
     """Its share of each; None: all of them."""
 
 
+EVERYWHERE = [Patch(0, None, None)]
+
 Listener = Callable[[int, int, Tensor, Tensor, float], None]
 """Told of a region, the number of places of a layer, the region's queries and keys, and their scale."""
 
@@ -60,6 +62,8 @@ class RegionPlan:
         """By number of places the contexts that count anywhere now."""
 
         self.listener: Listener | None = None
+        self.alone = False
+        """Whether the denoiser now sees a single context's latents and features."""
 
         self._like = torch.zeros(()) if like is None else like
         """Has the device and type of what layers compute."""
@@ -101,6 +105,24 @@ class RegionPlan:
             yield
         finally:
             self.listener = None
+
+    @contextmanager
+    def context_alone(self) -> Iterator[None]:
+        """Within the block, layers get the features of one context only, and it counts everywhere."""
+        self.alone = True
+        try:
+            yield
+        finally:
+            self.alone = False
+
+    @property
+    def contexts(self) -> int:
+        """How many contexts layers get features of."""
+        return 1 if self.alone else 1 + len(self.regions)
+
+    def patches_of(self, places: int) -> list[Patch]:
+        """The contexts that count now in layers of so many places."""
+        return EVERYWHERE if self.alone else self.patches[places]
 
     def shares_at(self, grid: Size) -> Tensor:
         """Share `[C, H, W]` of background and regions now, on a grid of this height and width."""
@@ -166,9 +188,9 @@ class RegionalAttention:
         queries_BEQD = heads(attn, attn.to_q(hidden_states))
         keys_BETD = heads(attn, attn.to_k(encoder_hidden_states))
         values_BETD = heads(attn, attn.to_v(encoder_hidden_states))
-        tokens = encoder_hidden_states.shape[1] // (1 + len(self.plan.regions))
+        tokens = encoder_hidden_states.shape[1] // self.plan.contexts
         blended_BEQD = torch.zeros_like(queries_BEQD)
-        for patch in self.plan.patches[hidden_states.shape[1]]:
+        for patch in self.plan.patches_of(hidden_states.shape[1]):
             own = slice(patch.context * tokens, (patch.context + 1) * tokens)
             asking = queries_BEQD if patch.at_P is None else queries_BEQD[:, :, patch.at_P]
             if self.plan.listener is not None and patch.context:

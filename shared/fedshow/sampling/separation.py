@@ -40,8 +40,9 @@ class SeparatedAttention:
         queries, keys, values = (
             heads(attn, linear(hidden_states)) for linear in (attn.to_q, attn.to_k, attn.to_v)
         )
+        bias = None if self.plan.alone else self.biases[hidden_states.shape[1]]
         output_BEQD = scaled_dot_product_attention(
-            queries, keys, values, attn_mask=self.biases[hidden_states.shape[1]], scale=attn.scale
+            queries, keys, values, attn_mask=bias, scale=attn.scale
         )
         return joined(attn, output_BEQD)
 
