@@ -108,7 +108,7 @@ def draw_singles(work: Path, way: str) -> dict[str, Any]:
     model, known = release(work, WAYS[way][0]), reading.references(work)
     found = {}
     for name in CHARACTERS:
-        images = model([f"a <{name}> {place}" for place in PLACES], n=4, seed=SEED).images
+        images = model([f"a <{name}> {place}" for place in PLACES], n=12, seed=SEED).images
         found[name] = [reading.read([image], [name], known) for image in images]
     return {"singles": found}
 
