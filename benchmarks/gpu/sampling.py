@@ -32,24 +32,55 @@ def measure(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
     for height, width in others:
         plain, regional = _race(model, (height, width), 3, steps, repeats)
         yield {f"sampling_overhead_3_at_{width}x{height}": regional / plain}
-    if device == "cuda":
-        yield {"sampling_peak_gigabytes": torch.cuda.max_memory_allocated() / 2**30}
+        yield from _peaks(model, (height, width), steps)
+    wide = others[-1]
+    plain, regional = _race(model, wide, 3, steps, repeats, windows=1.0)
+    yield {"sampling_windows_overhead_3": regional / plain}
+    model.base.pipeline.unet.compile(
+        fullgraph=True,  # ends with an error where the graph would break
+        backend="inductor" if device == "cuda" else "eager",
+    )
+    plain, regional = _race(model, wide, 3, steps, repeats)
+    yield {"sampling_compiled_overhead_3": regional / plain, "sampling_compiled_seconds": regional}
+
+
+def _peaks(model: Model, size: tuple[int, int], steps: int) -> Iterator[dict[str, Any]]:
+    """Most memory on the card that a plain picture and one with 3 regions take."""
+    if model.base.device.type != "cuda":
+        return
+    height, width = size
+    for name, regions in (("plain", []), ("regions", _side_by_side(3))):
+        torch.cuda.reset_peak_memory_stats()
+        model(PROMPT, regions=regions, steps=steps, height=height, width=width)
+        peak = torch.cuda.max_memory_allocated() / 2**30
+        yield {f"sampling_{name}_gigabytes_at_{width}x{height}": peak}
+
+
+def _side_by_side(count: int) -> list[Region]:
+    edges = [k / count for k in range(count + 1)]
+    boxes = zip(edges, edges[1:], strict=False)
+    return [
+        Region(box=(a, 0.2, b, 1.0), prompt=IN_REGION.format(k)) for k, (a, b) in enumerate(boxes)
+    ]
 
 
 def _race(
-    model: Model, size: tuple[int, int], count: int, steps: int, repeats: int
+    model: Model,
+    size: tuple[int, int],
+    count: int,
+    steps: int,
+    repeats: int,
+    windows: float = 0.0,
 ) -> tuple[float, float]:
     """Median seconds of both, taking turns after one unmeasured picture each."""
-    edges = [k / count for k in range(count + 1)]
-    boxes = zip(edges, edges[1:], strict=False)
-    regions = [
-        Region(box=(a, 0.2, b, 1.0), prompt=IN_REGION.format(k)) for k, (a, b) in enumerate(boxes)
-    ]
+    regions = _side_by_side(count)
 
     def draw(regions: list[Region]) -> float:
         height, width = size
         return seconds(
-            lambda: model(PROMPT, regions=regions, steps=steps, height=height, width=width)
+            lambda: model(
+                PROMPT, regions=regions, windows=windows, steps=steps, height=height, width=width
+            )
         )
 
     pairs = [(draw([]), draw(regions)) for _ in range(repeats + 1)][1:]
