@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.options import options
-from benchmarks.regions import cost, study
+from benchmarks.regions import cost, sheet, study
 from benchmarks.report import print_table, write_result
 
 WORK = Path("build/bench-sampling")
@@ -36,6 +36,7 @@ def main() -> None:
         found |= PARTS[part](args.work, args.workers)
     print_table(found, GATES, LIMITS)
     if not args.part:
+        sheet.draw(args.work)
         write_result("sampling", found)
 
 
