@@ -24,12 +24,13 @@ pipe = fedshow.load(folder)
 pipe("a {prompt} on the beach").images[0].save("picture.png")
 ```
 
-Without fedshow, layer-wise tokens through this folder's own `pipeline.py`:
+Without fedshow, layer-wise tokens and regions through this folder's own `pipeline.py`:
 
 ```python
 from diffusers import DiffusionPipeline
 
 pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
+pipe("on the beach", regions=[((0, 0, 0.5, 1), "a {prompt}")]).images[0].save("picture.png")
 ```
 
 `StableDiffusionPipeline.from_pretrained(folder)` also works: write both words of a concept

@@ -9,7 +9,8 @@ from fedshow.releases.manifest import FileEntry
 PIPELINE = "pipeline.py"
 KNOWN_PIPELINES = frozenset(
     {
-        "87bd27e9d1f0e34577616894733708e671632857bdbac3e2fec10a7ad60daee0",  # 0.1
+        "87bd27e9d1f0e34577616894733708e671632857bdbac3e2fec10a7ad60daee0",  # layer-wise words
+        "9f6a613008a8a7c66bcb51b50e1f6827c3f2eea2f43608c7e22a5f3bea088ee0",  # and regions
     }
 )
 """sha256 of every `standalone_pipeline.py` that fedshow has ever put into releases."""
