@@ -13,7 +13,7 @@ def release(make_concept: MakeConcept, tmp_path_factory: pytest.TempPathFactory)
     """Two concepts of noise, averaged: every layer-wise row and every adapter shows in pictures."""
     folder = tmp_path_factory.mktemp("made")
     for seed, name in enumerate(("potter", "mimi"), start=1):
-        make_concept(name, seed).save(folder / f"{name}.safetensors")
+        make_concept(name, seed, size=0.15).save(folder / f"{name}.safetensors")
     files = sorted(folder.glob("*.safetensors"))
     fuse_to_folder(BASE, files, folder / "release", method="average")
     return folder / "release"

@@ -121,7 +121,7 @@ def test_a_box_that_is_none_is_refused(release: Path, box: tuple[float, ...]) ->
     pipe = DiffusionPipeline.from_pretrained(
         str(release), custom_pipeline=str(release), trust_remote_code=True
     )
-    with pytest.raises(ValueError, match="box .*: use 0 <= left < right <= 1"):
+    with pytest.raises(ValueError, match=r"box .*: use 0 <= left < right <= 1"):
         pipe("a cat", regions=[(box, "a robot")])
     assert not pipe.region_prompts
 

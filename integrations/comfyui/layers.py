@@ -1,0 +1,106 @@
+"""Which attention of ComfyUI's U-Net is which of a release: both are counted in execution order.
+
+Down, mid, up of diffusers are input, middle, output here. Shapes: O out, I in, N rank.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+Place = tuple[str, int, int]
+"""Part, number of the block, number of the transformer in it: how ComfyUI tells patches where they are."""
+
+PARTS = ("input", "middle", "output")
+RELEASE_PARTS = ("down_blocks", "mid_block", "up_blocks")
+_HERE = re.compile(
+    r"diffusion_model\.(input|middle|output)_blocks?\.(\d+)\.(?:\d+\.)?transformer_blocks\.(\d+)\."
+    r"attn2\.to_q\.weight"
+)
+_RELEASE = re.compile(
+    r"unet\.(down_blocks|mid_block|up_blocks)\.(?:(\d+)\.)?attentions\.(\d+)\.transformer_blocks\.(\d+)\."
+)
+DOWN, UP, MATRIX = ".lora_A.weight", ".lora_B.weight", ".delta"
+
+
+class WrongModel(ValueError):
+    """Raised for a checkpoint that is not of the release's base."""
+
+
+def places(keys: Iterable[str]) -> dict[Place, str]:
+    """Where U-Net attention is, in execution order, each with the beginning of its weights' names."""
+    found = {}
+    for key in keys:
+        if match := _HERE.fullmatch(key):
+            number = 0 if match[1] == "middle" else int(match[2])
+            place = match[1], number, int(match[3])
+            found[place] = key.removesuffix("attn2.to_q.weight")
+    return {place: found[place] for place in sorted(found, key=_order)}
+
+
+def _order(place: Place) -> tuple[int, int, int]:
+    return PARTS.index(place[0]), place[1], place[2]
+
+
+def unet_patches(update: Mapping[str, Tensor], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The fused update of the U-Net as patches for ComfyUI's `add_patches`; raises WrongModel."""
+    here = list(places(weights).values())
+    theirs = sorted({m[0] for key in update if (m := _RELEASE.match(key))}, key=_release_order)
+    if len(here) != len(theirs):
+        raise WrongModel(
+            f"the model has {len(here)} transformer blocks, the release's base {len(theirs)}: "
+            "load the checkpoint that the release was made for"
+        )
+    begins = dict(zip(theirs, here, strict=True))
+    return _patches(
+        {
+            begins[match[0]] + layer.removeprefix(match[0]): delta_OI
+            for layer, delta_OI in _deltas(update).items()
+            if (match := _RELEASE.match(layer + "."))
+        },
+        weights,
+    )
+
+
+def _release_order(begin: str) -> tuple[int, ...]:
+    match = _RELEASE.match(begin)
+    assert match is not None
+    return RELEASE_PARTS.index(match[1]), *(int(part or 0) for part in match.groups()[1:])
+
+
+def text_patches(update: Mapping[str, Tensor], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The fused update of the text encoder, likewise."""
+    return _patches(
+        {
+            "clip_l.transformer." + layer.removeprefix("text_encoder."): delta_OI
+            for layer, delta_OI in _deltas(update).items()
+            if layer.startswith("text_encoder.")
+        },
+        weights,
+    )
+
+
+def _deltas(update: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each layer with its whole update, in the precision of releases."""
+    found = {}
+    for key, tensor in update.items():
+        if key.endswith(MATRIX):
+            found[key.removesuffix(MATRIX)] = tensor
+        elif key.endswith(DOWN):
+            layer = key.removesuffix(DOWN)
+            delta_OI = update[layer + UP].float() @ tensor.float()
+            found[layer] = delta_OI.to(tensor.dtype)
+    return found
+
+
+def _patches(deltas: Mapping[str, Tensor], weights: Mapping[str, Any]) -> dict[str, Any]:
+    for name, delta_OI in deltas.items():
+        own = weights.get(name + ".weight")
+        if own is None or own.shape != delta_OI.shape:
+            shape = "is not there" if own is None else f"is {tuple(own.shape)}"
+            raise WrongModel(
+                f"{name} {shape}, the release's is {tuple(delta_OI.shape)}: load the checkpoint that "
+                "the release was made for"
+            )
+    return {name + ".weight": ("diff", (delta_OI,)) for name, delta_OI in deltas.items()}

@@ -1,0 +1,275 @@
+"""What ComfyUI hands to nodes and does with what they give back, written after its documented interface.
+
+No package brings ComfyUI's own code, so this stands in for it: MODEL (`clone`, `add_patches`,
+`set_model_attn2_patch`, `set_model_attn2_replace`, names of weights), CLIP (`tokenize`, where vectors
+may be tokens, `encode_from_tokens`), CONDITIONING, and how patches are called while a picture is drawn:
+each with the block that it is in, conditions of other lengths repeated until they fit one batch.
+The networks are toyworld's, through diffusers.
+"""
+
+import copy
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from fedshow.families import Base
+from fedshow.sampling import stock
+
+BLOCKS = {
+    ("input", 1): "down_blocks.0.attentions.0",
+    ("input", 3): "down_blocks.1.attentions.0",
+    ("middle", 0): "mid_block.attentions.0",
+    ("output", 0): "up_blocks.0.attentions.0",
+    ("output", 1): "up_blocks.0.attentions.1",
+    ("output", 2): "up_blocks.1.attentions.0",
+    ("output", 3): "up_blocks.1.attentions.1",
+}
+"""Where the blocks of checkpoints are in diffusers' toyworld: one residual a level, a convolution between."""
+
+MOST_REPEATS = 4
+"""Longer conditions are not repeated more often than this to make one batch."""
+
+
+class Patcher:
+    """A module with patches that are merged into it while it is used."""
+
+    def __init__(self, weights: Mapping[str, nn.Parameter]) -> None:
+        self.weights = dict(weights)
+        self.patches: dict[str, list[tuple[float, Any, float]]] = {}
+        self.model_options: dict[str, Any] = {"transformer_options": {}}
+
+    def clone(self) -> "Patcher":
+        other = type(self)(self.weights)
+        other.patches = {key: list(own) for key, own in self.patches.items()}
+        options = self.model_options["transformer_options"]
+        other.model_options = {"transformer_options": copy.copy(options)}
+        for kind in ("patches", "patches_replace"):
+            if kind in options:
+                found = {name: copy.copy(own) for name, own in options[kind].items()}
+                other.model_options["transformer_options"][kind] = found
+        return other
+
+    def model_state_dict(self) -> dict[str, Tensor]:
+        return dict(self.weights)
+
+    def add_patches(
+        self, patches: Mapping[str, Any], strength_patch: float = 1.0, strength_model: float = 1.0
+    ) -> list[str]:
+        known = [key for key in patches if key in self.weights]
+        for key in known:
+            patch = strength_patch, patches[key], strength_model
+            self.patches.setdefault(key, []).append(patch)
+        return known
+
+    def set_model_attn2_patch(self, patch: Any) -> None:
+        options = self.model_options["transformer_options"]
+        options.setdefault("patches", {}).setdefault("attn2_patch", []).append(patch)
+
+    def set_model_attn2_replace(
+        self, patch: Any, block_name: str, number: int, transformer_index: int | None = None
+    ) -> None:
+        index = () if transformer_index is None else (transformer_index,)
+        replacing = self.model_options["transformer_options"].setdefault("patches_replace", {})
+        replacing.setdefault("attn2", {})[(block_name, number, *index)] = patch
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        before = {key: self.weights[key].data.clone() for key in self.patches}
+        try:
+            for key, patches in self.patches.items():
+                for strength, (kind, (delta,)), strength_model in patches:
+                    assert kind == "diff"
+                    weight = self.weights[key].data
+                    assert delta.shape == weight.shape
+                    weight.mul_(strength_model).add_(strength * delta.to(weight.dtype))
+            yield
+        finally:
+            for key, weight in before.items():
+                self.weights[key].data = weight
+
+
+def unet_weights(unet: nn.Module) -> dict[str, nn.Parameter]:
+    """The attention's weights as they are called in checkpoints, in no useful order."""
+    found = {}
+    for (part, number), module in BLOCKS.items():
+        blocks = "middle_block.1" if part == "middle" else f"{part}_blocks.{number}.1"
+        for name, weight in unet.get_submodule(module).named_parameters():
+            found[f"diffusion_model.{blocks}.{name}"] = weight
+    return dict(sorted(found.items(), reverse=True))
+
+
+class Tokenizer:
+    """One text encoder's tokens, weighted by parentheses, in chunks between start and end."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer, self.length = tokenizer, tokenizer.model_max_length
+        self.end: int = tokenizer.eos_token_id
+
+    def tokenize_with_weights(
+        self, text: str, return_word_ids: bool = False, **options: Any
+    ) -> dict[str, list[list[tuple[Any, ...]]]]:
+        assert not return_word_ids
+        assert not options
+        tokens: list[tuple[Any, ...]] = []
+        for part in re.split(r"(\([^()]*\))", text):
+            weight = 1.0
+            if match := re.fullmatch(r"\((.*?)(?::([0-9.]+))?\)", part):
+                part, weight = match[1], float(match[2] or 1.1)
+            ids = self.tokenizer(part, add_special_tokens=False, padding=False).input_ids
+            tokens += [(token, weight) for token in ids]
+        inner = self.length - 2
+        chunks = [tokens[k : k + inner] for k in range(0, max(len(tokens), 1), inner)]
+        return {"l": [self._framed(chunk) for chunk in chunks]}
+
+    def _framed(self, chunk: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        framed = [(self.tokenizer.bos_token_id, 1.0), *chunk]
+        return framed + [(self.end, 1.0)] * (self.length - len(framed))
+
+
+class Given(nn.Module):
+    """Input embeddings that were looked up before."""
+
+    def __init__(self, table: nn.Embedding, vectors: Tensor) -> None:
+        super().__init__()
+        self.weight, self.vectors = table.weight, vectors
+
+    def forward(self, _ids: Tensor) -> Tensor:
+        return self.vectors
+
+
+class Clip:
+    """CLIP: a text encoder with its tokenizer."""
+
+    def __init__(self, text_encoder: Any, tokenizer: Any, patcher: Patcher | None = None) -> None:
+        self.cond_stage_model = nn.Module()
+        self.cond_stage_model.clip_l = nn.Module()
+        self.cond_stage_model.clip_l.transformer = nn.Module()
+        inner = getattr(text_encoder, "text_model", text_encoder)
+        self.cond_stage_model.clip_l.transformer.text_model = inner
+        self.text_encoder, self.tokenizer = text_encoder, tokenizer
+        self.patcher = patcher or Patcher(dict(self.cond_stage_model.named_parameters()))
+
+    def clone(self) -> "Clip":
+        return Clip(self.text_encoder, self.tokenizer, self.patcher.clone())
+
+    def add_patches(self, patches: Mapping[str, Any], strength_patch: float = 1.0) -> list[str]:
+        return self.patcher.add_patches(patches, strength_patch)
+
+    def tokenize(self, text: str) -> Any:
+        return self.tokenizer.tokenize_with_weights(text, False)
+
+    @torch.no_grad()
+    def encode_from_tokens(self, tokens: Any, return_pooled: bool = False) -> Any:
+        """Features `[1, chunks*T, D]` and what is pooled of the first chunk."""
+        (chunks,) = tokens.values()
+        (blank,) = self.tokenizer.tokenize_with_weights("")["l"]
+        features = self._encode([*chunks, blank])
+        for row, chunk in zip(features, chunks, strict=False):
+            for place, (_, weight) in enumerate(chunk):
+                if weight != 1.0:
+                    row[place] = (row[place] - features[-1, place]) * weight + features[-1, place]
+        found = features[:-1].flatten(0, 1)[None]
+        return (found, features[:1, -1]) if return_pooled else found
+
+    def _encode(self, chunks: list[list[tuple[Any, ...]]]) -> Tensor:
+        table = self.text_encoder.get_input_embeddings()
+        vectors = [
+            torch.stack([t if isinstance(t, Tensor) else table.weight[t] for t, *_ in chunk])
+            for chunk in chunks
+        ]
+        ids = torch.full((len(chunks), len(chunks[0])), self.text_encoder.config.eos_token_id)
+        self.text_encoder.set_input_embeddings(Given(table, torch.stack(vectors)))
+        try:
+            with self.patcher.patched():
+                return self.text_encoder(ids)[0]
+        finally:
+            self.text_encoder.set_input_embeddings(table)
+
+
+class Attn2:
+    """A processor that calls patches as ComfyUI's transformer blocks do."""
+
+    def __init__(self, block: tuple[str, int], options: Mapping[str, Any]) -> None:
+        self.block, self.options = block, options
+
+    def __call__(
+        self, attn: Any, hidden: Tensor, encoder_hidden_states: Tensor, attention_mask: None
+    ) -> Tensor:
+        told = {k: v for k, v in self.options.items() if k not in ("patches", "patches_replace")}
+        told |= {"block": self.block, "block_index": 0, "n_heads": attn.heads}
+        queries, context, values = hidden, encoder_hidden_states, encoder_hidden_states
+        for patch in self.options.get("patches", {}).get("attn2_patch", []):
+            queries, context, values = patch(queries, context, values, told)
+        projected = attn.to_q(queries), attn.to_k(context), attn.to_v(values)
+        replacing = self.options.get("patches_replace", {}).get("attn2", {})
+        own = replacing.get((*self.block, 0), replacing.get(self.block, plain_attention))
+        return attn.to_out[0](own(*projected, told))
+
+
+def plain_attention(queries: Tensor, keys: Tensor, values: Tensor, told: Any) -> Tensor:
+    split = [x.unflatten(2, (told["n_heads"], -1)).transpose(1, 2) for x in (queries, keys, values)]
+    return scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
+
+
+def batches(conditions: list[Tensor]) -> Iterator[list[int]]:
+    """Which conditions are computed together."""
+    longest, *_ = lengths = sorted((one.shape[1] for one in conditions), reverse=True)
+    if math.lcm(*lengths) // min(lengths) > MOST_REPEATS:
+        yield from ([k] for k in range(len(conditions)))
+    else:
+        yield list(range(len(conditions)))
+
+
+@torch.no_grad()
+def draw(
+    base: Base,
+    model: Patcher,
+    positive: Any,
+    negative: Any,
+    *,
+    seed: int,
+    steps: int,
+    guidance: float = 3.0,
+) -> Image:
+    """A picture, as a KSampler and the VAE would make it."""
+    unet, scheduler = base.pipeline.unet, stock.sampler(base).scheduler
+    scheduler.set_timesteps(steps)
+    edge = unet.config.sample_size
+    latents = stock.noise(base, [seed], (edge, edge))
+    conditions = [positive[0][0], negative[0][0]]
+    options: dict[str, Any] = {
+        **model.model_options["transformer_options"],
+        "original_shape": list(latents.shape),
+        "sample_sigmas": scheduler.sigmas,
+    }
+    layers = {block: unet.get_submodule(name) for block, name in BLOCKS.items()}
+    attentions = {block: one.transformer_blocks[0].attn2 for block, one in layers.items()}
+    before = {block: attn.processor for block, attn in attentions.items()}
+    try:
+        for block, attn in attentions.items():
+            attn.processor = Attn2(block, options)
+        with model.patched():
+            for step, time in enumerate(scheduler.timesteps):
+                options["sigmas"] = scheduler.sigmas[step : step + 1]
+                found: dict[int, Tensor] = {}
+                for together in batches(conditions):
+                    texts = [conditions[k] for k in together]
+                    length = math.lcm(*(one.shape[1] for one in texts))
+                    text = torch.cat([x.repeat(1, length // x.shape[1], 1) for x in texts])
+                    noisy = latents.expand(len(text), -1, -1, -1)
+                    outputs = unet(noisy, time, encoder_hidden_states=text).sample
+                    found |= dict(zip(together, outputs.split(1), strict=True))
+                guided = found[1] + guidance * (found[0] - found[1])
+                latents = scheduler.step(guided, time, latents).prev_sample
+    finally:
+        for block, attn in attentions.items():
+            attn.processor = before[block]
+    pixels = base.pipeline.vae.decode(latents / base.pipeline.vae.config.scaling_factor).sample
+    return base.pipeline.image_processor.postprocess(pixels)[0]
