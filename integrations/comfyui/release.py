@@ -13,6 +13,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 MANIFEST, FUSED, CONCEPTS = "manifest.json", "fused.safetensors", "concepts.json"
+FORMAT = 1
 FAMILIES = ("sd1",)
 TOKENS = "tokens."
 
@@ -76,14 +77,18 @@ def manifest_digest(folder: Path) -> str:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest as far as it is used; raises RefusedRelease."""
+    file = folder / MANIFEST
     try:
-        found: dict[str, Any] = json.loads(_bytes(folder / MANIFEST))
-        entries = [found["files"][name] for name in (FUSED, CONCEPTS)]
-        known = all(isinstance(one["sha256"], str) for one in entries) and bool(found["release"])
-        if found["format"] != 1 or not known or not isinstance(found["family"], str):
-            raise ValueError("not one of format 1")
+        found: dict[str, Any] = json.loads(_bytes(file))
+        told = [found[key] for key in ("release", "family")]
+        told += [found["files"][name]["sha256"] for name in (FUSED, CONCEPTS)]
     except (ValueError, KeyError, TypeError) as error:
-        raise RefusedRelease(f"{folder / MANIFEST}: {error!r:.200}") from error
+        raise RefusedRelease(f"{file} is no manifest of a release: {error!r:.200}") from error
+    if found.get("format") != FORMAT:
+        raise RefusedRelease(f"{file}: format {found.get('format')!r}, these nodes know {FORMAT}")
+    if not all(isinstance(one, str) for one in told):
+        raise RefusedRelease(f"{file}: release, family and digests must be text")
     return found
 
 

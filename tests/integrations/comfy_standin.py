@@ -200,7 +200,11 @@ class Attn2:
         self.block, self.options = block, options
 
     def __call__(
-        self, attn: Any, hidden: Tensor, encoder_hidden_states: Tensor, attention_mask: None
+        self,
+        attn: Any,
+        hidden: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: None,  # noqa: ARG002
     ) -> Tensor:
         told = {k: v for k, v in self.options.items() if k not in ("patches", "patches_replace")}
         told |= {"block": self.block, "block_index": 0, "n_heads": attn.heads}
@@ -220,7 +224,7 @@ def plain_attention(queries: Tensor, keys: Tensor, values: Tensor, told: Any) ->
 
 def batches(conditions: list[Tensor]) -> Iterator[list[int]]:
     """Which conditions are computed together."""
-    longest, *_ = lengths = sorted((one.shape[1] for one in conditions), reverse=True)
+    lengths = [one.shape[1] for one in conditions]
     if math.lcm(*lengths) // min(lengths) > MOST_REPEATS:
         yield from ([k] for k in range(len(conditions)))
     else:
