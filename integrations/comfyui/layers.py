@@ -1,6 +1,7 @@
 """Which attention of ComfyUI's U-Net is which of a release: both are counted in execution order.
 
-Down, mid, up of diffusers are input, middle, output here. Shapes: O out, I in, N rank.
+Down, mid, up of diffusers are input, middle, output here; as words, too, they come in that order.
+Shapes: O out, I in, N rank.
 """
 
 import re
@@ -12,8 +13,6 @@ from torch import Tensor
 Place = tuple[str, int, int]
 """Part, number of the block, number of the transformer in it: how ComfyUI tells patches where they are."""
 
-PARTS = ("input", "middle", "output")
-RELEASE_PARTS = ("down_blocks", "mid_block", "up_blocks")
 _HERE = re.compile(
     r"diffusion_model\.(input|middle|output)_blocks?\.(\d+)\.(?:\d+\.)?transformer_blocks\.(\d+)\."
     r"attn2\.to_q\.weight"
@@ -36,11 +35,7 @@ def places(keys: Iterable[str]) -> dict[Place, str]:
             number = 0 if match[1] == "middle" else int(match[2])
             place = match[1], number, int(match[3])
             found[place] = key.removesuffix("attn2.to_q.weight")
-    return {place: found[place] for place in sorted(found, key=_order)}
-
-
-def _order(place: Place) -> tuple[int, int, int]:
-    return PARTS.index(place[0]), place[1], place[2]
+    return {place: found[place] for place in sorted(found)}
 
 
 def unet_patches(update: Mapping[str, Tensor], weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,10 +58,10 @@ def unet_patches(update: Mapping[str, Tensor], weights: Mapping[str, Any]) -> di
     )
 
 
-def _release_order(begin: str) -> tuple[int, ...]:
+def _release_order(begin: str) -> tuple[str, list[int]]:
     match = _RELEASE.match(begin)
     assert match is not None
-    return RELEASE_PARTS.index(match[1]), *(int(part or 0) for part in match.groups()[1:])
+    return match[1], [int(part or 0) for part in match.groups()[1:]]
 
 
 def text_patches(update: Mapping[str, Tensor], weights: Mapping[str, Any]) -> dict[str, Any]:
