@@ -182,6 +182,18 @@ def test_the_words_stay_with_clones_and_ordinary_nodes(loaded: Loaded, release: 
     assert clip.tokenizer.end == clip.text_encoder.config.eos_token_id, "the inner one's"
 
 
+def test_controlnets_read_one_vector_per_word(loaded: Loaded) -> None:
+    """They have no slots: ComfyUI hands them what stands beside the conditioning, if anything does."""
+    model, clip = loaded
+    (positive,) = FedshowPrompt().encode(clip, "a <potter>")
+    plain = clip.encode_from_tokens(clip.tokenize("a <potter>"))
+    regional = FedshowRegions().apply(
+        model, positive, positive, region(clip, "a <mimi>"), "average"
+    )
+    for _, extras in (positive[0], regional[1][0], regional[2][0]):
+        assert torch.equal(extras["cross_attn_controlnet"], plain)
+
+
 def test_emphasis_counts_for_concepts_too(loaded: Loaded) -> None:
     _, clip = loaded
     (chunk,) = clip.tokenize("a (red <mimi>:1.5) ~ here")["l"]
