@@ -7,6 +7,9 @@ from fedshow.errors import RefusedRelease
 from fedshow.releases.manifest import FileEntry
 
 PIPELINE = "pipeline.py"
+STANDALONE = {"sd1": "standalone_pipeline.py", "sdxl": "standalone_pipeline_sdxl.py"}
+"""By family the file that becomes a release's `pipeline.py`."""
+
 KNOWN_PIPELINES = frozenset(
     {
         "87bd27e9d1f0e34577616894733708e671632857bdbac3e2fec10a7ad60daee0",  # 0.1

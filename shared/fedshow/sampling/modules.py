@@ -36,14 +36,14 @@ class ConditionModules:
             )
         module: nn.Module = _load(kind, known.get(name, name))
         self._check(kind, name, module)
-        module.to(self.base.device, self.base.pipeline.unet.dtype).eval().requires_grad_(False)
+        module.to(self.base.device, self.base.dtype).eval().requires_grad_(False)
         if kind == "control":
             self._attend(self.base.family.slotted_layers(module))
         return module
 
     def _check(self, kind: Kind, name: str, module: Any) -> None:
         """Raises InvalidInput when the module's features are not those of the base."""
-        denoiser = self.base.pipeline.unet.config
+        denoiser = self.base.denoiser.config
         own = tuple(
             module.config.block_out_channels if kind == "control" else module.config.channels
         )
