@@ -87,9 +87,9 @@ class Base:
         return int(self.denoiser.config.sample_size * self.factor)
 
     def denoise(self, noisy_BCHW: Tensor, times_B: Tensor, encoded: Encoded) -> Tensor:
-        """What the denoiser predicts of noisy latents; one prompt serves all of them.
+        """What the denoiser predicts of noisy latents, told a prompt for each.
 
-        Layered features go in as S parts, so that their gradients meet once and not once a slot.
+        What is pooled may be of one prompt for all of them; features, too, where attention takes it so.
         """
         size = noisy_BCHW.shape[-2] * self.factor, noisy_BCHW.shape[-1] * self.factor
         inputs = self.family.denoiser_inputs(encoded.for_pictures(len(noisy_BCHW)), size)

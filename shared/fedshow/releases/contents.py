@@ -13,6 +13,7 @@ STANDALONE = {"sd1": "standalone_pipeline.py", "sdxl": "standalone_pipeline_sdxl
 KNOWN_PIPELINES = frozenset(
     {
         "87bd27e9d1f0e34577616894733708e671632857bdbac3e2fec10a7ad60daee0",  # 0.1
+        "27040d1a1ffc9efa281f5abbb7dfdf0242954cfd36d7238a94e1e50172ae27c5",  # 0.2, SDXL
     }
 )
 """sha256 of every `standalone_pipeline.py` that fedshow has ever put into releases."""

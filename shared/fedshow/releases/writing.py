@@ -159,7 +159,8 @@ def _save_texts(folder: Path, release: str, base: Base, content: ReleaseContent)
     (folder / "report.json").write_text(json.dumps(content.report, indent=1) + "\n")
     for name, content_png in content.pictures.items():
         (folder / name).write_bytes(content_png)
-    (folder / "README.md").write_text(model_card(release, base.card, concepts, content.fusion))
+    card = model_card(release, base.card, concepts, content.fusion, base.family.pipeline_class)
+    (folder / "README.md").write_text(card)
 
 
 def _try_out(folder: Path, content: ReleaseContent) -> None:
