@@ -92,7 +92,9 @@ def test_regions_are_drawn_by_their_own_prompts(model: Model) -> None:
     left = Region(box=(0, 0, 0.5, 1), prompt="a <potter>")
     right = Region(box=(0.5, 0, 1, 1), prompt="a robot")
     alone, both, again = (
-        model("a beach", steps=2, seed=1, regions=regions, presence=0.5).images[0].tobytes()
+        model("a beach", steps=2, seed=1, regions=regions, presence=0.5, windows=1.0)
+        .images[0]
+        .tobytes()
         for regions in ([left], [left, right], [left, right])
     )
     assert both == again
