@@ -104,7 +104,7 @@ def _fused(base: Base, count: int) -> tuple[dict[str, Tensor], dict[str, Tensor]
         delta_OI = torch.stack([part.delta_OI for part in parts]).sum(0)
         update |= smallest(delta_OI, parts).tensors(layer)
     tokens = {
-        key.removeprefix("tokens."): value.float()
+        key: value.float()
         for concept in concepts
         for key, value in concept.items()
         if key.startswith("tokens.")

@@ -97,7 +97,7 @@ def _denoising(tuned: Trainer) -> Iterator[Callable[[], None]]:
         for _ in range(base.card.slots)
     ]
     cross = [layer for layer, _ in tuned.model.cross_attention]
-    with attending(tuned.self_attention, cross, capture=True) as maps:
+    with attending(tuned.model.self_attention, cross, capture=True) as maps:
 
         def once() -> None:
             maps.clear()

@@ -19,7 +19,7 @@ from tests.conftest import MakeConcept
 
 @pytest.fixture
 def tokens(base: Base):  # type: ignore[no-untyped-def]
-    found = ConceptTokens(base.pipeline.text_encoder, base.pipeline.tokenizer, base.card.slots)
+    found = ConceptTokens(base.text_encoders, base.card.slots)
     yield found
     found.detach()
 

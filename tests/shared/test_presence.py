@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from fedshow.families import Base
+from fedshow.families.encoded import Encoded
 from fedshow.sampling.model import Model
 from fedshow.sampling.presence import FORMING, Masses, calling, middle, missing
 from fedshow.sampling.recipe import Recipe
@@ -49,7 +50,7 @@ def missed(model: Model, plan: RegionPlan, now: Tensor) -> float:
 
 def moved(model: Model, plan: RegionPlan, before: Tensor, presence: float = 0.5) -> Tensor:
     recipe = Recipe(prompt="a beach", regions=REGIONS, presence=presence)
-    adjust = calling(model, recipe, plan, features(model, len(before)))
+    adjust = calling(model, recipe, plan, Encoded(features(model, len(before))))
     assert adjust is not None
     with torch.no_grad(), regional([layer for layer, _ in model.cross_attention], plan):
         return adjust(before, torch.tensor(900))

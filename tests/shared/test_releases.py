@@ -16,7 +16,7 @@ from fedshow.concepts import BaseRef
 from fedshow.errors import Damaged, FedshowError, RefusedRelease
 from fedshow.files import digest
 from fedshow.releases import Manifest, verify_release
-from fedshow.releases.contents import KNOWN_PIPELINES
+from fedshow.releases.contents import KNOWN_PIPELINES, STANDALONE
 from fedshow.releases.loading import load_release
 from fedshow_server.fusion import fuse_to_folder
 from tests.releases import concepts_json, standin_manifest
@@ -35,8 +35,9 @@ def write(folder: Path, contents: dict[str, bytes]) -> Path:
     return folder
 
 
-def test_the_pipeline_of_today_is_among_the_known() -> None:
-    own = files("fedshow.releases") / "standalone_pipeline.py"
+@pytest.mark.parametrize("name", STANDALONE.values())
+def test_the_pipelines_of_today_are_among_the_known(name: str) -> None:
+    own = files("fedshow.releases") / name
     assert digest(Path(str(own))) in KNOWN_PIPELINES, "add the new one, keep the old ones"
 
 

@@ -117,7 +117,9 @@ def test_what_is_no_model_is_named(call, tmp_path, monkeypatch, model: str) -> N
 
 def test_nothing_is_computed_for_what_cannot_be_drawn(model: Model, monkeypatch) -> None:
     """Not even the prompts that are right."""
-    monkeypatch.setattr(model.tokens.text_encoder, "forward", lambda *_, **__: pytest.fail("ran"))
+    monkeypatch.setattr(
+        model.base.pipeline.text_encoder, "forward", lambda *_, **__: pytest.fail("ran")
+    )
     for prompt, negative in (
         ("a <nobody>", None),
         ("a cat", "a <nobody>"),
@@ -133,8 +135,8 @@ def test_nothing_is_computed_for_what_cannot_be_drawn(model: Model, monkeypatch)
 
 def test_prompts_are_encoded_once_for_a_picture(model: Model, monkeypatch) -> None:
     read: list[int] = []
-    encode = model.tokens.encode
-    monkeypatch.setattr(model.tokens, "encode", lambda texts: read.append(1) or encode(texts))
+    encode = model.tokens.encoded
+    monkeypatch.setattr(model.tokens, "encoded", lambda texts: read.append(1) or encode(texts))
     model("a cat", steps=4, regions=[Region(box=(0, 0, 0.5, 1), prompt="a dog")])
     assert len(read) == 4, "prompt and region, and what each must not show"
 

@@ -71,7 +71,11 @@ def random_concept(
     def noise(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator) * size
 
-    tensors = {f"tokens.{word}": noise(card.slots, card.token_dim) for word in words_of(name)}
+    tensors = {
+        f"{encoder}.{word}": noise(card.slots, dim)
+        for encoder, dim in card.token_dims.items()
+        for word in words_of(name)
+    }
     for layer, (d_in, d_out) in card.layers.items():
         tensors[f"{layer}.lora_A.weight"] = noise(rank, d_in)
         tensors[f"{layer}.lora_B.weight"] = noise(d_out, rank)

@@ -46,7 +46,7 @@ def recompute_if_needed(trainer: Trainer, free: int | None = None) -> bool:
         needed / 1e9,
         free / 1e9,
     )
-    trainer.base.pipeline.unet.enable_gradient_checkpointing()
+    trainer.base.denoiser.enable_gradient_checkpointing()
     return True
 
 

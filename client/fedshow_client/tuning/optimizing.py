@@ -83,7 +83,7 @@ def make_optimizer(parameters: Parameters, family: Family, recipe: Recipe) -> Jo
 
 def _kind(key: str, family: Family) -> str:
     layer = key.rpartition(".lora_")[0]
-    if key.startswith("tokens."):
+    if key.startswith(("tokens.", "tokens_2.")):
         return "tokens"
     if layer.startswith("text_encoder"):
         return "text"

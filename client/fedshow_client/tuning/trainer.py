@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from fedshow.concepts import words_of
 from fedshow.edlora.methods import Method
+from fedshow.edlora.tokens import EncoderWords
 from fedshow.errors import FedshowError
+from fedshow.families.encoded import Encoded
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.allocator import keep_freed_memory
 from fedshow_client.tuning.attention import attending, attention_loss
@@ -50,19 +52,16 @@ class Trainer:
     def __init__(self, model: Model, subject: Subject, method: Method, recipe: Recipe) -> None:
         self.model, self.subject, self.method, self.recipe = model, subject, method, recipe
         self.base = base = model.base
-        self.precision = base.pipeline.unet.dtype
+        self.precision = base.dtype
         if base.device.type == "cpu":
             keep_freed_memory()
-            base.pipeline.unet.to(
-                memory_format=torch.channels_last
-            )  # convolutions gain up to a half
+            base.denoiser.to(memory_format=torch.channels_last)  # convolutions gain up to a half
         generator = torch.Generator().manual_seed(recipe.seed)
         self.words = words_of(subject.name, len(method.words))
-        self.rows = self._add_words(model.tokens.class_row(subject.class_word), generator)
+        self.rows = self._add_words(generator)
         self._positions_known = lru_cache(maxsize=64)(self._positions)
         self.layers = method.layers(base.family, base.layers)
         self.exact = all(layer.weight.dtype == torch.float32 for layer in self.layers.values())
-        self.self_attention = self._self_attention()
         fresh = method.adapters(self.layers, recipe.rank, recipe.alpha, generator)
         self.adapters = model.add_adapters(fresh.to(base.device))
         self.objective = Objective(base.pipeline.scheduler, recipe, base.device)
@@ -70,31 +69,39 @@ class Trainer:
         learnt = self.parameters()
         self.optimizer = make_optimizer(learnt, base.family, recipe)
         self.average = Average(learnt, recipe.ema)
-        rows = [row for row in self.rows.values() if row.requires_grad]
-        class_norm = float(model.tokens.class_row(subject.class_word).norm())
-        self.limit = NormLimit(rows, recipe.norm_limit * class_norm)
+        self.limits = [self._limit(words) for words in model.tokens.encoders]
 
-    def _add_words(self, class_row: Tensor, generator: torch.Generator) -> dict[str, nn.Parameter]:
-        """Token rows `[S, D]`, or `[1, D]` shared by all slots; noise has the class word's length."""
-        starts: dict[str, Tensor] = {}
+    def _add_words(self, generator: torch.Generator) -> dict[str, nn.Parameter]:
+        """Token rows of every text encoder by concept-file key."""
+        encoders, learns = self.model.tokens.encoders, [each.learned for each in self.method.words]
+        starts = [self._starts(words, generator) for words in encoders]
+        rows = self.model.tokens.add_concept(self.subject.name, *starts)
+        keys = [f"{own.encoder.token_key}.{word}" for own in encoders for word in self.words]
+        for row, learned in zip(rows, learns * len(encoders), strict=True):
+            row.requires_grad_(learned)
+        return dict(zip(keys, rows, strict=True))
+
+    def _starts(self, encoder: EncoderWords, generator: torch.Generator) -> dict[str, Tensor]:
+        """Rows `[S, D]`, or `[1, D]` shared by all slots; noise has the class word's length."""
+        class_row, starts = encoder.class_row(self.subject.class_word), {}
         for word, declared in zip(self.words, self.method.words, strict=True):
             noise = torch.randn(len(class_row), generator=generator).to(class_row)
             noise *= class_row.norm() / noise.norm()
             row = noise if declared.start == "noise" else class_row
             starts[word] = row.repeat(self.base.card.slots if self.method.layered else 1, 1)
-        rows = self.model.tokens.add_concept(self.subject.name, starts)
-        for row, declared in zip(rows, self.method.words, strict=True):
-            row.requires_grad_(declared.learned)
-        return dict(zip(self.words, rows, strict=True))
+        return starts
 
-    def _self_attention(self) -> list[nn.Module]:
-        unet, family = self.base.pipeline.unet, self.base.family
-        queries = [name for name in self.base.layers if name.endswith(".to_q")]
-        names = [name for name in queries if family.is_self_attention(name)]
-        return [unet.get_submodule(n.removeprefix("unet.").removesuffix(".to_q")) for n in names]
+    def _limit(self, encoder: EncoderWords) -> NormLimit:
+        """Of the rows that one text encoder learns."""
+        key = f"{encoder.encoder.token_key}."
+        rows = [
+            row for name, row in self.rows.items() if name.startswith(key) and row.requires_grad
+        ]
+        class_norm = float(encoder.class_row(self.subject.class_word).norm())
+        return NormLimit(rows, self.recipe.norm_limit * class_norm)
 
     def _all_tensors(self) -> dict[str, nn.Parameter]:
-        return {f"tokens.{w}": row for w, row in self.rows.items()} | self.adapters.matrices()
+        return self.rows | self.adapters.matrices()
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Everything that tuning changes, by concept-file key."""
@@ -106,7 +113,7 @@ class Trainer:
         found |= self.average.values()
         slots = self.base.card.slots
         return {
-            key: value.expand(slots, -1) if key.startswith("tokens.") else value
+            key: value.expand(slots, -1) if key in self.rows else value
             for key, value in found.items()
         }
 
@@ -132,14 +139,15 @@ class Trainer:
             loss.backward()  # type: ignore[no-untyped-call]
         set_rates(self.optimizer, 1 - index / self.recipe.steps)
         self.optimizer.step()
-        self.limit.apply()
+        for limit in self.limits:
+            limit.apply()
         self.optimizer.zero_grad(set_to_none=False)
         self.average.step(index)
         return value
 
     def _folds(self) -> bool:
         """Whether layers see few tokens; adapters are hooks otherwise, and always on 16-bit weights."""
-        edge = self.base.sample_pixels // self.base.pipeline.vae_scale_factor
+        edge = self.base.sample_pixels // self.base.factor
         return self.exact and self.recipe.batch * edge * edge <= FEW_TOKENS
 
     @contextmanager
@@ -152,7 +160,7 @@ class Trainer:
         cross = [layer for layer, _ in self.model.cross_attention]
         capture, folds = bool(masked.any()), self._folds()
         adapters = self.adapters.folded(self.layers) if folds else nullcontext()
-        with adapters, attending(self.self_attention, cross, capture, joined=folds) as maps:
+        with adapters, attending(self.model.self_attention, cross, capture, joined=folds) as maps:
             yield self._loss(batch, masked, maps, generator)
 
     def _loss(
@@ -163,8 +171,9 @@ class Trainer:
         times = self.objective.times(len(clean), generator)
         noise = self.objective.noise(clean, generator)
         images = [data.images[row] for row in batch.rows.tolist()]
-        features, words = self._encode(self.subject.captions.draw(images, generator))
-        predicted = self._denoise(self.objective.noisy(clean, noise, times), times, features)
+        encoded, words = self._encode(self.subject.captions.draw(images, generator))
+        noisy = self.objective.noisy(clean, noise, times).to(self.precision)
+        predicted = self.base.denoise(noisy, times, encoded)
         subject = data.subject[at]
         weights = subject + self.recipe.background_weight * (1 - subject)
         loss = self.objective.loss(predicted, clean, noise, times, weights * data.valid[at])
@@ -182,15 +191,11 @@ class Trainer:
             return mean
         return mean + data.std[at] * torch.randn(mean.shape, generator=generator).to(mean)
 
-    def _denoise(self, noisy: Tensor, times: Tensor, features: Tensor) -> Tensor:
-        unet = self.base.pipeline.unet
-        return unet(noisy.to(self.precision), times, features.unbind(1)).sample  # type: ignore[no-any-return]
-
-    def _encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
+    def _encode(self, captions: list[str]) -> tuple[Encoded, Tensor]:
         """Layered features `[B, S, T, D]`, one row for equal captions, and the words' positions `[B, W]`."""
         prompts = tuple(captions[:1] if len(set(captions)) == 1 else captions)
         positions = self._positions_known(prompts).expand(len(captions), -1)
-        return self.model.tokens.encode(prompts), positions
+        return self.model.tokens.encoded(prompts), positions
 
     def _positions(self, prompts: tuple[str, ...]) -> Tensor:
         """Where the concept's words stand in each prompt `[B, W]`."""

@@ -191,9 +191,7 @@ class _Run:
         trainer = self.trainer
         trainer.model.restore()
         model = Model(trainer.base)
-        model.tokens.add_concept(
-            trainer.subject.name, {word: tensors[f"tokens.{word}"] for word in trainer.words}
-        )
+        model.tokens.load_concept(trainer.subject.name, trainer.words, tensors)
         model.add_adapters(Adapters.from_tensors(tensors, trainer.adapters.scale))
         with clear_about_memory(progress):
             return estimate(model, trainer.subject, trainer.objective, trainer.recipe.seed)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fedshow.edlora.tokens import EncoderWords
 from fedshow.families import Base
 from fedshow.sampling.model import Model
 from fedshow_server.fusion.moments import Moments
@@ -49,21 +50,16 @@ def _hook(name: str, hear: Hear) -> Callable[[nn.Module, tuple[Any, ...]], None]
 
 @torch.no_grad()
 def read(model: Model, texts: Sequence[str], moments: Moments) -> None:
-    """Adds what the text encoder and the cross-attention layers read of these texts, and the keys that their
+    """Adds what the text encoders and the cross-attention layers read of these texts, and the keys that their
     queries then meet.
     """
     contexts, keys = context_slots(model.base), key_slots(model.base)
     for start in range(0, len(texts), TEXTS_AT_ONCE):
-        rows_BST, weights_BST = emphasised(model, texts[start : start + TEXTS_AT_ONCE])
-        rows, weights = rows_BST.flatten(0, 1), weights_BST.flatten(0, 1)
-
-        def hear(name: str, inputs: Tensor, weights: Tensor = weights) -> None:
-            moments.add(name, inputs, weights)
-
-        with listening(model.base, "text_encoder.", hear):
-            features = model.tokens.text_encoder(rows)[0]
-        features_BSTD = features.unflatten(0, rows_BST.shape[:2])
-        last = rows_BST.shape[1] - 1
+        some = texts[start : start + TEXTS_AT_ONCE]
+        found = [_encoded(model, words, some, moments) for words in model.tokens.encoders]
+        features_BSTD = torch.cat([features for features, _ in found], -1)
+        weights_BST = found[0][1]  # of the same tokens in every encoder
+        last = weights_BST.shape[1] - 1
         for name, slot in contexts.items():
             own = min(slot, last)
             moments.add(name, features_BSTD[:, own], weights_BST[:, own])
@@ -74,24 +70,44 @@ def read(model: Model, texts: Sequence[str], moments: Moments) -> None:
             moments.add(name, centred(keys_BTI, weights_BT), weights_BT, attention.heads)
 
 
+def _encoded(
+    model: Model, words: EncoderWords, texts: Sequence[str], moments: Moments
+) -> tuple[Tensor, Tensor]:
+    """One encoder's features `[B, S, T, D]` and how much each token counts; adds what its layers read."""
+    rows_BST, weights_BST = emphasised(words, model.tokens.spelled(texts))
+    slots = rows_BST.shape[1]
+    if words.encoder.pools and slots > 1:  # concepts are read once more, by the means of their rows
+        averaged_BT = words.averaged(words.token_ids(model.tokens.spelled(texts)))
+        rows_BST = torch.cat([rows_BST, averaged_BT[:, None]], 1)
+        weights_BST = torch.cat([weights_BST, weights_BST[:, :1]], 1)
+    weights = weights_BST.flatten(0, 1)
+
+    def hear(name: str, inputs: Tensor) -> None:
+        moments.add(name, inputs, weights)
+
+    with listening(model.base, f"{words.encoder.component}.", hear):
+        features, _ = words.encoder.read(rows_BST.flatten(0, 1))
+    features_BSTD = features.view(*rows_BST.shape, -1)
+    return features_BSTD[:, :slots], weights_BST[:, :slots]
+
+
 def centred(keys_BTI: Tensor, weights_BT: Tensor) -> Tensor:
     """Without each text's mean: what all keys have in common, attention's softmax takes out again."""
     shares_BT1 = (weights_BT / weights_BT.sum(1, keepdim=True)).unsqueeze(2).to(keys_BTI.dtype)
     return keys_BTI - (shares_BT1 * keys_BTI).sum(1, keepdim=True)
 
 
-def emphasised(model: Model, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Ids `[B, S, T]` of texts, and how much each token counts.
+def emphasised(words: EncoderWords, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Ids `[B, S, T]` of texts as one encoder reads them, and how much each token counts.
 
     If none of them names a concept, S is 1: all slots read the same.
     """
-    tokens = model.tokens
-    ids_BT = tokens.token_ids(list(texts))
-    rows_BST = tokens.spread(ids_BT)
-    is_end_BT = ids_BT == tokens.tokenizer.eos_token_id
-    seen_BT = is_end_BT.cumsum(1)  # the padding may be the same token
-    end_BST, words_BST = (is_end_BT & (seen_BT == 1))[:, None], (seen_BT == 0)[:, None]
-    own_BST = rows_BST >= tokens.embedding.num_embeddings
+    ids_BT = words.token_ids(texts)
+    rows_BST = words.spread(ids_BT)
+    place_T = torch.arange(ids_BT.shape[1], device=ids_BT.device)
+    end_B1 = words.ends(ids_BT)[:, None]
+    end_BST, words_BST = (place_T == end_B1)[:, None], (place_T < end_B1)[:, None]
+    own_BST = rows_BST >= words.embedding.num_embeddings
     named_BST = own_BST.any(2, keepdim=True)
     counts_BST = end_BST | torch.where(named_BST, own_BST, words_BST)
     weights_BST = torch.where(counts_BST, EMPHASIS, 1.0)
@@ -119,11 +135,11 @@ def key_slots(base: Base) -> dict[str, tuple[Any, int]]:
 
 def _cross_attentions(base: Base) -> Iterator[tuple[str, nn.Module, int]]:
     """Adapted layers of cross-attention, each with its module and slot."""
-    denoiser = base.components["unet"]
+    denoiser = base.denoiser
     slots = {id(module): slot for module, slot in base.family.slotted_layers(denoiser)}
     for layer in base.layers:
         component, _, name = layer.partition(".")
-        if component == "unet":
+        if component == base.family.denoiser:
             parent = denoiser.get_submodule(name.rpartition(".")[0])
             if id(parent) in slots:
                 yield layer, parent, slots[id(parent)]

@@ -113,7 +113,7 @@ def content_of(
     tokens: dict[str, Tensor] = {}
     for concept in concepts:
         tensors = concept.tensors()
-        tokens |= {word: tensors[f"tokens.{word}"].float() for word in concept.header.words}
+        tokens |= {key: tensors[key].float() for key in concept.token_keys}
     members = tuple(
         Member(name=c.header.name, sha256=c.sha256, weight=weights.get(c.header.name, 1.0))
         for c in sorted(concepts, key=lambda c: c.header.name)

@@ -174,6 +174,6 @@ def record(model: Model, drawn: Drawn, plan: Plan) -> Moments:
             moments.add(name, inputs[len(inputs) // 2 :])  # of guided batches the prompted half
 
     for seed in drawn.seeds if drawn.prompts else ():
-        with listening(model.base, "unet.", hear):
+        with listening(model.base, f"{model.base.family.denoiser}.", hear):
             model.sample_latents(list(drawn.prompts), seed=seed, steps=plan.steps)
     return moments

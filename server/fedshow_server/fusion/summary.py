@@ -84,6 +84,7 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
 def short(layer: str) -> str:
     """A layer's name as people read it: `down_blocks.0.attentions.1 attn2.to_k`."""
     name = layer.removeprefix("unet.").removeprefix("text_encoder.text_model.encoder.")
+    name = name.replace("text_encoder_2.text_model.encoder.", "second ")
     return (
         name.replace(".transformer_blocks.0.", " ").replace(".self_attn.", " ").removesuffix(".0")
     )

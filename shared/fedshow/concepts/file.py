@@ -1,10 +1,11 @@
 """Reading, checking and writing concept files, without torch: servers check before they load.
 
 Keys: `unet.<module>.lora_A.weight [rank, in]`, `unet.<module>.lora_B.weight [out, rank]`, the same
-under `text_encoder.`, and `tokens.<word> [slots, dim]`.
+under `text_encoder.`, and `tokens.<word> [slots, dim]`. Of families with a second text encoder also
+`text_encoder_2.` and `tokens_2.<word> [slots, dim_2]`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -21,6 +22,12 @@ from fedshow.wire import MAX_CONCEPT_BYTES
 if TYPE_CHECKING:  # cards name bases by what a header says: importing them here is a circle
     from fedshow.families.card import BaseCard
 
+ADAPTED = ("unet.", "text_encoder.", "text_encoder_2.")
+"""What keys of adapters begin with."""
+
+TOKENS = ("tokens.", "tokens_2.")
+"""What keys of word rows begin with, by text encoder."""
+
 
 @dataclass(frozen=True)
 class ConceptFile:
@@ -34,6 +41,12 @@ class ConceptFile:
     def sha256(self) -> str:
         """Digest of the file's bytes: the concept's identity everywhere."""
         return sha256(self.blob).hexdigest()
+
+    @property
+    def token_keys(self) -> list[str]:
+        """Keys of its words' rows, encoder by encoder."""
+        keys = [f"{encoder}{word}" for encoder in TOKENS for word in self.header.words]
+        return [key for key in keys if key in self.layout.entries]
 
     def tensors(self) -> dict[str, Any]:
         """Every tensor by key, as torch tensors in their stored dtype."""
@@ -98,17 +111,20 @@ def check_against(concept: ConceptFile, card: "BaseCard") -> None:
         raise RefusedConcept(
             f"family {header.family!r} with {header.slots} slots, base has {card.family!r} with {card.slots}"
         )
+    for missing in _token_keys(header, card.token_dims) - set(concept.layout.entries):
+        raise RefusedConcept(f"missing {missing!r}, for {card.name} has that text encoder")
     for key, entry in concept.layout.entries.items():
         want = _expected_shape(key, header, card)
         if want is None:
-            raise RefusedConcept(f"key {key!r} names no layer that takes adapters in {card.name}")
+            raise RefusedConcept(f"key {key!r} names nothing that {card.name} has")
         if entry.shape != want:
             raise RefusedConcept(f"{key}: shape {list(entry.shape)}, must be {list(want)}")
 
 
 def _expected_shape(key: str, header: ConceptHeader, card: "BaseCard") -> tuple[int, ...] | None:
-    if key.startswith("tokens."):
-        return (header.slots, card.token_dim)
+    if is_token_key(key):
+        dim = card.token_dims.get(key.partition(".")[0])
+        return None if dim is None else (header.slots, dim)
     module, _, part = key.removesuffix(".weight").rpartition(".")
     if (size := card.layers.get(module)) is None:
         return None
@@ -128,7 +144,8 @@ def _read_bytes(path: Path) -> bytes:
 
 def _check_keys(concept: ConceptFile) -> None:
     header, entries = concept.header, concept.layout.entries
-    tokens = {f"tokens.{word}" for word in header.words}
+    present = {key.partition(".")[0] for key in entries if is_token_key(key)}
+    tokens = _token_keys(header, {"tokens", *present})
     if missing := tokens - set(entries):
         raise RefusedConcept(f"missing {sorted(missing)[0]!r}")
     for key, entry in entries.items():
@@ -142,10 +159,19 @@ def _check_keys(concept: ConceptFile) -> None:
                 raise RefusedConcept(f"{key}: shape {shape} is not one of rank {header.rank}")
 
 
+def is_token_key(key: str) -> bool:
+    """Whether it is that of a word's rows."""
+    return key.startswith(TOKENS)
+
+
+def _token_keys(header: ConceptHeader, encoders: Iterable[str]) -> set[str]:
+    return {f"{encoder}.{word}" for encoder in encoders for word in header.words}
+
+
 def _adapter_part(key: str) -> tuple[str, str]:
     """`lora_A` or `lora_B`, and the key of the other; raises RefusedConcept for any other key."""
     module, _, part = key.removesuffix(".weight").rpartition(".")
-    known = module.startswith(("unet.", "text_encoder.")) and key.endswith(".weight")
+    known = module.startswith(ADAPTED) and key.endswith(".weight")
     if not known or part not in ("lora_A", "lora_B"):
         raise RefusedConcept(f"unknown key {key!r}")
     return part, f"{module}.{'lora_B' if part == 'lora_A' else 'lora_A'}.weight"

@@ -15,12 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from fedshow.families.encoded import Encoded
+
 Hook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]
 
 
 def pack(features_BSTD: Sequence[Tensor]) -> Tensor:
     """Layered features of background and regions as one `[B, R*S*T, D]` tensor."""
     return torch.stack(list(features_BSTD), dim=1).flatten(1, 3)
+
+
+def packed(encoded: Sequence[Encoded]) -> Encoded:
+    """The same with what is pooled of the background, which speaks for the whole picture."""
+    return Encoded(pack([one.features for one in encoded]), encoded[0].pooled)
 
 
 class LayeredConditioning:

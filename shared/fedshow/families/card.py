@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraint
 from fedshow.concepts.header import BaseName, BaseRef, FamilyName, Sha256
 
 LayerName = Annotated[
-    str, StringConstraints(pattern=r"^(unet|text_encoder)(\.[A-Za-z0-9_]{1,64}){1,16}$")
+    str,
+    StringConstraints(pattern=r"^(unet|text_encoder|text_encoder_2)(\.[A-Za-z0-9_]{1,64}){1,16}$"),
 ]
 
 
@@ -21,8 +22,18 @@ class BaseCard(BaseModel):
     family: FamilyName
     slots: PositiveInt
     token_dim: PositiveInt
+    token_dim_2: PositiveInt | None = Field(None, exclude_if=lambda dim: dim is None)
+    """Of the second text encoder, in families that have one."""
+
     layers: dict[LayerName, tuple[PositiveInt, PositiveInt]] = Field(max_length=10_000)
-    """`unet.<module>` or `text_encoder.<module>` to (d_in, d_out)."""
+    """`unet.<module>`, `text_encoder.<module>` or `text_encoder_2.<module>` to (d_in, d_out)."""
+
+    @property
+    def token_dims(self) -> dict[str, int]:
+        """Width of every text encoder's token embeddings, by what keys of its word rows begin with."""
+        return {"tokens": self.token_dim} | (
+            {} if self.token_dim_2 is None else {"tokens_2": self.token_dim_2}
+        )
 
     @property
     def ref(self) -> BaseRef:

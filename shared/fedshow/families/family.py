@@ -1,16 +1,55 @@
 """The seam every base-model family fills in."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import nn
 
+from fedshow.families.encoded import Encoded
+from fedshow.families.text_encoder import TextEncoder
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
 
 class Family(Protocol):
-    """How one kind of base is adapted; everything else asks here and never branches on a name."""
+    """How one kind of base is adapted; everything else asks here and never branches on a name.
+
+    `pipeline` is always the stock diffusers pipeline of a base of this family.
+    """
 
     name: str
 
-    def adapted_layers(self, components: dict[str, nn.Module]) -> dict[str, nn.Linear]:
+    pipeline_class: str
+    """The stock diffusers pipeline that draws from text: what `_class_name` in `model_index.json` says."""
+
+    denoiser: str
+    """What diffusers calls the component that denoises; keys of its adapters start with it."""
+
+    opening_options: Mapping[str, object]
+    """What the stock pipeline is opened with: without what checks and marks pictures."""
+
+    parts: Mapping[str, str]
+    """Components that such a base must have, each with the name of its class."""
+
+    denoiser_config: Mapping[str, object]
+    """What the denoiser's configuration says in this family alone."""
+
+    context_width: str
+    """Where the denoiser's configuration says how wide text features are, all encoders' together."""
+
+    guidance: float
+    """Classifier-free guidance that suits bases of full size."""
+
+    def components(self, pipeline: Any) -> dict[str, nn.Module]:
+        """Text encoders and denoiser, which adapters may change, by the names that concept files use."""
+        ...
+
+    def text_encoders(self, pipeline: Any) -> list[TextEncoder]:
+        """In the order in which their features stand side by side."""
+        ...
+
+    def adapted_layers(self, components: Mapping[str, nn.Module]) -> dict[str, nn.Linear]:
         """`<component>.<module>` to the linear layers that take adapters, names as in concept files."""
         ...
 
@@ -40,14 +79,22 @@ class Family(Protocol):
         """Name of the keys that the queries of `layer` meet; None for all but cross-attention's queries."""
         ...
 
+    def without_prompt(self, pipeline: Any, encoded: Encoded, empty: Sequence[bool]) -> Encoded:
+        """What stands for empty negative prompts, `empty` says which: layered features `[B, S, T, D]`."""
+        ...
 
-class Tokenizer(Protocol):
-    """The part of a CLIP tokenizer that fedshow uses."""
+    def denoiser_inputs(self, encoded: Encoded, size: Size) -> dict[str, Any]:
+        """What the denoiser gets besides noisy latents and times, for pictures of this size."""
+        ...
 
-    model_max_length: int
-    eos_token_id: int
+    def pipeline_inputs(self, positive: Encoded, negative: Encoded) -> dict[str, Any]:
+        """Packed features of prompts and negative prompts, as the stock pipelines call them."""
+        ...
 
-    def add_tokens(self, tokens: list[str]) -> int: ...
-    def convert_tokens_to_ids(self, token: str) -> int: ...
-    def __call__(self, text: Any, **options: Any) -> Any: ...
-    def __len__(self) -> int: ...
+    def sampler(self, scheduler: Any) -> Any:
+        """The scheduler to draw with, made of the base's own."""
+        ...
+
+    def from_image(self, pipeline: Any) -> Any:
+        """The stock pipeline that begins with an image, of the same parts."""
+        ...

@@ -8,17 +8,20 @@ from typing import Any
 import httpx
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from fedshow.concepts.header import BaseRef
 from fedshow.errors import FedshowError, InvalidInput, Unreachable, first_line
 from fedshow.families.card import BaseCard
+from fedshow.families.encoded import Encoded
 from fedshow.families.family import Family
 from fedshow.families.fingerprint import fingerprint
 from fedshow.families.locating import locate, public_name
-from fedshow.families.sd1 import SD1
+from fedshow.families.telling import FAMILIES, family_at, family_of
+from fedshow.families.text_encoder import TextEncoder
 
-FAMILIES: dict[str, Family] = {"sd1": SD1()}
+__all__ = ["FAMILIES", "Base", "describe", "describe_pipeline", "load_pipeline", "open_base"]
+
 TRANSIENT_STATUS = (408, 429, 500, 502, 503, 504)
 
 
@@ -35,7 +38,27 @@ class Base:
     @property
     def components(self) -> dict[str, nn.Module]:
         """The parts that adapters may change."""
-        return adaptable(self.pipeline)
+        return self.family.components(self.pipeline)
+
+    @property
+    def denoiser(self) -> Any:
+        """What predicts noise: the U-Net."""
+        return getattr(self.pipeline, self.family.denoiser)
+
+    @property
+    def vae(self) -> Any:
+        """The autoencoder between pictures and latents."""
+        return self.pipeline.vae
+
+    @property
+    def text_encoders(self) -> list[TextEncoder]:
+        """With their tokenizers, in the order of their features."""
+        return self.family.text_encoders(self.pipeline)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How many tokens of a prompt the text encoders read."""
+        return self.text_encoders[0].tokenizer.model_max_length
 
     @property
     def layers(self) -> dict[str, nn.Linear]:
@@ -45,17 +68,33 @@ class Base:
     @property
     def device(self) -> torch.device:
         """Where the denoiser lies."""
-        return torch.device(next(self.pipeline.unet.parameters()).device)
+        return torch.device(next(self.denoiser.parameters()).device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the denoiser computes in."""
+        dtype: torch.dtype = self.denoiser.dtype
+        return dtype
+
+    @property
+    def factor(self) -> int:
+        """How many pixels an edge of a latent position covers."""
+        return int(self.pipeline.vae_scale_factor)
 
     @property
     def sample_pixels(self) -> int:
         """The edge of the pictures the base was trained on."""
-        return int(self.pipeline.unet.config.sample_size * self.pipeline.vae_scale_factor)
+        return int(self.denoiser.config.sample_size * self.factor)
 
+    def denoise(self, noisy_BCHW: Tensor, times_B: Tensor, encoded: Encoded) -> Tensor:
+        """What the denoiser predicts of noisy latents, told a prompt for each.
 
-def adaptable(pipeline: Any) -> dict[str, nn.Module]:
-    """Text encoder and U-Net of a stock pipeline, by the names concept files use."""
-    return {"text_encoder": pipeline.text_encoder, "unet": pipeline.unet}
+        What is pooled may be of one prompt for all of them; features, too, where attention takes it so.
+        """
+        size = noisy_BCHW.shape[-2] * self.factor, noisy_BCHW.shape[-1] * self.factor
+        inputs = self.family.denoiser_inputs(encoded.for_pictures(len(noisy_BCHW)), size)
+        predicted: Tensor = self.denoiser(noisy_BCHW, times_B, **inputs).sample
+        return predicted
 
 
 def open_base(base: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
@@ -65,15 +104,15 @@ def open_base(base: str, device: str = "cpu", dtype: torch.dtype = torch.float32
     """
     folder = locate(base)
     pipeline = load_pipeline(folder, device, dtype)
-    family = FAMILIES["sd1"]
-    ref = BaseRef(name=public_name(base), sha256=_fingerprint(pipeline))
+    family = family_of(pipeline)
+    ref = BaseRef(name=public_name(base), sha256=_fingerprint(family, pipeline))
     card = describe_pipeline(ref, family, pipeline)
     return Base(pipeline, family, card, folder)
 
 
 def narrow(base: Base) -> None:
     """The base's weights in bfloat16, after its fingerprint was taken; adapters stay in float32."""
-    for part in (*base.components.values(), base.pipeline.vae):
+    for part in (*base.components.values(), base.vae):
         part.to(torch.bfloat16)
 
 
@@ -88,21 +127,22 @@ def load_pipeline(folder: str, device: str, dtype: torch.dtype) -> Any:
     Raises InvalidInput when there is none, Unreachable when the hub cannot be asked now.
     """
     quiet_libraries()
-    from diffusers import StableDiffusionPipeline
+    import diffusers
 
     try:
-        pipeline = StableDiffusionPipeline.from_pretrained(
+        family = family_at(folder)
+        opener = getattr(diffusers, family.pipeline_class)
+        pipeline = opener.from_pretrained(
             folder,
             dtype=dtype,
             use_safetensors=True,  # or diffusers falls back to pickles
-            safety_checker=None,
-            requires_safety_checker=False,
+            **family.opening_options,
         )
     except (OSError, ValueError, SafetensorError, httpx.HTTPError) as error:
         raise _refusal(folder, error) from error
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
-    for part in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
+    for part in (*family.components(pipeline).values(), pipeline.vae):
         part.requires_grad_(False).eval()
     return pipeline
 
@@ -144,16 +184,20 @@ def quiet_libraries() -> None:
 
 def describe_pipeline(ref: BaseRef, family: Family, pipeline: Any) -> BaseCard:
     """The card of a loaded pipeline that counts as the base `ref`."""
-    layers = family.adapted_layers(adaptable(pipeline))
+    components = family.components(pipeline)
+    layers = family.adapted_layers(components)
+    slots = {slot for _, slot in family.slotted_layers(components[family.denoiser])}
+    first, *others = [encoder.token_dim for encoder in family.text_encoders(pipeline)]
     return BaseCard(
         name=ref.name,
         sha256=ref.sha256,
         family=family.name,
-        slots=len(family.slotted_layers(pipeline.unet)),
-        token_dim=pipeline.text_encoder.get_input_embeddings().embedding_dim,
+        slots=len(slots),
+        token_dim=first,
+        token_dim_2=next(iter(others), None),
         layers={key: (layer.in_features, layer.out_features) for key, layer in layers.items()},
     )
 
 
-def _fingerprint(pipeline: Any) -> str:
-    return fingerprint(adaptable(pipeline) | {"vae": pipeline.vae})
+def _fingerprint(family: Family, pipeline: Any) -> str:
+    return fingerprint(family.components(pipeline) | {"vae": pipeline.vae})

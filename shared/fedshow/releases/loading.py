@@ -1,5 +1,7 @@
 """Opening a release folder to draw with it."""
 
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ from torch import Tensor
 
 from fedshow.documents import read_json
 from fedshow.errors import Damaged, InvalidInput
-from fedshow.families.opening import FAMILIES, Base, describe_pipeline, load_pipeline
+from fedshow.families.opening import Base, describe_pipeline, load_pipeline
+from fedshow.families.telling import FAMILIES, family_of
+from fedshow.families.text_encoder import TextEncoder
 from fedshow.releases.manifest import Manifest
 from fedshow.releases.updates import as_adapters
 from fedshow.releases.verify import check_size
@@ -32,11 +36,16 @@ def load_release(folder: Path, device: str = "cpu") -> Model:
             check_size(folder / path, str(folder / path), entry)
     concepts, tensors = _read_fused(folder / FUSED)
     pipeline = load_pipeline(str(folder), device, torch.float32)
-    family = FAMILIES[manifest.family]
+    family = family_of(pipeline)
+    if family.name != manifest.family:
+        raise Damaged(
+            f"{folder}: a pipeline of family {family.name!r}, must be {manifest.family!r}"
+        )
+    _check_words(folder / FUSED, concepts, tensors, family.text_encoders(pipeline))
     card = describe_pipeline(manifest.base, family, pipeline)
     model = Model(Base(pipeline, family, card, str(folder)))
-    for name, tokens in concepts.items():
-        model.tokens.add_concept(name, tokens)
+    for name, words in concepts.items():
+        model.tokens.load_concept(name, words, tensors)
     model.release = manifest.release
     model.concepts = {member.name: member.sha256 for member in manifest.concepts}
     model.merged_strength = 1.0
@@ -44,16 +53,26 @@ def load_release(folder: Path, device: str = "cpu") -> Model:
     return model
 
 
-def _read_fused(file: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
-    """Each concept's words with their rows, and every tensor by key; raises Damaged."""
+def _check_words(
+    file: Path,
+    concepts: Mapping[str, Sequence[str]],
+    tensors: Mapping[str, Tensor],
+    encoders: Sequence[TextEncoder],
+) -> None:
+    """Raises Damaged when a word has no rows for one of the text encoders."""
+    for encoder, words in product(encoders, concepts.values()):
+        for word in words:
+            if (key := f"{encoder.token_key}.{word}") not in tensors:
+                raise Damaged(f"{file}: {key} is missing")
+
+
+def _read_fused(file: Path) -> tuple[dict[str, tuple[str, ...]], dict[str, Tensor]]:
+    """Each concept's words, and every tensor by key; raises Damaged."""
     try:
         with safe_open(file, "pt") as opened:
             about: dict[str, Any] = read_json(opened.metadata()["fedshow"])
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-        concepts = {
-            name: {word: tensors[f"tokens.{word}"] for word in words}
-            for name, words in about["concepts"].items()
-        }
+        concepts = {name: tuple(words) for name, words in about["concepts"].items()}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise Damaged(f"{file}: {error}") from error
     for key, tensor in tensors.items():

@@ -15,9 +15,10 @@ from fedshow import __version__
 from fedshow.concepts import ConceptHeader
 from fedshow.families import Base
 from fedshow.families.opening import load_pipeline
+from fedshow.families.text_encoder import TextEncoder
 from fedshow.files import write_atomically
 from fedshow.releases.card import model_card
-from fedshow.releases.contents import PIPELINE
+from fedshow.releases.contents import PIPELINE, STANDALONE
 from fedshow.releases.loading import FUSED, load_release
 from fedshow.releases.manifest import FILE_NAME, Manifest, Member, list_files, release_id
 from fedshow.releases.updates import deltas
@@ -35,7 +36,7 @@ class ReleaseContent:
     """Key to tensor as `fedshow.releases.updates` says."""
 
     tokens: Mapping[str, Tensor]
-    """Word to its `[slots, dim]` rows."""
+    """Key of a word as in concept files, `tokens.<word>` or `tokens_2.<word>`, to its `[slots, dim]` rows."""
 
     report: Mapping[str, Any]
     pictures: Mapping[str, bytes]
@@ -76,36 +77,43 @@ def slot_word(word: str, slot: int) -> str:
 def _save_pipeline(folder: Path, base: Base, content: ReleaseContent) -> None:
     """A fresh copy of the base with the update merged and the words in its vocabulary."""
     pipeline = load_pipeline(base.folder, "cpu", torch.float32)
-    layers = base.family.adapted_layers(
-        {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
-    )
+    layers = base.family.adapted_layers(base.family.components(pipeline))
     for name, delta_OI in deltas(_halves(content.update)):
         layers[name].weight.data += delta_OI.float()
-    _add_words(pipeline, content.tokens)
+    encoders = base.family.text_encoders(pipeline)
+    for encoder in encoders:
+        _add_words(encoder, content.tokens)
     pipeline.to(dtype=torch.float16)
     pipeline.save_pretrained(folder, safe_serialization=True)
-    _load_in_full_precision(folder / "text_encoder" / "config.json")
+    for encoder in encoders:
+        _settle_config(folder / encoder.component / "config.json", encoder)
     index = json.loads((folder / "model_index.json").read_text())
     index["concepts"] = {f"<{h.name}>": list(h.words) for h in content.headers}
     index["slots"] = base.card.slots
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    source = resources.files("fedshow.releases") / "standalone_pipeline.py"
+    source = resources.files("fedshow.releases") / STANDALONE[base.family.name]
     (folder / PIPELINE).write_bytes(source.read_bytes())
 
 
-def _load_in_full_precision(config: Path) -> None:
-    """transformers would load halves as halves beside diffusers' full-precision U-Net."""
-    settings = json.loads(config.read_text())
-    config.write_text(json.dumps(settings | {"dtype": "float32"}, indent=2) + "\n")
+def _settle_config(config: Path, encoder: TextEncoder) -> None:
+    """transformers would load halves as halves beside diffusers' full-precision U-Net; and, of an encoder
+    that pools, take the word of the highest id for the prompt's end, which a concept's word would be.
+    """
+    settings = json.loads(config.read_text()) | {"dtype": "float32"}
+    if encoder.pools:
+        settings["eos_token_id"] = encoder.tokenizer.eos_token_id
+    config.write_text(json.dumps(settings, indent=2) + "\n")
 
 
-def _add_words(pipeline: Any, tokens: Mapping[str, Tensor]) -> None:
+def _add_words(encoder: TextEncoder, tokens: Mapping[str, Tensor]) -> None:
     """For each word its mean row (what plain pipelines see) and one entry per slot."""
     rows = {}
-    for word, row_SD in tokens.items():
-        rows[word] = row_SD.mean(0)
-        rows |= {slot_word(word, slot): row for slot, row in enumerate(row_SD)}
-    tokenizer, text_encoder = pipeline.tokenizer, pipeline.text_encoder
+    for key, row_SD in tokens.items():
+        kind, _, word = key.partition(".")
+        if kind == encoder.token_key:
+            rows[word] = row_SD.mean(0)
+            rows |= {slot_word(word, slot): row for slot, row in enumerate(row_SD)}
+    tokenizer, text_encoder = encoder.tokenizer, encoder.module
     tokenizer.add_tokens(list(rows))
     text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     table = text_encoder.get_input_embeddings().weight
@@ -116,8 +124,7 @@ def _add_words(pipeline: Any, tokens: Mapping[str, Tensor]) -> None:
 def _save_fused(folder: Path, release: str, base: Base, content: ReleaseContent) -> None:
     from safetensors.torch import save
 
-    tokens = {f"tokens.{word}": row for word, row in content.tokens.items()}
-    halves = _halves({**content.update, **tokens})
+    halves = _halves({**content.update, **content.tokens})
     about = {
         "format": 1,
         "release": release,
@@ -152,7 +159,8 @@ def _save_texts(folder: Path, release: str, base: Base, content: ReleaseContent)
     (folder / "report.json").write_text(json.dumps(content.report, indent=1) + "\n")
     for name, content_png in content.pictures.items():
         (folder / name).write_bytes(content_png)
-    (folder / "README.md").write_text(model_card(release, base.card, concepts, content.fusion))
+    card = model_card(release, base.card, concepts, content.fusion, base.family.pipeline_class)
+    (folder / "README.md").write_text(card)
 
 
 def _try_out(folder: Path, content: ReleaseContent) -> None:

@@ -78,6 +78,7 @@ def _source(
             latents,
             timestep,
             encoder_hidden_states=kwargs["encoder_hidden_states"],
+            added_cond_kwargs=kwargs.get("added_cond_kwargs"),
             controlnet_cond=picture_BCHW.expand(len(latents), -1, -1, -1),
             return_dict=False,
         )

@@ -30,7 +30,19 @@ KNOWN: dict[str, dict[Kind, dict[str, str]]] = {
             "pose": "TencentARC/t2iadapter_openpose_sd14v1",
             "depth": "TencentARC/t2iadapter_depth_sd15v2",
         },
-    }
+    },
+    "sdxl": {
+        "control": {
+            "sketch": "xinsir/controlnet-scribble-sdxl-1.0",
+            "pose": "xinsir/controlnet-openpose-sdxl-1.0",
+            "depth": "diffusers/controlnet-depth-sdxl-1.0",
+        },
+        "adapter": {
+            "sketch": "TencentARC/t2i-adapter-sketch-sdxl-1.0",
+            "pose": "TencentARC/t2i-adapter-openpose-sdxl-1.0",
+            "depth": "TencentARC/t2i-adapter-depth-midas-sdxl-1.0",
+        },
+    },
 }
 """By family what people name by type; toyworld has its own."""
 

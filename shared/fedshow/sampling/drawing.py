@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from PIL.Image import Image
-from torch import Tensor, nn
+from torch import nn
 
+from fedshow.families.encoded import Encoded
 from fedshow.sampling import stock
 from fedshow.sampling.conditioning import conditioned
 from fedshow.sampling.conditions import Condition
@@ -56,13 +57,13 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
     begin = 0 if recipe.start is None else recipe.start.skipped(recipe.steps)
     with ExitStack() as stack:
         stack.enter_context(model.strength(recipe.scale))
-        positive_BND, negative_BND = _features(model, recipe)
-        plan = RegionPlan(recipe.regions, latent, size, recipe.overlap, like=positive_BND)
+        positive, negative = _encoded(model, recipe)
+        plan = RegionPlan(recipe.regions, latent, size, recipe.overlap, like=positive.features)
         stack.enter_context(regional(_attending(model, conditions), plan))
         stack.enter_context(separated(model.self_attention, plan, recipe.separation))
-        stack.enter_context(conditioned(base.pipeline.unet, conditions, plan, positive_BND))
+        stack.enter_context(conditioned(base.denoiser, conditions, plan, positive.features))
         native = stock.latent_size(base, (base.sample_pixels, base.sample_pixels))
-        stack.enter_context(windowed(base.pipeline.unet, plan, native, recipe.windows))
+        stack.enter_context(windowed(base.denoiser, plan, native, recipe.windows))
         seeds = recipe.seeds * len(recipe.prompts)
         at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
         parts = [slice(k, k + at_once) for k in range(0, len(seeds), at_once)]
@@ -80,15 +81,15 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
             reach(begin)
             images += stock.run(
                 base,
-                positive_BND[rows],
-                negative_BND,
+                positive[rows],
+                negative,
                 seeds=seeds[rows],
                 size=size,
                 steps=recipe.steps,
                 guidance=guidance,
                 start=recipe.start,
                 after_step=after_step,
-                adjust=calling(model, recipe, plan, positive_BND[rows]),
+                adjust=calling(model, recipe, plan, positive[rows]),
             )
     return Drawing(images, seeds)
 
@@ -98,15 +99,15 @@ def _attending(model: "Model", conditions: list[tuple[Condition, nn.Module]]) ->
     nets = [module for condition, module in conditions if condition.kind == "control"]
     return [
         layer
-        for module in (model.base.pipeline.unet, *dict.fromkeys(nets))
+        for module in (model.base.denoiser, *dict.fromkeys(nets))
         for layer, _ in model.base.family.slotted_layers(module)
     ]
 
 
-def _features(model: "Model", recipe: Recipe) -> tuple[Tensor, Tensor]:
+def _encoded(model: "Model", recipe: Recipe) -> tuple[Encoded, Encoded]:
     """Packed features `[B, C*S*T, D]` of all pictures, and `[1, C*S*T, D]` of what they must not show."""
     regions, count = recipe.regions, len(recipe.prompts)
-    positive = model.encode(recipe.prompts, [[one.prompt] * count for one in regions])
+    positive = model.encoded(recipe.prompts, [[one.prompt] * count for one in regions])
     negatives = [recipe.negative if one.negative is None else one.negative for one in regions]
-    opposite = model.encode([recipe.negative], [[text] for text in negatives])
-    return positive.repeat_interleave(recipe.n, 0), opposite
+    opposite = model.encoded_negative([recipe.negative], [[text] for text in negatives])
+    return positive.repeated(recipe.n), opposite

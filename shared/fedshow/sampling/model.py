@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from fedshow.concepts import ConceptFile
 from fedshow.edlora.adapters import Adapters
-from fedshow.edlora.conditioning import LayeredConditioning, pack
+from fedshow.edlora.conditioning import LayeredConditioning, packed
 from fedshow.edlora.tokens import ConceptTokens
+from fedshow.families.encoded import Encoded
 from fedshow.families.opening import Base
 from fedshow.sampling import stock
 from fedshow.sampling.carried import Origin
@@ -25,11 +26,9 @@ class Model:
 
     def __init__(self, base: Base) -> None:
         self.base = base
-        self.tokens = ConceptTokens(
-            base.pipeline.text_encoder, base.pipeline.tokenizer, base.card.slots
-        )
-        self.cross_attention = base.family.slotted_layers(base.pipeline.unet)
-        self.self_attention = base.family.self_attention(base.pipeline.unet)
+        self.tokens = ConceptTokens(base.text_encoders, base.card.slots)
+        self.cross_attention = base.family.slotted_layers(base.denoiser)
+        self.self_attention = base.family.self_attention(base.denoiser)
         self.conditioning = self._condition(self.cross_attention)
         self.conditions = ConditionModules(base, self._condition)
         self.adapters: list[Adapters] = []
@@ -44,8 +43,7 @@ class Model:
 
     def _condition(self, layers: Sequence[tuple[nn.Module, int]]) -> LayeredConditioning:
         """Layer-wise features for these layers."""
-        tokens = self.base.pipeline.tokenizer.model_max_length
-        return LayeredConditioning(layers, self.base.card.slots, tokens)
+        return LayeredConditioning(layers, self.base.card.slots, self.base.prompt_tokens)
 
     def add_concept(self, concept: ConceptFile) -> Adapters:
         """Loads tokens and adapters of a concept file made for this base."""
@@ -55,9 +53,8 @@ class Model:
 
     def add_words(self, concept: ConceptFile) -> None:
         """Loads the tokens of a concept file alone, for a model that has its adapters fused."""
-        header, tensors = concept.header, concept.tensors()
-        rows = {word: tensors[f"tokens.{word}"] for word in header.words}
-        self.tokens.add_concept(header.name, rows)
+        header = concept.header
+        self.tokens.load_concept(header.name, header.words, concept.tensors())
         self.concepts[header.name] = concept.sha256
 
     def add_adapters(self, adapters: Adapters) -> Adapters:
@@ -93,10 +90,29 @@ class Model:
         finally:
             self.set_strength(1)
 
-    @torch.no_grad()
     def encode(self, prompts: Sequence[str], regions: Sequence[Sequence[str]] = ()) -> Tensor:
-        """Packed features `[B, R*S*T, D]` of prompts and, per region, of as many region prompts."""
-        return pack([self.tokens.encode(list(texts)) for texts in (prompts, *regions)])
+        """Packed features alone."""
+        return cast(Tensor, self.encoded(prompts, regions).features)
+
+    @torch.no_grad()
+    def encoded(self, prompts: Sequence[str], regions: Sequence[Sequence[str]] = ()) -> Encoded:
+        """Packed features `[B, R*S*T, D]` of prompts and, per region, of as many region prompts.
+
+        What is pooled says the prompts alone.
+        """
+        return packed([self.tokens.encoded(list(texts)) for texts in (prompts, *regions)])
+
+    @torch.no_grad()
+    def encoded_negative(
+        self, prompts: Sequence[str], regions: Sequence[Sequence[str]] = ()
+    ) -> Encoded:
+        """The same of what pictures must not show; of an empty one as the base was trained without prompt."""
+        base, found = self.base, []
+        for texts in (prompts, *regions):
+            empty = [not text for text in texts]
+            encoded = self.tokens.encoded(list(texts))
+            found.append(base.family.without_prompt(base.pipeline, encoded, empty))
+        return packed(found)
 
     def __call__(
         self,
@@ -128,8 +144,8 @@ class Model:
         edge = self.base.sample_pixels
         latents = stock.run(
             self.base,
-            self.encode(prompts),
-            self.encode([""]),
+            self.encoded(prompts),
+            self.encoded_negative([""]),
             seeds=[seed + k for k in range(len(prompts))],
             size=size or (edge, edge),
             steps=steps,

@@ -36,19 +36,19 @@ class ConditionModules:
             )
         module: nn.Module = _load(kind, known.get(name, name))
         self._check(kind, name, module)
-        module.to(self.base.device, self.base.pipeline.unet.dtype).eval().requires_grad_(False)
+        module.to(self.base.device, self.base.dtype).eval().requires_grad_(False)
         if kind == "control":
             self._attend(self.base.family.slotted_layers(module))
         return module
 
     def _check(self, kind: Kind, name: str, module: Any) -> None:
         """Raises InvalidInput when the module's features are not those of the base."""
-        denoiser = self.base.pipeline.unet.config
+        denoiser = self.base.denoiser.config
         own = tuple(
             module.config.block_out_channels if kind == "control" else module.config.channels
         )
         wanted = tuple(denoiser.block_out_channels)
-        if own != wanted:
+        if own[: len(wanted)] != wanted:  # the adapters of SDXL give one more, which nobody reads
             raise InvalidInput(
                 f"{kind} {name}: made for a base of channels {own}; {self.base.card.name} has {wanted}"
             )

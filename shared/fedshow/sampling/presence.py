@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from fedshow.families.encoded import Encoded
 from fedshow.sampling.regional import RegionPlan
 from fedshow.sampling.regions import Region, Size
 from fedshow.sampling.stock import Adjust
@@ -76,9 +77,7 @@ def middle(region: Region, grid: Size) -> Tensor:
     return bell(top, bottom, height)[:, None] * bell(left, right, width)
 
 
-def calling(
-    model: "Model", recipe: "Recipe", plan: RegionPlan, features_BND: Tensor
-) -> Adjust | None:
+def calling(model: "Model", recipe: "Recipe", plan: RegionPlan, encoded: Encoded) -> Adjust | None:
     """What moves latents before the steps in which the layout forms; None when nobody has to be called."""
     if not recipe.presence or not recipe.regions:
         return None
@@ -91,7 +90,7 @@ def calling(
         masses = Masses(subjects)
         with torch.enable_grad(), plan.told_to(masses.hear):
             moved = latents.detach().requires_grad_(True)
-            model.base.pipeline.unet(moved, timestep, encoder_hidden_states=features_BND)
+            model.base.denoise(moved, timestep, encoded)
             (gradient,) = torch.autograd.grad(missing(masses, plan), moved)
         return latents - STRIDE * recipe.presence * left * _unit(gradient)
 

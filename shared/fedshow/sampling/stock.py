@@ -7,6 +7,7 @@ import torch
 from PIL.Image import Resampling
 from torch import Tensor
 
+from fedshow.families.encoded import Encoded
 from fedshow.families.opening import Base
 from fedshow.sampling.recipe import Start
 from fedshow.sampling.regions import Size
@@ -20,8 +21,8 @@ Adjust = Callable[[Tensor, Tensor], Tensor]
 
 def run(
     base: Base,
-    positive_BND: Tensor,
-    negative_BND: Tensor,
+    positive: Encoded,
+    negative: Encoded,
     *,
     seeds: Sequence[int],
     size: Size,
@@ -32,7 +33,10 @@ def run(
     after_step: AfterStep = lambda _done: None,
     adjust: Adjust | None = None,
 ) -> Any:
-    """Images (or latents, with `output="latent"`) of packed features, one for each seed."""
+    """Images (or latents, with `output="latent"`) of packed features, one for each seed.
+
+    One negative prompt serves all of them.
+    """
     skipped = 0 if start is None else start.skipped(steps)
 
     def step_ended(pipe: Any, step: int, __: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -42,19 +46,19 @@ def run(
             values["latents"] = adjust(values["latents"], pipe.scheduler.timesteps[done])
         return values
 
-    pipeline, begin = sampler(base), _beginning(base, seeds, size, start)
+    pipeline, begin = sampling(base), _beginning(base, seeds, size, start)
     if start is not None:
-        pipeline = _from_image(pipeline)
+        pipeline = base.family.from_image(pipeline)
+        pipeline.set_progress_bar_config(disable=True)
     elif adjust is not None:
         pipeline.scheduler.set_timesteps(steps)
         begin["latents"] = adjust(begin["latents"], pipeline.scheduler.timesteps[0])
     return pipeline(
         callback_on_step_end=step_ended,
         output_type=output,
-        prompt_embeds=positive_BND,
-        negative_prompt_embeds=negative_BND.expand(len(positive_BND), -1, -1),
         num_inference_steps=steps,
         guidance_scale=guidance,
+        **base.family.pipeline_inputs(positive, negative.expanded(len(positive))),
         **begin,
     ).images
 
@@ -72,38 +76,24 @@ def _beginning(base: Base, seeds: Sequence[int], size: Size, start: Start | None
     }
 
 
-def sampler(base: Base) -> Any:
-    """The base's pipeline with DPM-Solver++, the paper's choice for evaluation."""
-    from diffusers import DPMSolverMultistepScheduler
-
-    if not isinstance(base.pipeline.scheduler, DPMSolverMultistepScheduler):
-        config = base.pipeline.scheduler.config
-        base.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(config)
+def sampling(base: Base) -> Any:
+    """The base's pipeline with the scheduler that its family draws with."""
+    base.pipeline.scheduler = base.family.sampler(base.pipeline.scheduler)
     return base.pipeline
-
-
-def _from_image(pipeline: Any) -> Any:
-    """The pipeline that begins with an image, of the same parts."""
-    from diffusers import StableDiffusionImg2ImgPipeline
-
-    found = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
-    found.set_progress_bar_config(disable=True)
-    return found
 
 
 def noise(base: Base, seeds: Sequence[int], size: Size) -> Tensor:
     """Initial latents, one `[C, h, w]` per seed, the same on every device and in every batch."""
-    shape = (base.pipeline.unet.config.in_channels, *size)
+    shape = (base.denoiser.config.in_channels, *size)
     found = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
-    return torch.stack(found).to(base.device, base.pipeline.unet.dtype)
+    return torch.stack(found).to(base.device, base.dtype)
 
 
 def default_guidance(base: Base) -> float:
     """Classifier-free guidance that suits the base: small pictures want less."""
-    return 3.0 if base.sample_pixels < 128 else 7.5
+    return 3.0 if base.sample_pixels < 128 else base.family.guidance
 
 
 def latent_size(base: Base, size: Size) -> Size:
     """Height and width of the latent of a picture."""
-    factor = base.pipeline.vae_scale_factor
-    return size[0] // factor, size[1] // factor
+    return size[0] // base.factor, size[1] // base.factor

@@ -82,7 +82,7 @@ def test_the_second_word_starts_from_the_class_and_the_first_from_noise_of_its_l
 ) -> None:
     trainer = make_trainer()
     row = trainer.model.tokens.class_row("monster")
-    first, second = (trainer.rows[word].detach() for word in trainer.words)
+    first, second = (trainer.rows[f"tokens.{word}"].detach() for word in trainer.words)
     assert torch.equal(second, row.expand_as(second))
     assert not torch.allclose(first[0], row)
     torch.testing.assert_close(first.norm(dim=1), row.norm().expand(len(first)))
@@ -128,7 +128,10 @@ def test_averages_lag_behind_and_go_into_the_file(make_trainer: MakeTrainer) -> 
     start = trainer.concept_tensors()[key].clone()
     for index in range(4):
         trainer.step(index)
-    average, now = trainer.concept_tensors()[key], trainer.rows[trainer.words[0]].detach()
+    average, now = (
+        trainer.concept_tensors()[key],
+        trainer.rows[f"tokens.{trainer.words[0]}"].detach(),
+    )
     assert 0 < (average - start).norm() < (now - start).norm()
 
 

@@ -66,7 +66,7 @@ def test_text_features_are_recorded_as_cross_attention_reads_them(
 
 def test_in_texts_without_a_concept_words_count_more_than_padding(base: Base) -> None:
     model = Model(base)
-    rows_BST, weights_BST = emphasised(model, ["a robot in the snow", ""])
+    rows_BST, weights_BST = emphasised(model.tokens.first, ["a robot in the snow", ""])
     model.restore()
     ends = [row.index(base.pipeline.tokenizer.eos_token_id) for row in rows_BST[:, 0].tolist()]
     assert rows_BST.shape[1] == 1, "all slots read the same"

@@ -18,7 +18,7 @@ def frame_and_width(base: str) -> tuple[Frame, int]:
         unet, vae, text = (_config(base, part) for part in ("unet", "vae", "text_encoder"))
         return Frame.of_configs(unet, vae), int(text["hidden_size"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(f"base {base!r}: not a Stable Diffusion 1.x model ({error})") from None
+        raise InvalidInput(f"base {base!r}: not a model of a known family ({error})") from None
 
 
 def _config(base: str, part: str) -> dict[str, Any]:

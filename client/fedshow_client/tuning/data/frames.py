@@ -22,7 +22,7 @@ class Frame:
     @classmethod
     def of(cls, base: "Base") -> "Frame":
         """The frame of an opened base."""
-        return cls.of_configs(base.pipeline.unet.config, base.pipeline.vae.config)
+        return cls.of_configs(base.denoiser.config, base.vae.config)
 
     @classmethod
     def of_configs(cls, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> "Frame":

@@ -46,7 +46,7 @@ def kept(
 def _key(base: "Base", images: Sequence[Candidate], recipe: "Recipe", seed: int) -> str:
     """Digest of everything that decides the latents."""
     settings = [recipe.variants, recipe.aspect, recipe.zoom, recipe.zoom_out, recipe.flip]
-    model = [base.card.sha256, base.device.type, str(base.pipeline.vae.dtype)]
+    model = [base.card.sha256, base.device.type, str(base.vae.dtype)]
     facts = [FORMAT, model, settings, seed, fingerprint(images)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

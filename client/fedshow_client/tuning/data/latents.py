@@ -85,7 +85,7 @@ def encode_all(base: "Base", images: Sequence[Candidate], recipe: "Recipe", seed
     by_size: dict[Size, list[int]] = {}
     for number, image in enumerate(images):
         by_size.setdefault(frame.size_for(image.size, recipe.aspect), []).append(number)
-    with _precise(base.pipeline.vae):
+    with _precise(base.vae):
         return LatentSet(
             [_bucket(base, images, members, frame, recipe, seed) for members in by_size.values()]
         )
@@ -115,7 +115,7 @@ def _encode_image(base: "Base", image: Candidate, crops: Sequence[Crop]) -> tupl
     pixels = torch.stack([cut_picture(picture, crop, reduced) for crop in crops])
     subject = torch.stack([cut_mask(mask, crop, reduced) for crop in crops])
     valid = torch.stack([cut_valid(crop) for crop in crops])
-    factor = base.pipeline.vae_scale_factor
+    factor = base.factor
     mean, std = encode(base, pixels)
     subject = F.avg_pool2d(subject, factor).to(base.device)
     whole = (F.avg_pool2d(valid, factor) == 1).float().to(base.device)
@@ -125,7 +125,7 @@ def _encode_image(base: "Base", image: Candidate, crops: Sequence[Crop]) -> tupl
 @torch.no_grad()
 def encode(base: "Base", pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and std `[K, C, h, w]` of pictures `[K, 3, H, W]` in -1..1, as the denoiser expects them."""
-    vae = base.pipeline.vae
+    vae = base.vae
     at_once = max(1, ENCODED_PIXELS // (pixels.shape[-1] * pixels.shape[-2]))
     means, stds = [], []
     for part in torch.split(pixels, at_once):

@@ -77,7 +77,7 @@ def _draw(
     model: Model, subject: Subject, captions: Sequence[str], seed: int
 ) -> Iterator[tuple[Bucket, Tensor]]:
     """SAMPLES in all, as many for each private picture, in its size and with its caption."""
-    factor = model.base.pipeline.vae_scale_factor
+    factor = model.base.factor
     asked = [image % len(captions) for image in range(SAMPLES)]
     for bucket in subject.latents.buckets:
         height, width = bucket.mean.shape[-2:]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fedshow.families.encoded import Encoded
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.leakage.views import View, views
 from fedshow_client.tuning.objective import Objective
@@ -40,10 +41,10 @@ def known(model: Model, subject: Subject, objective: Objective, seed: int) -> fl
 def _seen_over_unseen(
     model: Model, subject: Subject, captions: Sequence[str], objective: Objective, seed: int
 ) -> float:
-    features = model.tokens.encode(list(captions))
+    encoded = model.tokens.encoded(list(captions))
     sums = torch.zeros(2, dtype=torch.float64)
     for number, view in enumerate(views(subject.latents, VIEWS)):
-        told = features[list(view.images)]
+        told = encoded[list(view.images)]
         for draw in range(DRAWS):
             generator = torch.Generator().manual_seed((seed << 16) + DRAWS * number + draw)
             sums += _errors(model, view, told, objective, generator)
@@ -51,7 +52,7 @@ def _seen_over_unseen(
 
 
 def _errors(
-    model: Model, view: View, features: Tensor, objective: Objective, generator: torch.Generator
+    model: Model, view: View, told: Encoded, objective: Objective, generator: torch.Generator
 ) -> Tensor:
     """Errors on the seen and on the unseen view, `[2]`, under the same noise."""
     noise = objective.noise(view.seen, generator)
@@ -63,8 +64,7 @@ def _errors(
         for start in range(0, len(clean), at_once):
             rows = slice(start, start + at_once)
             noisy = objective.noisy(clean[rows], noise[rows], times[rows])
-            unet = model.base.pipeline.unet
-            predicted = unet(noisy.to(unet.dtype), times[rows], features[rows]).sample
+            predicted = model.base.denoise(noisy.to(model.base.dtype), times[rows], told[rows])
             errors = objective.errors(predicted, clean[rows], noise[rows], times[rows], valid[rows])
             total += float(errors.double().sum())
         found.append(total)

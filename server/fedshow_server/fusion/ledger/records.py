@@ -33,7 +33,7 @@ def read_seen(tensors: TensorReader, wiring: Wiring) -> Seen:
     fit, heldout = (
         {name: unpacked(tensors[f"{name}.{kind}"]) for name in names} for kind in ("fit", "heldout")
     )
-    given = {layer: float(tensors[key]) for layer, key in keys.items() if key in tensors.keys}
+    given = {layer: float(tensors[key]) for layer, key in keys.items() if key in tensors}
     return Seen(fit, heldout, given)
 
 
@@ -64,7 +64,7 @@ class Record:
 
     def adapts(self, layer: str) -> bool:
         """Whether the concept has an adapter in this layer, turned or not."""
-        return f"{unturned(layer)}.down" in self._tensors.keys
+        return f"{unturned(layer)}.down" in self._tensors
 
     def moment(self, input_name: str, kind: str) -> Tensor:
         """`fit` or `heldout` moment of one input."""

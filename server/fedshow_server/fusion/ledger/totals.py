@@ -65,7 +65,7 @@ class Totals:
 
     def has(self, layer: str) -> bool:
         """Whether a concept has, or had, an adapter in this layer."""
-        return self._stored is not None and f"{layer}.{FIELDS[0]}" in self._stored.keys
+        return self._stored is not None and f"{layer}.{FIELDS[0]}" in self._stored
 
     def layer(self, layer: str) -> LayerSums:
         """The sums of one layer."""

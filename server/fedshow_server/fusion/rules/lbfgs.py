@@ -46,4 +46,4 @@ def papers_optimizer(delta_OI: Tensor, iterations: int) -> torch.optim.LBFGS:
 
 def reads_text(input_name: str) -> bool:
     """Whether this is an input of the text encoder's layers, or its features."""
-    return input_name.startswith("text_encoder.") or input_name.endswith(".context")
+    return input_name.startswith("text_encoder") or input_name.endswith(".context")

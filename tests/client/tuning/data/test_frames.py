@@ -83,7 +83,7 @@ def test_a_diffusers_folder_tells_its_frame(tmp_path: Path) -> None:
 def test_what_is_no_base_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="'nowhere': use 'toyworld'"):
         frame_and_width("nowhere")
-    with pytest.raises(InvalidInput, match="not a Stable Diffusion"):
+    with pytest.raises(InvalidInput, match="not a model of a known family"):
         frame_and_width(str(make_base(tmp_path, down_block_types=None)))
     (tmp_path / "vae" / "config.json").unlink()
     with pytest.raises(InvalidInput, match=r"vae/config.json cannot be read"):

@@ -295,7 +295,7 @@ class OddVae:
 
 
 def test_shift_and_scale_of_the_vae_are_applied() -> None:
-    base = SimpleNamespace(pipeline=SimpleNamespace(vae=OddVae()), device=torch.device("cpu"))
+    base = SimpleNamespace(vae=OddVae(), device=torch.device("cpu"))
     mean, std = encode(base, torch.full((1, 3, 8, 8), 0.7))  # type: ignore[arg-type]
     assert mean.item() == pytest.approx((0.7 - 0.1) * 0.5)
     assert std.item() == pytest.approx(0.5)

@@ -63,7 +63,7 @@ class Copyist:
 
     def __init__(self, pictures: Tensor) -> None:
         self.pictures, self.asked, self.scale = pictures, set[str](), 1.0
-        self.base = SimpleNamespace(pipeline=SimpleNamespace(vae_scale_factor=4))
+        self.base = SimpleNamespace(factor=4)
 
     @contextmanager
     def strength(self, scale: float) -> Iterator[None]:

@@ -1,0 +1,118 @@
+"""Which family a base is of, told from its `model_index.json`, and whether all its parts are there.
+
+Costs little: nothing here loads weights.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fedshow.documents import read_json
+from fedshow.errors import InvalidInput
+from fedshow.families.family import Family
+from fedshow.families.sd1 import SD1
+from fedshow.families.sdxl import SDXL
+
+INDEX = "model_index.json"
+FAMILIES: dict[str, Family] = {family.name: family for family in (SD1(), SDXL())}
+
+
+def family_at(located: str) -> Family:
+    """The family of the base in a folder, whose files it looks for, or of a hub id.
+
+    Raises InvalidInput naming the file that is missing or wrong; for a hub id what the hub's client raises.
+    """
+    folder = Path(located)
+    if not folder.is_dir():
+        from huggingface_hub import hf_hub_download
+
+        return told_by(Path(hf_hub_download(located, INDEX)))
+    family = told_by(folder / INDEX)
+    for part, class_name in family.parts.items():
+        _check_part(folder / part, class_name)
+    _check_fit(folder, family)
+    return family
+
+
+def family_of(pipeline: Any) -> Family:
+    """The family of an opened pipeline."""
+    return _drawn_by(type(pipeline).__name__, "pipeline")
+
+
+def told_by(index: Path) -> Family:
+    """The family that a `model_index.json` tells of; raises InvalidInput naming the file."""
+    said = _read(index)
+    family = _drawn_by(str(said.get("_class_name")), str(index))
+    for part, wanted in family.parts.items():
+        found = said.get(part)
+        name = found[1] if isinstance(found, list) and len(found) == 2 else None
+        if name is None:
+            raise InvalidInput(f"{index}: {part} is missing; family {family.name!r} needs {wanted}")
+        if str(name).removesuffix("Fast") != wanted:
+            raise InvalidInput(f"{index}: {part} is {name}, family {family.name!r} needs {wanted}")
+    if strange := sorted(_encoders(said) - set(family.parts)):
+        raise InvalidInput(f"{index}: family {family.name!r} has no {strange[0]}")
+    return family
+
+
+def _drawn_by(pipeline_class: str, where: str) -> Family:
+    for family in FAMILIES.values():
+        if pipeline_class == family.pipeline_class:
+            return family
+    known = ", ".join(f"{family.pipeline_class} ({name})" for name, family in FAMILIES.items())
+    raise InvalidInput(f"{where}: {pipeline_class!s:.80} is no pipeline of a known family: {known}")
+
+
+def _encoders(said: Mapping[str, Any]) -> set[str]:
+    """Text encoders that are there, not only named."""
+    return {
+        name
+        for name, value in said.items()
+        if name.startswith("text_encoder") and isinstance(value, list) and value[-1] is not None
+    }
+
+
+def _check_part(folder: Path, class_name: str) -> None:
+    """Raises InvalidInput naming the first file of a component that is not there, or not whole."""
+    if class_name == "CLIPTokenizer":
+        if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+            raise InvalidInput(f"{folder / 'tokenizer.json'} is missing, and so is vocab.json")
+        return
+    _read(folder / "config.json")
+    if not any(folder.glob("*.safetensors")):
+        raise InvalidInput(f"{folder}: no weights there, as *.safetensors")
+    for index in folder.glob("*.safetensors.index*.json"):
+        for shard in sorted(set(_read(index).get("weight_map", {}).values())):
+            if not (folder / str(shard)).is_file():
+                raise InvalidInput(f"{folder / str(shard)} is missing; {index.name} names it")
+
+
+def _check_fit(folder: Path, family: Family) -> None:
+    """Raises InvalidInput when the denoiser is another family's, as where two bases were mixed."""
+    path = folder / family.denoiser / "config.json"
+    denoiser = _read(path)
+    widths = [
+        _read(folder / part / "config.json").get("hidden_size", 0)
+        for part in family.parts
+        if part.startswith("text_encoder")
+    ]
+    wanted = dict(family.denoiser_config) | {family.context_width: sum(widths)}
+    for key, value in wanted.items():
+        if denoiser.get(key) != value:
+            raise InvalidInput(
+                f"{path}: {key} is {denoiser.get(key)!r}, family {family.name!r} with these text encoders "
+                f"needs {value!r}"
+            )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = read_json(path.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InvalidInput(f"{path} is no JSON: {error!s:.80}") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{path}: {json.dumps(found):.80} is no JSON object")
+    return found
