@@ -2,9 +2,18 @@
 
 import typer
 
-from fedshow.commands import demo, hub, pull, releases, sample, verify
+from fedshow.commands import (
+    demo,
+    export,
+    hub,
+    import_concept,
+    pull,
+    releases,
+    sample,
+    verify,
+)
 
-MODULES = (demo, sample, releases, pull, hub, verify)
+MODULES = (demo, sample, export, import_concept, releases, pull, hub, verify)
 
 
 def register(app: typer.Typer) -> None:

@@ -5,8 +5,15 @@ from pathlib import Path
 import typer
 
 from fedshow.commands.destination import output_folder
-from fedshow.commands.output import JSON_OPTION, byte_progress, print_json, say_waiting
+from fedshow.commands.output import (
+    JSON_OPTION,
+    byte_progress,
+    elapsed_progress,
+    print_json,
+    say_waiting,
+)
 from fedshow.commands.releases import WAIT_OPTION
+from fedshow.formats.pulled import check_checkpoint_folder, make_checkpoint_folder
 from fedshow.transfer.forms import FILES_OF, Form
 
 
@@ -19,16 +26,23 @@ def pull(
     server: str = typer.Argument(help="A joined server, by name; SERVER@RELEASE for one release."),
     out: Path = typer.Option(..., "--output", "-o", help="Folder for the release."),
     form: Form = typer.Option(
-        Form.diffusers, "--format", help="The whole pipeline, or only the fused LoRA with tokens."
+        Form.diffusers,
+        "--format",
+        help="The whole pipeline, only the fused LoRA with tokens, or a single-file checkpoint.",
     ),
     wait: float = WAIT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Downloads a release: resumes where it stopped, verifies every byte, appears all at once.
 
+    A single file is made here of the verified pipeline: OUT/model.safetensors, words beside it.
+
     Example: fedshow pull home@latest -o model
     """
     output_folder(out)
+    place = out
+    if form is Form.single_file:
+        place = check_checkpoint_folder(out)
     from fedshow.transfer.connection import Connection
     from fedshow.transfer.folder import pull_release
     from fedshow.transfer.servers import find_server, home_folder
@@ -42,13 +56,16 @@ def pull(
         manifest = pull_release(
             connection,
             release or "latest",
-            out,
+            place,
             only=FILES_OF[form],
             patience_seconds=wait,
             on_wait=say_waiting,
             on_progress=on_progress,
             others=[found.copy_folder(home_folder(), kept) for kept in Form],
         )
+    if form is Form.single_file:
+        with elapsed_progress("converting"):
+            make_checkpoint_folder(place, out)
     concepts = [member.name for member in manifest.concepts]
     if as_json:
         return print_json({"release": manifest.release, "concepts": concepts, "folder": str(out)})

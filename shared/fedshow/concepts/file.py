@@ -89,12 +89,20 @@ def _checked(blob: bytes, card: "BaseCard | None") -> ConceptFile:
     return concept
 
 
-def write_concept(path: Path, header: ConceptHeader, tensors: Mapping[str, Any]) -> ConceptFile:
-    """Writes torch `tensors` with their `header` to `path` and returns what was written, checked."""
+def write_concept(
+    path: Path,
+    header: ConceptHeader,
+    tensors: Mapping[str, Any],
+    card: "BaseCard | None" = None,
+) -> ConceptFile:
+    """Writes torch `tensors` with their `header` to `path` and returns what was written.
+
+    It is checked before, with `card` also against that base.
+    """
     from safetensors.torch import save
 
     ordered = {key: tensors[key].detach().cpu().contiguous() for key in sorted(tensors)}
-    concept = read_concept(save(ordered, metadata={"fedshow": header.dump()}))
+    concept = read_concept(save(ordered, metadata={"fedshow": header.dump()}), card)
     concept.save(path)
     return concept
 

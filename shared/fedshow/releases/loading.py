@@ -31,10 +31,8 @@ def load_release(folder: Path, device: str = "cpu") -> Model:
     manifest = Manifest.read(folder)
     if manifest.family not in FAMILIES:
         raise InvalidInput(f"{folder}: family {manifest.family!r}, known are {', '.join(FAMILIES)}")
-    for path, entry in manifest.files.items():
-        if path.endswith(".safetensors"):
-            check_size(folder / path, str(folder / path), entry)
-    concepts, tensors = _read_fused(folder / FUSED)
+    check_sizes(folder, manifest)
+    concepts, tensors = read_fused(folder / FUSED)
     pipeline = load_pipeline(str(folder), device, torch.float32)
     family = family_of(pipeline)
     if family.name != manifest.family:
@@ -66,7 +64,14 @@ def _check_words(
                 raise Damaged(f"{file}: {key} is missing")
 
 
-def _read_fused(file: Path) -> tuple[dict[str, tuple[str, ...]], dict[str, Tensor]]:
+def check_sizes(folder: Path, manifest: Manifest) -> None:
+    """Raises Damaged naming a file with weights that is missing or cut short."""
+    for path, entry in manifest.files.items():
+        if path.endswith(".safetensors"):
+            check_size(folder / path, str(folder / path), entry)
+
+
+def read_fused(file: Path) -> tuple[dict[str, tuple[str, ...]], dict[str, Tensor]]:
     """Each concept's words, and every tensor by key; raises Damaged."""
     try:
         with safe_open(file, "pt") as opened:

@@ -4,13 +4,18 @@ from enum import StrEnum
 
 
 class Form(StrEnum):
-    """The whole pipeline, or only the fused LoRA with its tokens."""
+    """The whole pipeline, only the fused LoRA with its tokens, or a checkpoint made of the pipeline here."""
 
     diffusers = "diffusers"
     lora = "lora"
+    single_file = "single-file"
 
 
 LORA_FILES = frozenset({"fused.safetensors", "concepts.json"})
 
-FILES_OF: dict[Form, frozenset[str] | None] = {Form.diffusers: None, Form.lora: LORA_FILES}
+FILES_OF: dict[Form, frozenset[str] | None] = {
+    Form.diffusers: None,
+    Form.lora: LORA_FILES,
+    Form.single_file: None,
+}
 """The files of each form; None: all."""

@@ -1,0 +1,87 @@
+"""A whole checkpoint in one file, in the layout that ComfyUI and A1111 call a checkpoint (LDM's).
+
+Adapters are in the weights. Its vocabulary is CLIP's own, of fixed size: words lie beside the file.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fedshow.errors import InvalidInput
+from fedshow.formats.about import About
+from fedshow.formats.format import Format, Options
+from fedshow.formats.ldm import unet_names, vae_names
+from fedshow.formats.source import Source
+from fedshow.formats.words import write_embeddings
+
+UNET = "model.diffusion_model."
+VAE = "first_stage_model."
+TEXT = "cond_stage_model.transformer.text_model."
+TABLE = "embeddings.token_embedding.weight"
+PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
+
+
+def write(source: Source, out: Path, about: About, options: Options) -> None:
+    """The checkpoint at `out`, in half precision unless told otherwise; words beside it in a folder."""
+    if about.family != "sd1":
+        raise InvalidInput(f"family {about.family!r}: single files are written of sd1 alone")
+    pipeline, _ = source.merged
+    dtype = torch.float32 if options.full else torch.float16
+    tensors = {
+        key: value.to(dtype).contiguous() for key, value in checkpoint(pipeline, about).items()
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        whole = Path(folder) / out.name
+        save_file(tensors, whole, metadata=_metadata(pipeline, about))
+        whole.replace(out)
+    if about.concepts:
+        write_embeddings(out.with_name(f"{out.stem}-embeddings"), source.content, about)
+
+
+def checkpoint(pipeline: Any, about: About) -> dict[str, Tensor]:
+    """Every weight of a stock pipeline by LDM's names."""
+    unet, vae = pipeline.unet.state_dict(), pipeline.vae.state_dict()
+    unet_keys, vae_keys = unet_names(unet.keys()), vae_names(vae.keys())
+    found = {UNET + unet_keys[name]: value for name, value in unet.items()}
+    for name, value in vae.items():
+        key = VAE + vae_keys[name]
+        found[key] = value[..., None, None] if _is_attention(key, value) else value
+    for name, value in pipeline.text_encoder.state_dict().items():
+        if value.is_floating_point():
+            found[TEXT + name.removeprefix("text_model.")] = value
+    rows = _vocabulary(pipeline.tokenizer, about)
+    found[TEXT + TABLE] = found[TEXT + TABLE][:rows]
+    return found
+
+
+def _is_attention(key: str, value: Tensor) -> bool:
+    """The autoencoder's attention is linear in diffusers, made of 1×1 convolutions in LDM."""
+    return ".attn_" in key and value.ndim == 2
+
+
+def _vocabulary(tokenizer: Any, about: About) -> int | None:
+    """How many of the table's rows are the base's own: those before the first word of a concept."""
+    known: Mapping[str, int] = tokenizer.get_vocab()
+    return min((known[word] for word in about.words if word in known), default=None)
+
+
+def _metadata(pipeline: Any, about: About) -> dict[str, str]:
+    """As Stability's model specification has it, and ours."""
+    prediction = pipeline.scheduler.config.prediction_type
+    return {
+        "format": "pt",
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "stable-diffusion-v1",
+        "modelspec.title": about.title,
+        "modelspec.prediction_type": PREDICTIONS.get(prediction, prediction),
+        **about.metadata(),
+    }
+
+
+SINGLE_FILE = Format("single-file", ".safetensors", False, write)
