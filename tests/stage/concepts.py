@@ -88,3 +88,36 @@ def make_data(path: Path, card: BaseCard = CARD, base: str = "tiny") -> Path:
     folder.make()
     folder.keep_base(DescribedBase(base=base, fedshow=__version__, card=card))
     return path
+
+
+def varied_concept(
+    path: Path,
+    card: BaseCard,
+    name: str = "potter",
+    rank: int = 4,
+    alpha: float = 4.0,
+    dtype: str = "float32",
+    shared: bool = False,
+    words: int = 2,
+    adapters: bool = True,
+) -> ConceptFile:
+    """A concept file as other programs may have made it; `shared` are words without rows for layers."""
+    import torch
+
+    generator = torch.Generator().manual_seed(rank)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return (torch.randn(shape, generator=generator) * 0.05).to(getattr(torch, dtype))
+
+    rows = 1 if shared else card.slots
+    tensors = {
+        f"tokens.{word}": noise(rows, card.token_dim).expand(card.slots, -1)
+        for word in words_of(name, words)
+    }
+    for layer, (d_in, d_out) in card.layers.items() if adapters else ():
+        tensors[f"{layer}.lora_A.weight"] = noise(rank, d_in)
+        tensors[f"{layer}.lora_B.weight"] = noise(d_out, rank)
+    header = header_for(card, name, rank=rank).model_copy(
+        update={"alpha": alpha, "words": words_of(name, words)}
+    )
+    return write_concept(path, header, tensors)

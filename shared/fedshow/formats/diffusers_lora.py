@@ -81,6 +81,8 @@ def recognises(path: Path) -> bool:
             keys = list(opened.keys())
     except (OSError, SafetensorError):
         return False
+    if any(key.startswith("tokens") for key in keys):
+        return False  # a concept file
     return any(
         key.startswith(("unet.", "text_encoder")) and ".lora" in _modern(key) for key in keys
     )

@@ -31,6 +31,7 @@ from fedshow.formats.words import (
     write_embeddings,
 )
 
+ALPHA = ".alpha"
 BUNDLED = "bundle_emb."
 VECTORS = "string_to_param.*"
 """Inside a bundle, an embedding is what A1111's `.pt` files are; its only parameter is called `*`."""
@@ -55,7 +56,7 @@ def spelling(family: str) -> Spelling:
         names=_names(PREFIXES[family], UNET_NAMES[family]),
         down=".lora_down.weight",
         up=".lora_up.weight",
-        alpha=".alpha",
+        alpha=ALPHA,
         other_names=(
             _names(PREFIXES[family], own_names),
             _names(OTHER_PREFIXES, own_names),
@@ -85,12 +86,21 @@ def _names(prefixes: Mapping[str, str], unet: Names, flat: bool = False) -> Name
 def write(source: Source, out: Path, about: About, options: Options) -> None:
     """The LoRA at `out`; words beside it in a folder, or bundled."""
     content = source.content
-    tensors = write_layers(content.layers, spelling(about.family))
+    tensors = _halves(content.layers, about.family)
     if options.bundle:
         tensors |= _bundled(content)
     else:
         write_embeddings(_folder(out), content, about)
     write_tensors(out, tensors, _metadata(content, about) | about.metadata())
+
+
+def _halves(layers: Mapping[str, LowRank], family: str) -> dict[str, Tensor]:
+    """Halves and alphas; no alpha means the rank to all programs, and diffusers errs where alphas differ."""
+    tensors = write_layers(layers, spelling(family))
+    if len({pair.alpha for pair in layers.values()}) == 1:
+        return tensors
+    assert all(pair.scale == 1 for pair in layers.values()), "concepts have one alpha"
+    return {key: tensor for key, tensor in tensors.items() if not key.endswith(ALPHA)}
 
 
 def _bundled(content: Content) -> dict[str, Tensor]:

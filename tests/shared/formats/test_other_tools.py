@@ -1,0 +1,160 @@
+"""What is exported, loaded by the very code of the tools that it is for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from peft import PeftModel
+
+from fedshow.families.opening import adaptable, load_pipeline
+from fedshow.families.sd1 import SD1
+from fedshow.formats import export_model
+from fedshow.formats.source import Source
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing`:FutureWarning"  # peft asks transformers by an old name
+)
+
+
+def lora_layers(pipeline: Any) -> dict[str, Any]:
+    """Layers that peft has wrapped, by their names in concept files."""
+    found = {}
+    for component in ("unet", "text_encoder"):
+        for name, module in getattr(pipeline, component).named_modules():
+            if hasattr(module, "lora_A"):
+                name = name.removeprefix("base_model.model.")
+                prefix = "text_encoder.text_model." if component == "text_encoder" else "unet."
+                found[prefix + name] = module
+    return found
+
+
+def check_layers(pipeline: Any, source: Path) -> None:
+    """Every layer of the source is there with the same halves and the same scale, and no other."""
+    wanted, found = Source(str(source)).content.layers, lora_layers(pipeline)
+    assert found.keys() == wanted.keys()
+    for layer, pair in wanted.items():
+        (adapter,) = found[layer].lora_A
+        assert torch.equal(found[layer].lora_A[adapter].weight, pair.down_RI.float()), layer
+        assert torch.equal(found[layer].lora_B[adapter].weight, pair.up_OR.float()), layer
+        assert found[layer].scaling[adapter] == pytest.approx(pair.scale, rel=1e-7), layer
+
+
+def words_in(pipeline: Any, words: tuple[str, ...]) -> list[torch.Tensor]:
+    table = pipeline.text_encoder.get_input_embeddings().weight
+    return [table[pipeline.tokenizer.convert_tokens_to_ids(word)] for word in words]
+
+
+def means(source: Path) -> list[torch.Tensor]:
+    content = Source(str(source)).content
+    return [content.tokens[f"tokens.{w}"].double().mean(0).float() for w in content.about.words]
+
+
+@pytest.mark.parametrize("to", ["diffusers", "kohya"])
+@pytest.mark.parametrize(("alpha", "dtype"), [(4.0, "float32"), (1.5, "float16"), (8.0, "bfloat16")])
+def test_diffusers_loads_a_concept_with_its_alpha(
+    pipeline: Any, varied, tmp_path: Path, to: str, alpha: float, dtype: str
+) -> None:
+    file, _ = varied(alpha=alpha, dtype=dtype)
+    out = tmp_path / ("out" if to == "diffusers" else "out.safetensors")
+    export_model(file, to, out)
+    pipeline.load_lora_weights(out)
+    check_layers(pipeline, file)
+
+
+@pytest.mark.parametrize("to", ["diffusers", "kohya"])
+def test_diffusers_loads_a_release_of_any_ranks(
+    pipeline: Any, mixed: Path, tmp_path: Path, to: str
+) -> None:
+    out = tmp_path / ("out" if to == "diffusers" else "out.safetensors")
+    export_model(mixed, to, out)
+    pipeline.load_lora_weights(out)
+    check_layers(pipeline, mixed)
+
+
+def test_diffusers_loads_the_words(pipeline: Any, varied, tmp_path: Path) -> None:
+    file, concept = varied()
+    export_model(file, "diffusers", tmp_path / "out")
+    pipeline.load_textual_inversion(
+        [tmp_path / "out" / "potter1.safetensors", tmp_path / "out" / "potter2.safetensors"]
+    )
+    for found, mean in zip(words_in(pipeline, concept.header.words), means(file), strict=True):
+        torch.testing.assert_close(found, mean, rtol=0, atol=1e-7)
+
+
+def test_diffusers_loads_words_as_a1111_keeps_them(pipeline: Any, varied, tmp_path: Path) -> None:
+    file, concept = varied(shared=True)
+    export_model(file, "embeddings", tmp_path / "out")
+    for word in concept.header.words:
+        path = tmp_path / "out" / f"{word.strip('<>')}.safetensors"
+        pipeline.load_textual_inversion(path, token=word)
+    for found, mean in zip(words_in(pipeline, concept.header.words), means(file), strict=True):
+        torch.testing.assert_close(found, mean, rtol=0, atol=1e-9)
+
+
+def test_peft_loads_both_components(pipeline: Any, varied, tmp_path: Path) -> None:
+    file, _ = varied(alpha=2.0)
+    export_model(file, "peft", tmp_path / "out")
+    for component in ("unet", "text_encoder"):
+        PeftModel.from_pretrained(getattr(pipeline, component), tmp_path / "out" / component)
+    check_layers(pipeline, file)
+
+
+def test_peft_loads_a_release_of_any_ranks(pipeline: Any, mixed: Path, tmp_path: Path) -> None:
+    export_model(mixed, "peft", tmp_path / "out")
+    for component in ("unet", "text_encoder"):
+        PeftModel.from_pretrained(getattr(pipeline, component), tmp_path / "out" / component)
+    check_layers(pipeline, mixed)
+
+
+@pytest.mark.parametrize(("full", "dtype"), [(False, torch.float16), (True, torch.float32)])
+def test_diffusers_loads_a_base_as_a_single_file(
+    opened_base, tmp_path: Path, full: bool, dtype: torch.dtype
+) -> None:
+    export_model("toyworld", "single-file", tmp_path / "out.safetensors", full=full)
+    loaded = StableDiffusionPipeline.from_single_file(
+        str(tmp_path / "out.safetensors"),
+        config=opened_base.folder,
+        local_files_only=True,
+        torch_dtype=dtype,
+    )
+    wanted = load_pipeline(opened_base.folder, "cpu", dtype)
+    for component in ("unet", "vae", "text_encoder"):
+        state = getattr(wanted, component).state_dict()
+        found = getattr(loaded, component).state_dict()
+        assert found.keys() == state.keys()
+        assert all(torch.equal(found[name], state[name]) for name in state)
+    assert not (tmp_path / "out-embeddings").exists()
+
+
+def test_diffusers_loads_a_release_as_a_single_file(
+    opened_base, release: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.safetensors"
+    export_model(release, "single-file", out)
+    loaded = StableDiffusionPipeline.from_single_file(
+        str(out), config=opened_base.folder, local_files_only=True, torch_dtype=torch.float16
+    )
+    wanted = load_pipeline(str(release), "cpu", torch.float16)
+    rows = opened_base.pipeline.text_encoder.get_input_embeddings().num_embeddings
+    for component in ("unet", "vae", "text_encoder"):
+        found = getattr(loaded, component).state_dict()
+        for name, value in getattr(wanted, component).state_dict().items():
+            value = value[:rows] if "token_embedding" in name else value
+            assert torch.equal(found[name], value), name
+    words = {file.name for file in (tmp_path / "out-embeddings").iterdir()}
+    assert words == {f"{n}{i}.safetensors" for n in ("potter", "hermione") for i in (1, 2)}
+
+
+def test_a_concept_is_merged_into_a_single_file(opened_base, varied, tmp_path: Path) -> None:
+    file, concept = varied(alpha=2.0)
+    export_model(file, "single-file", tmp_path / "out.safetensors", full=True)
+    loaded = StableDiffusionPipeline.from_single_file(
+        str(tmp_path / "out.safetensors"), config=opened_base.folder, local_files_only=True
+    )
+    merged, tensors = SD1().adapted_layers(adaptable(loaded)), concept.tensors()
+    for name, layer in opened_base.layers.items():
+        down, up = tensors[f"{name}.lora_A.weight"], tensors[f"{name}.lora_B.weight"]
+        wanted = layer.weight + (0.5 * up.double() @ down.double()).float()
+        assert torch.equal(merged[name].weight, wanted), name
