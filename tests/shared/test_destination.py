@@ -17,11 +17,14 @@ WRITING_FILES = {
     ),
     "sample": ("sample", "nowhere", "a cat", "-o"),
     "check": ("check", "nowhere", "--sheet"),
+    "export": ("export", "nowhere", "--to", "kohya", "-o"),
+    "import": ("import", "nowhere", "-o"),
 }
 WRITING_FOLDERS = {
     "fuse": ("fuse", "nowhere.safetensors", "-o"),
     "pull": ("pull", "nowhere", "-o"),
     "demo": ("demo", "--out"),
+    "export a folder": ("export", "nowhere", "--to", "diffusers", "-o"),
 }
 WRITING = WRITING_FILES | WRITING_FOLDERS
 

@@ -134,7 +134,9 @@ def _tokens(words: Sequence[Rows], name: str, card: BaseCard) -> dict[str, Tenso
     found = {}
     for word, rows in zip(words_of(name, len(words)), words, strict=True):
         if rows.keys() != widths.keys():
-            raise InvalidInput(f"{word} has {', '.join(rows)}; the base has {', '.join(widths)}")
+            raise InvalidInput(
+                f"{word} has {', '.join(sorted(rows))}; the base has {', '.join(widths)}"
+            )
         for place, rows_SD in rows.items():
             found[f"{place}.{word}"] = _spread(word, rows_SD, card.slots, widths[place])
     return found

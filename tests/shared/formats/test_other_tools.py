@@ -52,7 +52,9 @@ def means(source: Path) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("to", ["diffusers", "kohya"])
-@pytest.mark.parametrize(("alpha", "dtype"), [(4.0, "float32"), (1.5, "float16"), (8.0, "bfloat16")])
+@pytest.mark.parametrize(
+    ("alpha", "dtype"), [(4.0, "float32"), (1.5, "float16"), (8.0, "bfloat16")]
+)
 def test_diffusers_loads_a_concept_with_its_alpha(
     pipeline: Any, varied, tmp_path: Path, to: str, alpha: float, dtype: str
 ) -> None:

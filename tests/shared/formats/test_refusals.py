@@ -86,7 +86,7 @@ def test_layers_that_take_no_adapters_are_left_out_when_told_to(
         tensors["lora_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight"] = torch.ones(9, 8)
 
     changed(kohya, add)
-    with pytest.raises(InvalidInput, match="mlp_fc1.lora_down.weight: the base has no such layer"):
+    with pytest.raises(InvalidInput, match=r"mlp_fc1.lora_down.weight: the base has no such layer"):
         import_concept(kohya, tmp_path / "back.safetensors", **GIVEN)
     back = import_concept(kohya, tmp_path / "back.safetensors", leave_out=True, **GIVEN)
     assert not [key for key in back.tensors() if "mlp" in key]
@@ -123,7 +123,9 @@ def test_the_class_word_stands_for_a_concept_without_words(
     table = opened_base.pipeline.text_encoder.get_input_embeddings().weight
     (token,) = opened_base.pipeline.tokenizer("monster", add_special_tokens=False).input_ids
     assert back.header.words == ("<potter1>",)
-    assert torch.equal(back.tensors()["tokens.<potter1>"], table[token].expand(back.header.slots, -1))
+    assert torch.equal(
+        back.tensors()["tokens.<potter1>"], table[token].expand(back.header.slots, -1)
+    )
 
 
 def test_vectors_of_an_embedding_are_words(kohya: Path, card, tmp_path: Path) -> None:

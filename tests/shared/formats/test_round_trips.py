@@ -160,5 +160,7 @@ def test_words_of_a_release_keep_their_layers_in_the_papers_format(
 ) -> None:
     export_model(mixed, "edlora", tmp_path / "out.pth")
     content = Source(str(mixed)).content
-    for word, rows in zip(content.about.words, read_foreign(tmp_path / "out.pth").words, strict=True):
+    for word, rows in zip(
+        content.about.words, read_foreign(tmp_path / "out.pth").words, strict=True
+    ):
         assert torch.equal(rows["tokens"], content.tokens[f"tokens.{word}"])

@@ -1,0 +1,127 @@
+"""`fedshow export`, `import` and `pull --format single-file` as people call them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fedshow.commands.export import FOLDERS, FormatName
+from fedshow.concepts import read_concept
+from fedshow.errors import InvalidInput
+from fedshow.formats import FORMATS
+from fedshow.formats.pulled import check_checkpoint_folder, make_checkpoint_folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_command_knows_every_format() -> None:
+    assert list(FormatName) == list(FORMATS)
+    assert set(FOLDERS) == {name for name, each in FORMATS.items() if not each.suffix}
+
+
+def test_out_and_back(call, varied, card) -> None:
+    varied(alpha=2.0)
+    code, out, err = call("export", "potter.safetensors", "--to", "edlora", "-o", "out.pth")
+    assert (code, out, err) == (0, "out.pth: edlora, <potter> as <potter1> <potter2>\n", "")
+    code, out, _ = call("import", "out.pth", "-o", "back.safetensors")
+    assert (code, out) == (
+        0,
+        "back.safetensors: <potter> as <potter1> <potter2>, method ed-lora, rank 4\n",
+    )
+    read_concept(Path("back.safetensors"), card)
+
+
+def test_what_is_lost_is_said(call, varied) -> None:
+    varied()
+    command = ("export", "potter.safetensors", "--to", "kohya", "-o", "out.safetensors")
+    code, _, err = call(*command)
+    lost = "words have one vector here: the mean of their 7 layer-wise ones"
+    assert (code, err) == (0, f"note: {lost}\n")
+    _, out, _ = call(*command, "--json")
+    assert json.loads(out) == {
+        "output": "out.safetensors",
+        "concepts": {"potter": ["<potter1>", "<potter2>"]},
+        "lost": lost,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nowhere", "--to", "kohya", "-o", "out.safetensors"), "'nowhere' is no concept file and"),
+        (("toyworld", "--to", "kohya", "-o", "out.safetensors"), "nothing in it was taught"),
+        (("potter.safetensors", "--to", "kohya", "-o", "out"), "out: kohya is one file, named …."),
+        (("potter.safetensors", "--to", "edlora", "-o", "out.pt"), "edlora is one file, named ….p"),
+        (
+            ("potter.safetensors", "--to", "peft", "-o", "full"),
+            "full: peft is a folder, it must be",
+        ),
+    ],
+)
+def test_refusals(call, varied, arguments: tuple[str, ...], says: str) -> None:
+    varied()
+    Path("full").mkdir()
+    Path("full/notes").write_text("mine")
+    code, _, err = call("export", *arguments)
+    assert (code, says in err, err.count("\n")) == (2, True, 1), err
+
+
+@pytest.mark.parametrize("to", ["kohya", "edlora", "peft"])
+def test_words_alone_are_no_adapters(call, varied, to: str) -> None:
+    varied(adapters=False)
+    code, _, err = call(
+        "export", "potter.safetensors", "--to", to, "-o", f"out{FORMATS[to].suffix}"
+    )
+    assert (code, err) == (
+        2,
+        "fedshow: 'potter.safetensors' has words alone; use --to embeddings or diffusers\n",
+    )
+    assert call("export", "potter.safetensors", "--to", "embeddings", "-o", "words")[0] == 0
+
+
+def test_import_takes_what_is_given(call, varied, tmp_path: Path) -> None:
+    varied(shared=True)
+    call("export", "potter.safetensors", "--to", "kohya", "-o", "out.safetensors")
+    code, out, _ = call(
+        *("import", "out.safetensors", "--name", "snape", "--class", "man", "--base", "toyworld"),
+        *("--embedding", "out-embeddings/potter2.safetensors", "-o", "back.safetensors", "--json"),
+    )
+    assert code == 0
+    assert json.loads(out)["name"] == "snape"
+    header = read_concept(tmp_path / "back.safetensors").header
+    assert (header.words, header.class_word) == (("<snape1>",), "man")
+
+
+@pytest.fixture
+def pulled(release: Path, tmp_path: Path) -> Path:
+    """A release where `pull` puts it."""
+    out = check_checkpoint_folder(tmp_path / "model")
+    return Path(shutil.copytree(release, out))
+
+
+def test_a_pulled_release_becomes_a_checkpoint(pulled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    make_checkpoint_folder(pulled, out)
+    assert {file.name for file in out.iterdir()} == {"model.safetensors", "model-embeddings"}
+    assert len(list((out / "model-embeddings").iterdir())) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_next_release_takes_its_place(pulled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    (out / "model-embeddings").mkdir(parents=True)
+    (out / "model-embeddings" / "withdrawn1.safetensors").write_bytes(b"")
+    assert check_checkpoint_folder(out) == pulled
+    make_checkpoint_folder(pulled, out)
+    assert not (out / "model-embeddings" / "withdrawn1.safetensors").exists()
+
+
+def test_what_is_somebody_elses_stays(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "notes").write_text("mine")
+    with pytest.raises(InvalidInput, match="holds 'notes', which is no single file"):
+        check_checkpoint_folder(tmp_path / "model")
