@@ -11,6 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from fedshow.concepts.file import is_token_key
 from fedshow.documents import BadDocument, read_json
 from fedshow.errors import InvalidInput
 from fedshow.formats.about import About
@@ -81,7 +82,7 @@ def recognises(path: Path) -> bool:
             keys = list(opened.keys())
     except (OSError, SafetensorError):
         return False
-    if any(key.startswith("tokens") for key in keys):
+    if any(map(is_token_key, keys)):
         return False  # a concept file
     return any(
         key.startswith(("unet.", "text_encoder")) and ".lora" in _modern(key) for key in keys

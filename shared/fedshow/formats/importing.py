@@ -119,9 +119,11 @@ def _class_row(base: Base, class_word: str) -> Rows:
     """What the base knows of the class word, where no word was taught."""
     from fedshow.edlora.tokens import ConceptTokens
 
-    tokens = ConceptTokens(base.pipeline.text_encoder, base.pipeline.tokenizer, base.card.slots)
+    tokens = ConceptTokens(base.text_encoders, base.card.slots)
     try:
-        return {"tokens": tokens.class_row(class_word)[None]}
+        return {
+            words.encoder.token_key: words.class_row(class_word)[None] for words in tokens.encoders
+        }
     finally:
         tokens.detach()
 
@@ -130,7 +132,7 @@ def _tokens(words: Sequence[Rows], name: str, card: BaseCard) -> dict[str, Tenso
     """Rows by key, one for every slot; raises InvalidInput for too many words or slots, or other widths."""
     if len(words) > MAX_WORDS:
         raise InvalidInput(f"{len(words)} words or vectors, a concept has at most {MAX_WORDS}")
-    widths = {"tokens": card.token_dim}
+    widths = card.token_dims
     found = {}
     for word, rows in zip(words_of(name, len(words)), words, strict=True):
         if rows.keys() != widths.keys():

@@ -1,7 +1,7 @@
 """Folders that PEFT loads, one a component: `PeftModel.from_pretrained(pipeline.unet, OUT/unet)`.
 
-Text encoders are spelled as the transformers that fedshow needs spell them, without `text_model`. PEFT
-has no place for words: they lie in `OUT/embeddings`.
+The first text encoder is spelled as the transformers that fedshow needs spell it, without `text_model`.
+PEFT has no place for words: they lie in `OUT/embeddings`.
 """
 
 import json
@@ -35,7 +35,9 @@ def spelling(_family: str) -> Spelling:
 
 
 def _flat(layers: Collection[str]) -> dict[str, str]:
-    return {layer: layer.replace(".text_model.", ".", 1) for layer in layers}
+    return {
+        layer: layer.replace("text_encoder.text_model.", "text_encoder.", 1) for layer in layers
+    }
 
 
 def write(source: Source, out: Path, about: About, _options: Options) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedshow.concepts import ConceptFile, read_concept
+from fedshow.concepts.file import is_token_key
 from fedshow.documents import read_json
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.formats.about import About, Taught
@@ -126,4 +127,4 @@ def _classes(file: Path) -> dict[str, str]:
 
 
 def _tokens(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key: tensor for key, tensor in tensors.items() if key.startswith("tokens")}
+    return {key: tensor for key, tensor in tensors.items() if is_token_key(key)}

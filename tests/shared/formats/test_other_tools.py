@@ -8,8 +8,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from peft import PeftModel
 
-from fedshow.families.opening import adaptable, load_pipeline
-from fedshow.families.sd1 import SD1
+from fedshow.families.opening import load_pipeline
+from fedshow.families.telling import family_of
 from fedshow.formats import export_model
 from fedshow.formats.source import Source
 
@@ -155,7 +155,10 @@ def test_a_concept_is_merged_into_a_single_file(opened_base, varied, tmp_path: P
     loaded = StableDiffusionPipeline.from_single_file(
         str(tmp_path / "out.safetensors"), config=opened_base.folder, local_files_only=True
     )
-    merged, tensors = SD1().adapted_layers(adaptable(loaded)), concept.tensors()
+    merged, tensors = (
+        family_of(loaded).adapted_layers(family_of(loaded).components(loaded)),
+        concept.tensors(),
+    )
     for name, layer in opened_base.layers.items():
         down, up = tensors[f"{name}.lora_A.weight"], tensors[f"{name}.lora_B.weight"]
         wanted = layer.weight + (0.5 * up.double() @ down.double()).float()
