@@ -111,7 +111,8 @@ def varied_concept(
 
     rows = 1 if shared else card.slots
     tensors = {
-        f"tokens.{word}": noise(rows, card.token_dim).expand(card.slots, -1)
+        f"{encoder}.{word}": noise(rows, dim).expand(card.slots, -1)
+        for encoder, dim in card.token_dims.items()
         for word in words_of(name, words)
     }
     for layer, (d_in, d_out) in card.layers.items() if adapters else ():

@@ -12,33 +12,11 @@ from fedshow.families.opening import load_pipeline
 from fedshow.families.telling import family_of
 from fedshow.formats import export_model
 from fedshow.formats.source import Source
+from tests.shared.formats.loaded import check_layers
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing`:FutureWarning"  # peft asks transformers by an old name
 )
-
-
-def lora_layers(pipeline: Any) -> dict[str, Any]:
-    """Layers that peft has wrapped, by their names in concept files."""
-    found = {}
-    for component in ("unet", "text_encoder"):
-        for name, module in getattr(pipeline, component).named_modules():
-            if hasattr(module, "lora_A"):
-                name = name.removeprefix("base_model.model.")
-                prefix = "text_encoder.text_model." if component == "text_encoder" else "unet."
-                found[prefix + name] = module
-    return found
-
-
-def check_layers(pipeline: Any, source: Path) -> None:
-    """Every layer of the source is there with the same halves and the same scale, and no other."""
-    wanted, found = Source(str(source)).content.layers, lora_layers(pipeline)
-    assert found.keys() == wanted.keys()
-    for layer, pair in wanted.items():
-        (adapter,) = found[layer].lora_A
-        assert torch.equal(found[layer].lora_A[adapter].weight, pair.down_RI.float()), layer
-        assert torch.equal(found[layer].lora_B[adapter].weight, pair.up_OR.float()), layer
-        assert found[layer].scaling[adapter] == pytest.approx(pair.scale, rel=1e-7), layer
 
 
 def words_in(pipeline: Any, words: tuple[str, ...]) -> list[torch.Tensor]:
