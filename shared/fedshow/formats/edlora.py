@@ -131,4 +131,4 @@ def _words(parts: Mapping[str, Mapping[str, Tensor]]) -> tuple[Rows, ...]:
     )
 
 
-EDLORA = Format("edlora", ".pth", True, write, recognises, read)
+EDLORA = Format("edlora", ".pth", True, write, recognises, read, folds_alpha=True)

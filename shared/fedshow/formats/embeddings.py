@@ -16,4 +16,4 @@ def write(source: Source, out: Path, about: About, _options: Options) -> None:
     write_embeddings(out, source.content, about)
 
 
-EMBEDDINGS = Format("embeddings", "", False, write)
+EMBEDDINGS = Format("embeddings", "", False, write, drops_adapters=True)

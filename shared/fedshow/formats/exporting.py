@@ -1,5 +1,6 @@
 """A concept, a release or a base in another program's format."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def export_model(
         raise InvalidInput(f"format {to!r}: use {', '.join(FORMATS)}")
     wanted, place = FORMATS[to], Path(out)
     _check_place(wanted, place)
+    _check_options(wanted, {"base": base, "bundle": bundle, "full": full})
     source = Source(str(model), base)
     about = _about(source, wanted)
     wanted.write(source, place, about, Options(bundle, full))
@@ -48,10 +50,10 @@ def export_model(
 
 def _about(source: Source, wanted: Format) -> About:
     """What is to be said of the content in this format."""
-    if wanted.name == "single-file" and not source.has_content:
+    if wanted.merges and not source.has_content:
         return source.merged[1]
     content = source.content
-    if wanted.name not in ("single-file", "embeddings", "diffusers") and not content.layers:
+    if wanted.needs_adapters and not content.layers:
         raise InvalidInput(f"{source.name!r} has words alone; use --to embeddings or diffusers")
     notes = list(_losses(content, wanted))
     mean = not wanted.layered and loses_layers(content)
@@ -66,11 +68,18 @@ def _losses(content: Content, wanted: Format) -> list[str]:
         lost.append(
             f"words have one vector here: the mean of their {content.about.slots} layer-wise ones"
         )
-    if wanted.name == "embeddings" and content.layers:
-        lost.append(f"adapters of {len(content.layers)} layers are not in embeddings")
-    if wanted.name == "edlora" and not all(map(folds_exactly, content.layers.values())):
+    if wanted.drops_adapters and content.layers:
+        lost.append(f"adapters of {len(content.layers)} layers are not in {wanted.name}")
+    if wanted.folds_alpha and not all(map(folds_exactly, content.layers.values())):
         lost.append("alpha / rank is folded into lora_up, rounded once")
     return lost
+
+
+def _check_options(wanted: Format, given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value and option not in wanted.options:
+            takers = [each.name for each in FORMATS.values() if option in each.options]
+            raise InvalidInput(f"--{option} is for {', '.join(takers)}, not for {wanted.name}")
 
 
 def _check_place(wanted: Format, out: Path) -> None:

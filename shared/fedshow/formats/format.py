@@ -58,3 +58,18 @@ class Format:
 
     read: Callable[[Path], Foreign] | None = None
     """What is in it; raises InvalidInput. None: the format is only written."""
+
+    needs_adapters: bool = False
+    """Whether words alone are nothing to write."""
+
+    drops_adapters: bool = False
+    """Whether words are all that it holds."""
+
+    merges: bool = False
+    """Whether adapters go into whole weights, so that a bare base can be written, too."""
+
+    folds_alpha: bool = False
+    """Whether `alpha / rank` goes into the halves."""
+
+    options: frozenset[str] = frozenset()
+    """Which of `base`, `bundle` and `full` it can be told."""

@@ -175,4 +175,13 @@ def _words(tensors: Mapping[str, Tensor]) -> list[Rows]:
     return [word for name, rows in bundles.items() for word in as_words(rows, BUNDLED + name)]
 
 
-KOHYA = Format("kohya", ".safetensors", False, write, recognises, read)
+KOHYA = Format(
+    "kohya",
+    ".safetensors",
+    False,
+    write,
+    recognises,
+    read,
+    needs_adapters=True,
+    options=frozenset({"bundle"}),
+)

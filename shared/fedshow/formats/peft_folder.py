@@ -100,4 +100,4 @@ def _words(folder: Path, about: About | None) -> list[Rows]:
     return [word for file in files for word in read_embedding(file)]
 
 
-PEFT = Format("peft", "", False, write, recognises, read)
+PEFT = Format("peft", "", False, write, recognises, read, needs_adapters=True)

@@ -84,4 +84,11 @@ def _metadata(pipeline: Any, about: About) -> dict[str, str]:
     }
 
 
-SINGLE_FILE = Format("single-file", ".safetensors", False, write)
+SINGLE_FILE = Format(
+    "single-file",
+    ".safetensors",
+    False,
+    write,
+    merges=True,
+    options=frozenset({"base", "full"}),
+)

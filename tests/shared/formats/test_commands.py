@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -11,6 +12,7 @@ from fedshow.concepts import read_concept
 from fedshow.errors import InvalidInput
 from fedshow.formats import FORMATS
 from fedshow.formats.pulled import check_checkpoint_folder, make_checkpoint_folder
+from fedshow.releases import Manifest
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +59,14 @@ def test_what_is_lost_is_said(call, varied) -> None:
         (("potter.safetensors", "--to", "kohya", "-o", "out"), "out: kohya is one file, named …."),
         (("potter.safetensors", "--to", "edlora", "-o", "out.pt"), "edlora is one file, named ….p"),
         (
+            ("potter.safetensors", "--to", "peft", "--full", "-o", "out"),
+            "--full is for single-file",
+        ),
+        (
+            ("potter.safetensors", "--to", "peft", "--bundle", "-o", "out"),
+            "--bundle is for kohya, ",
+        ),
+        (
             ("potter.safetensors", "--to", "peft", "-o", "full"),
             "full: peft is a folder, it must be",
         ),
@@ -70,7 +80,7 @@ def test_refusals(call, varied, arguments: tuple[str, ...], says: str) -> None:
     assert (code, says in err, err.count("\n")) == (2, True, 1), err
 
 
-@pytest.mark.parametrize("to", ["kohya", "edlora", "peft"])
+@pytest.mark.parametrize("to", ["kohya", "peft"])
 def test_words_alone_are_no_adapters(call, varied, to: str) -> None:
     varied(adapters=False)
     code, _, err = call(
@@ -81,6 +91,9 @@ def test_words_alone_are_no_adapters(call, varied, to: str) -> None:
         "fedshow: 'potter.safetensors' has words alone; use --to embeddings or diffusers\n",
     )
     assert call("export", "potter.safetensors", "--to", "embeddings", "-o", "words")[0] == 0
+    assert call("export", "potter.safetensors", "--to", "edlora", "-o", "out.pth")[0] == 0
+    code, out, _ = call("import", "out.pth", "-o", "back.safetensors")
+    assert (code, "method p-plus" in out) == (0, True)
 
 
 def test_import_takes_what_is_given(call, varied, tmp_path: Path) -> None:
@@ -109,6 +122,27 @@ def test_a_pulled_release_becomes_a_checkpoint(pulled: Path, tmp_path: Path) -> 
     assert {file.name for file in out.iterdir()} == {"model.safetensors", "model-embeddings"}
     assert len(list((out / "model-embeddings").iterdir())) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_pull_makes_a_checkpoint(
+    call, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command, with a folder in place of a server."""
+    seen: list[Path] = []
+
+    def pull_release(_connection: object, _release: str, out: Path, **_: object) -> Manifest:
+        seen.append(out)
+        shutil.copytree(release, out)
+        return Manifest.read(out)
+
+    monkeypatch.setattr("fedshow.transfer.servers.find_server", lambda *_: MagicMock())
+    monkeypatch.setattr("fedshow.transfer.connection.Connection", MagicMock())
+    monkeypatch.setattr("fedshow.transfer.folder.pull_release", pull_release)
+    code, out, _ = call("pull", "home", "--format", "single-file", "-o", "model")
+    assert (code, out.startswith("model: release ")) == (0, True)
+    assert seen == [tmp_path / ".model.release"]
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+    assert not seen[0].exists()
 
 
 def test_the_next_release_takes_its_place(pulled: Path, tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ import torch
 from diffusers import StableDiffusionPipeline
 from peft import PeftModel
 
+from fedshow.families.locating import locate
 from fedshow.families.opening import load_pipeline
 from fedshow.families.telling import family_of
 from fedshow.formats import export_model
 from fedshow.formats.source import Source
 from tests.shared.formats.loaded import check_layers
+from tests.stage.bases import make_sd1
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing`:FutureWarning"  # peft asks transformers by an old name
@@ -88,18 +90,30 @@ def test_peft_loads_a_release_of_any_ranks(pipeline: Any, mixed: Path, tmp_path:
     check_layers(pipeline, mixed)
 
 
-@pytest.mark.parametrize(("full", "dtype"), [(False, torch.float16), (True, torch.float32)])
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A base with as many layers as Stable Diffusion 1.5."""
+    return str(make_sd1(tmp_path_factory.mktemp("sd1") / "base"))
+
+
+@pytest.mark.parametrize(
+    ("base", "full", "dtype"),
+    [
+        ("toyworld", False, torch.float16),
+        ("deep", False, torch.float16),
+        ("deep", True, torch.float32),
+    ],
+)
 def test_diffusers_loads_a_base_as_a_single_file(
-    opened_base, tmp_path: Path, full: bool, dtype: torch.dtype
+    deep: str, tmp_path: Path, base: str, full: bool, dtype: torch.dtype
 ) -> None:
-    export_model("toyworld", "single-file", tmp_path / "out.safetensors", full=full)
+    base = deep if base == "deep" else base
+    folder = locate(base)
+    export_model(base, "single-file", tmp_path / "out.safetensors", full=full)
     loaded = StableDiffusionPipeline.from_single_file(
-        str(tmp_path / "out.safetensors"),
-        config=opened_base.folder,
-        local_files_only=True,
-        torch_dtype=dtype,
+        str(tmp_path / "out.safetensors"), config=folder, local_files_only=True, torch_dtype=dtype
     )
-    wanted = load_pipeline(opened_base.folder, "cpu", dtype)
+    wanted = load_pipeline(folder, "cpu", dtype)
     for component in ("unet", "vae", "text_encoder"):
         state = getattr(wanted, component).state_dict()
         found = getattr(loaded, component).state_dict()

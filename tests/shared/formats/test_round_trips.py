@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from fedshow.concepts import read_concept
 from fedshow.families import BaseCard
@@ -125,6 +125,38 @@ def test_words_of_layers_come_back_by_the_papers_format_alone(varied, tmp_path: 
     for word in concept.header.words:
         key = f"tokens.{word}"
         assert torch.equal(back.tensors()[key], concept.tensors()[key])
+
+
+OLD_KEYS = {
+    "processors": {
+        ".to_out.0.lora_A.weight": ".processor.to_out_lora.down.weight",
+        ".to_out.0.lora_B.weight": ".processor.to_out_lora.up.weight",
+        ".to_k.lora_A.weight": ".processor.to_k_lora.down.weight",
+        ".to_k.lora_B.weight": ".processor.to_k_lora.up.weight",
+        ".q_proj.lora_A.weight": ".q_proj.lora_linear_layer.down.weight",
+        ".q_proj.lora_B.weight": ".q_proj.lora_linear_layer.up.weight",
+    },
+    "layers": {".lora_A.weight": ".lora.down.weight", ".lora_B.weight": ".lora.up.weight"},
+    "flat": {"text_encoder.text_model.": "text_encoder."},
+}
+
+
+@pytest.mark.parametrize("renames", OLD_KEYS.values(), ids=OLD_KEYS)
+def test_keys_of_all_times_of_diffusers_are_read(tmp_path: Path, renames: dict[str, str]) -> None:
+    concept = varied_concept(tmp_path / "potter.safetensors", SMALL).tensors()
+    tensors = {}
+    for key, value in concept.items():
+        if not key.startswith("tokens"):
+            for new, old in renames.items():
+                key = key.replace(new, old)
+            tensors[key] = value
+    save_file(tensors, tmp_path / "old.safetensors")
+    foreign = read_foreign(tmp_path / "old.safetensors")
+    layers = read_layers(foreign.tensors, foreign.spelling("sd1"), SMALL.layers, foreign.alpha_of)
+    assert layers.keys() == SMALL.layers.keys()
+    for layer, pair in layers.items():
+        assert pair.scale == 1
+        assert torch.equal(pair.up_OR, concept[f"{layer}.lora_B.weight"])
 
 
 def test_bundled_words_come_back(varied, tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def test_bundles_have_both_encoders(base: Base, file: Path, tmp_path: Path) -> N
     back = import_concept(
         tmp_path / "out.safetensors", tmp_path / "back.safetensors", base=base.folder
     )
-    assert all(torch.equal(back.tensors()[key], value) for key, value in load_file(file).items())
+    found = back.tensors()
+    assert all(torch.equal(found[key], value) for key, value in load_file(file).items())
 
 
 def test_diffusers_names_of_the_unet_are_read_too(base: Base, file: Path, tmp_path: Path) -> None:
