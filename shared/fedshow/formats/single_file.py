@@ -3,7 +3,7 @@
 Adapters are in the weights. Its vocabulary is CLIP's own, of fixed size: words lie beside the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fedshow.errors import InvalidInput
+from fedshow.families.telling import FAMILIES
 from fedshow.formats.about import About
+from fedshow.formats.clip import TABLES, as_openclip, as_transformers
 from fedshow.formats.format import Format, Options
 from fedshow.formats.ldm import unet_names, vae_names
 from fedshow.formats.source import Source
@@ -21,15 +23,25 @@ from fedshow.formats.words import write_embeddings
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
-TEXT = "cond_stage_model.transformer.text_model."
-TABLE = "embeddings.token_embedding.weight"
+TEXTS: dict[str, dict[str, tuple[str, Callable[[Mapping[str, Tensor]], dict[str, Tensor]]]]] = {
+    "sd1": {"text_encoder": ("cond_stage_model.transformer.text_model.", as_transformers)},
+    "sdxl": {
+        "text_encoder": ("conditioner.embedders.0.transformer.text_model.", as_transformers),
+        "text_encoder_2": ("conditioner.embedders.1.model.", as_openclip),
+    },
+}
+"""What text encoders are called, by family, and how their weights are."""
+
+ARCHITECTURES = {"sd1": "stable-diffusion-v1", "sdxl": "stable-diffusion-xl-v1-base"}
 PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
 
 
 def write(source: Source, out: Path, about: About, options: Options) -> None:
     """The checkpoint at `out`, in half precision unless told otherwise; words beside it in a folder."""
-    if about.family != "sd1":
-        raise InvalidInput(f"family {about.family!r}: single files are written of sd1 alone")
+    if about.family not in TEXTS:
+        raise InvalidInput(
+            f"family {about.family!r}: single files are written of {', '.join(TEXTS)}"
+        )
     pipeline, _ = source.merged
     dtype = torch.float32 if options.full else torch.float16
     tensors = {
@@ -52,11 +64,11 @@ def checkpoint(pipeline: Any, about: About) -> dict[str, Tensor]:
     for name, value in vae.items():
         key = VAE + vae_keys[name]
         found[key] = value[..., None, None] if _is_attention(key, value) else value
-    for name, value in pipeline.text_encoder.state_dict().items():
-        if value.is_floating_point():
-            found[TEXT + name.removeprefix("text_model.")] = value
-    rows = _vocabulary(pipeline.tokenizer, about)
-    found[TEXT + TABLE] = found[TEXT + TABLE][:rows]
+    for encoder in FAMILIES[about.family].text_encoders(pipeline):
+        prefix, spelled = TEXTS[about.family][encoder.component]
+        rows = _vocabulary(encoder.tokenizer, about)
+        for name, value in spelled(encoder.module.state_dict()).items():
+            found[prefix + name] = value[:rows] if name in TABLES else value
     return found
 
 
@@ -77,7 +89,7 @@ def _metadata(pipeline: Any, about: About) -> dict[str, str]:
     return {
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "stable-diffusion-v1",
+        "modelspec.architecture": ARCHITECTURES[about.family],
         "modelspec.title": about.title,
         "modelspec.prediction_type": PREDICTIONS.get(prediction, prediction),
         **about.metadata(),

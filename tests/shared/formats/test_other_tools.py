@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from peft import PeftModel
+from safetensors import safe_open
 
 from fedshow.families.locating import locate
 from fedshow.families.opening import load_pipeline
@@ -119,6 +120,11 @@ def test_diffusers_loads_a_base_as_a_single_file(
         found = getattr(loaded, component).state_dict()
         assert found.keys() == state.keys()
         assert all(torch.equal(found[name], state[name]) for name in state)
+    with safe_open(tmp_path / "out.safetensors", "pt") as opened:
+        shapes = {key: opened.get_slice(key).get_shape() for key in opened.keys()}  # noqa: SIM118
+    for key, shape in shapes.items():
+        if ".mid.attn_1." in key and key.endswith("weight") and ".norm." not in key:
+            assert shape[2:] == [1, 1], key
     assert not (tmp_path / "out-embeddings").exists()
 
 

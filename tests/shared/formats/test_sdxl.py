@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import StableDiffusionXLPipeline
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -12,6 +13,7 @@ from fedshow.errors import InvalidInput
 from fedshow.families import Base, open_base
 from fedshow.families.opening import load_pipeline
 from fedshow.formats import FORMATS, export_model, import_concept
+from fedshow.formats.source import Source
 from tests.shared.formats.loaded import check_layers
 from tests.stage.bases import make_sdxl
 from tests.stage.concepts import varied_concept
@@ -146,6 +148,30 @@ def test_words_of_one_encoder_are_too_few(base: Base, file: Path, tmp_path: Path
         )
 
 
-def test_single_files_of_sdxl_are_not_written(base: Base, file: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="family 'sdxl': single files are written of sd1 alone"):
-        export_model(file, "single-file", tmp_path / "out.safetensors", base=base.folder)
+@pytest.mark.parametrize("full", [False, True])
+def test_diffusers_loads_a_single_file(
+    base: Base, pipeline: Any, file: Path, tmp_path: Path, full: bool
+) -> None:
+    """With the concept in its weights, and OpenCLIP's layout of the second text encoder."""
+    out, dtype = tmp_path / "out.safetensors", torch.float32 if full else torch.float16
+    export_model(file, "single-file", out, base=base.folder, full=full)
+    loaded = StableDiffusionXLPipeline.from_single_file(
+        str(out), config=base.folder, local_files_only=True, torch_dtype=dtype
+    )
+    layers = base.family.adapted_layers(base.family.components(pipeline))
+    for layer, pair in Source(str(file)).content.layers.items():
+        layers[layer].weight.data += pair.delta().float()
+    for component in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        wanted = getattr(pipeline, component).state_dict()
+        found = getattr(loaded, component).state_dict()
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():
+            assert torch.equal(found[name], value.to(dtype)), name
+    assert keys(out) >= {
+        "conditioner.embedders.0.transformer.text_model.encoder.layers.0.self_attn.q_proj.weight",
+        "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight",
+        "conditioner.embedders.1.model.text_projection",
+        "model.diffusion_model.label_emb.0.0.weight",
+    }
+    words = tmp_path / "out-embeddings" / "potter2.safetensors"
+    assert keys(words) == {"clip_l", "clip_g"}
