@@ -60,7 +60,31 @@ def make_sdxl(folder: Path) -> Path:
     return folder
 
 
-MAKERS: dict[str, Callable[[Path], Path]] = {"sd1": make_sd1, "sdxl": make_sdxl}
+def make_sd3(folder: Path) -> Path:
+    """Stable Diffusion 3: 24 blocks of joint attention, without T5."""
+    quiet_libraries()
+    import torch
+    from diffusers import StableDiffusion3Pipeline
+    from transformers import CLIPTextModelWithProjection
+
+    torch.manual_seed(0)
+    tokenizer, tokenizer_2 = _tokenizer(), _tokenizer(pad_token="!")
+    pipeline = StableDiffusion3Pipeline(
+        vae=_vae(latent_channels=16, shift_factor=0.06, scaling_factor=1.5),
+        text_encoder=CLIPTextModelWithProjection(_text_config(len(tokenizer), WIDTH)),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(len(tokenizer_2), WIDTH_2)),
+        text_encoder_3=None,
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer_2,
+        tokenizer_3=None,
+        transformer=_transformer_of_sd3(),
+        scheduler=_flow_scheduler(),
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {"sd1": make_sd1, "sdxl": make_sdxl, "sd3": make_sd3}
 """By family what writes such a base to a folder, as diffusers does."""
 
 
@@ -86,7 +110,7 @@ def _text_config(words: int, width: int) -> Any:
     )
 
 
-def _vae() -> Any:
+def _vae(latent_channels: int = 4, **scale: float) -> Any:
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -94,9 +118,10 @@ def _vae() -> Any:
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=8,
         sample_size=PICTURE_EDGE,
+        **scale,
     )
 
 
@@ -130,6 +155,29 @@ def _unet_of_sdxl() -> Any:
         addition_time_embed_dim=time_dim,
         projection_class_embeddings_input_dim=6 * time_dim + WIDTH_2,
     )
+
+
+def _transformer_of_sd3() -> Any:
+    from diffusers import SD3Transformer2DModel
+
+    return SD3Transformer2DModel(
+        sample_size=PICTURE_EDGE // 8,
+        patch_size=2,
+        in_channels=16,
+        num_layers=24,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=128,
+        caption_projection_dim=32,
+        pooled_projection_dim=WIDTH + WIDTH_2,
+        pos_embed_max_size=16,
+    )
+
+
+def _flow_scheduler() -> Any:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    return FlowMatchEulerDiscreteScheduler(shift=3.0)
 
 
 def _scheduler() -> Any:

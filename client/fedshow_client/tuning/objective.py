@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fedshow.families import Base
 from fedshow_client.tuning.recipe import Recipe
 
 
@@ -72,3 +73,35 @@ class Objective:
         snr: Tensor = compute_snr(self.schedule, times)
         velocity = self.schedule.config.prediction_type == "v_prediction"
         return snr.clamp(max=limit) / (snr + 1 if velocity else snr.clamp(min=1e-8))
+
+
+class FlowObjective(Objective):
+    """Rectified flow (arXiv 2403.03206, section 2): pictures become noise on straight lines."""
+
+    def __init__(self, scheduler: Any, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.steps = int(scheduler.config.num_train_timesteps)
+
+    def times(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Logit-normal times `[B]`, which are in the middle most often; one from each of B equal parts."""
+        parts = torch.randperm(batch, generator=generator)
+        spread = torch.rand(batch, generator=generator).clamp(1e-4, 1 - 1e-4)
+        normal = torch.special.ndtri((parts + spread) / batch)
+        return (torch.sigmoid(normal) * self.steps).to(self.device)
+
+    def noisy(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+        """As far on the way to noise as the times say."""
+        share = (times / self.steps).view(-1, 1, 1, 1).to(clean)
+        return (1 - share) * clean + share * noise
+
+    def _target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:  # noqa: ARG002
+        return noise - clean
+
+    def _importance(self, times: Tensor) -> Tensor | float:  # noqa: ARG002
+        return 1.0
+
+
+def objective_for(base: Base, recipe: Recipe) -> Objective:
+    """What the base's denoiser is taught."""
+    kind = FlowObjective if base.family.flow else Objective
+    return kind(base.pipeline.scheduler, recipe, base.device)

@@ -25,7 +25,7 @@ from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.batches import Batch, Schedule
 from fedshow_client.tuning.data.captions import Captions
 from fedshow_client.tuning.data.latents import LatentSet
-from fedshow_client.tuning.objective import Objective
+from fedshow_client.tuning.objective import objective_for
 from fedshow_client.tuning.optimizing import Average, NormLimit, make_optimizer, set_rates
 from fedshow_client.tuning.recipe import Recipe
 
@@ -64,7 +64,7 @@ class Trainer:
         self.exact = all(layer.weight.dtype == torch.float32 for layer in self.layers.values())
         fresh = method.adapters(self.layers, recipe.rank, recipe.alpha, generator)
         self.adapters = model.add_adapters(fresh.to(base.device))
-        self.objective = Objective(base.pipeline.scheduler, recipe, base.device)
+        self.objective = objective_for(base, recipe)
         self.schedule = Schedule(subject.latents, recipe.batch, recipe.seed)
         learnt = self.parameters()
         self.optimizer = make_optimizer(learnt, base.family, recipe)

@@ -22,7 +22,7 @@ from fedshow.wire import MAX_CONCEPT_BYTES
 if TYPE_CHECKING:  # cards name bases by what a header says: importing them here is a circle
     from fedshow.families.card import BaseCard
 
-ADAPTED = ("unet.", "text_encoder.", "text_encoder_2.")
+ADAPTED = ("unet.", "transformer.", "text_encoder.", "text_encoder_2.")
 """What keys of adapters begin with."""
 
 TOKENS = ("tokens.", "tokens_2.")

@@ -38,7 +38,12 @@ class Method:
 
     def layers(self, family: Family, layers: Mapping[str, nn.Linear]) -> dict[str, nn.Linear]:
         """Those of the base's adaptable `layers` that this method changes."""
-        return {name: layer for name, layer in layers.items() if self._changes(family, name)}
+        found = {name: layer for name, layer in layers.items() if self._changes(family, name)}
+        if not found and self.adapts != "nothing":
+            raise InvalidInput(
+                f"method {self.name!r} changes cross-attention, which family {family.name!r} has none of"
+            )
+        return found
 
     def _changes(self, family: Family, layer: str) -> bool:
         if self.adapts == "context":

@@ -8,7 +8,9 @@ from fedshow.concepts.header import BaseName, BaseRef, FamilyName, Sha256
 
 LayerName = Annotated[
     str,
-    StringConstraints(pattern=r"^(unet|text_encoder|text_encoder_2)(\.[A-Za-z0-9_]{1,64}){1,16}$"),
+    StringConstraints(
+        pattern=r"^(unet|transformer|text_encoder|text_encoder_2)(\.[A-Za-z0-9_]{1,64}){1,16}$"
+    ),
 ]
 
 

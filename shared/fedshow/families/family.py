@@ -29,6 +29,11 @@ class Family(Protocol):
     opening_options: Mapping[str, object]
     """What the stock pipeline is opened with: without what checks and marks pictures."""
 
+    left_out: tuple[str, ...]
+    """Components that such bases may have and that are not opened; who loads a release without fedshow must
+    say None for them.
+    """
+
     parts: Mapping[str, str]
     """Components that such a base must have, each with the name of its class."""
 
@@ -36,7 +41,12 @@ class Family(Protocol):
     """What the denoiser's configuration says in this family alone."""
 
     context_width: str
-    """Where the denoiser's configuration says how wide text features are, all encoders' together."""
+    """Where the denoiser's configuration says how wide all text encoders are together."""
+
+    flow: bool
+    """Whether the denoiser predicts the way from picture to noise, not what the scheduler's configuration
+    says: noise or velocity of a diffusion.
+    """
 
     guidance: float
     """Classifier-free guidance that suits bases of full size."""
@@ -83,11 +93,13 @@ class Family(Protocol):
         """What stands for empty negative prompts, `empty` says which: layered features `[B, S, T, D]`."""
         ...
 
-    def denoiser_inputs(self, encoded: Encoded, size: Size) -> dict[str, Any]:
+    def denoiser_inputs(self, pipeline: Any, encoded: Encoded, size: Size) -> dict[str, Any]:
         """What the denoiser gets besides noisy latents and times, for pictures of this size."""
         ...
 
-    def pipeline_inputs(self, positive: Encoded, negative: Encoded) -> dict[str, Any]:
+    def pipeline_inputs(
+        self, pipeline: Any, positive: Encoded, negative: Encoded
+    ) -> dict[str, Any]:
         """Packed features of prompts and negative prompts, as the stock pipelines call them."""
         ...
 

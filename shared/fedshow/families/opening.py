@@ -1,6 +1,7 @@
 """Opening base models: the embedded toyworld, a local diffusers folder, or a hub id."""
 
 import logging
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,11 @@ class Base:
         return int(self.pipeline.vae_scale_factor)
 
     @property
+    def multiple(self) -> int:
+        """What edges of pictures must be multiples of: of 8 in stock pipelines, and of whole patches."""
+        return math.lcm(8, self.factor * int(self.denoiser.config.get("patch_size") or 1))
+
+    @property
     def sample_pixels(self) -> int:
         """The edge of the pictures the base was trained on."""
         return int(self.denoiser.config.sample_size * self.factor)
@@ -92,8 +98,11 @@ class Base:
         What is pooled may be of one prompt for all of them; features, too, where attention takes it so.
         """
         size = noisy_BCHW.shape[-2] * self.factor, noisy_BCHW.shape[-1] * self.factor
-        inputs = self.family.denoiser_inputs(encoded.for_pictures(len(noisy_BCHW)), size)
-        predicted: Tensor = self.denoiser(noisy_BCHW, times_B, **inputs).sample
+        inputs = self.family.denoiser_inputs(
+            self.pipeline, encoded.for_pictures(len(noisy_BCHW)), size
+        )
+        times = times_B.reshape(-1).expand(len(noisy_BCHW))
+        predicted: Tensor = self.denoiser(noisy_BCHW, timestep=times, **inputs).sample
         return predicted
 
 
@@ -192,7 +201,7 @@ def describe_pipeline(ref: BaseRef, family: Family, pipeline: Any) -> BaseCard:
         name=ref.name,
         sha256=ref.sha256,
         family=family.name,
-        slots=len(slots),
+        slots=max(1, len(slots)),
         token_dim=first,
         token_dim_2=next(iter(others), None),
         layers={key: (layer.in_features, layer.out_features) for key, layer in layers.items()},

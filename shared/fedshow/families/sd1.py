@@ -31,11 +31,16 @@ class SD1(UNetFamily):
         """The only one."""
         return [TextEncoder("text_encoder", pipeline.text_encoder, pipeline.tokenizer)]
 
-    def denoiser_inputs(self, encoded: Encoded, size: Size) -> dict[str, Any]:  # noqa: ARG002
+    def denoiser_inputs(self, pipeline: Any, encoded: Encoded, size: Size) -> dict[str, Any]:  # noqa: ARG002
         """Nothing but text features."""
         return {"encoder_hidden_states": encoded.features}
 
-    def pipeline_inputs(self, positive: Encoded, negative: Encoded) -> dict[str, Any]:
+    def pipeline_inputs(
+        self,
+        pipeline: Any,  # noqa: ARG002
+        positive: Encoded,
+        negative: Encoded,
+    ) -> dict[str, Any]:
         """Features alone."""
         return {
             "prompt_embeds": positive.features,

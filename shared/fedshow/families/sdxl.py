@@ -74,7 +74,7 @@ class SDXL(UNetFamily):
             pooled=None if pooled is None else pooled * kept[:, None],
         )
 
-    def denoiser_inputs(self, encoded: Encoded, size: Size) -> dict[str, Any]:
+    def denoiser_inputs(self, pipeline: Any, encoded: Encoded, size: Size) -> dict[str, Any]:  # noqa: ARG002
         """Features, and beside times the pooled vector and the picture's size, as if it was never cropped."""
         assert encoded.pooled is not None
         pooled, original, corner, target = encoded.pooled, size, (0, 0), size
@@ -83,7 +83,12 @@ class SDXL(UNetFamily):
         added = {"text_embeds": pooled, "time_ids": time_ids}
         return {"encoder_hidden_states": encoded.features, "added_cond_kwargs": added}
 
-    def pipeline_inputs(self, positive: Encoded, negative: Encoded) -> dict[str, Any]:
+    def pipeline_inputs(
+        self,
+        pipeline: Any,  # noqa: ARG002
+        positive: Encoded,
+        negative: Encoded,
+    ) -> dict[str, Any]:
         """Features and pooled vectors; sizes are by themselves those of the picture."""
         return {
             "prompt_embeds": positive.features,

@@ -12,10 +12,11 @@ from fedshow.documents import read_json
 from fedshow.errors import InvalidInput
 from fedshow.families.family import Family
 from fedshow.families.sd1 import SD1
+from fedshow.families.sd3 import SD3
 from fedshow.families.sdxl import SDXL
 
 INDEX = "model_index.json"
-FAMILIES: dict[str, Family] = {family.name: family for family in (SD1(), SDXL())}
+FAMILIES: dict[str, Family] = {family.name: family for family in (SD1(), SDXL(), SD3())}
 
 
 def family_at(located: str) -> Family:
@@ -51,7 +52,7 @@ def told_by(index: Path) -> Family:
             raise InvalidInput(f"{index}: {part} is missing; family {family.name!r} needs {wanted}")
         if str(name).removesuffix("Fast") != wanted:
             raise InvalidInput(f"{index}: {part} is {name}, family {family.name!r} needs {wanted}")
-    if strange := sorted(_encoders(said) - set(family.parts)):
+    if strange := sorted(_encoders(said) - set(family.parts) - set(family.left_out)):
         raise InvalidInput(f"{index}: family {family.name!r} has no {strange[0]}")
     return family
 

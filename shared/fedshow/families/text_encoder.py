@@ -3,11 +3,12 @@
 Shapes: B prompts, T tokens, D width of a token, P width of a projection.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Tokenizer(Protocol):
@@ -20,6 +21,20 @@ class Tokenizer(Protocol):
     def convert_tokens_to_ids(self, token: str) -> int: ...
     def __call__(self, text: Any, **options: Any) -> Any: ...
     def __len__(self) -> int: ...
+
+
+LINEARS = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+def text_layers(components: Mapping[str, nn.Module]) -> dict[str, nn.Linear]:
+    """All attention linears of the text encoders among a base's components, by keys of concept files."""
+    return {
+        f"{component}.text_model.{name.removeprefix('text_model.')}": module
+        for component, encoder in components.items()
+        if component.startswith("text_encoder")
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.Linear) and name.rpartition(".")[2] in LINEARS
+    }
 
 
 @dataclass(frozen=True)

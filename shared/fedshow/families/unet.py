@@ -6,9 +6,9 @@ from typing import Any
 from torch import nn
 
 from fedshow.families.encoded import Encoded
+from fedshow.families.text_encoder import text_layers
 
 ATTENTION_LINEARS = ("to_q", "to_k", "to_v", "to_out.0")
-TEXT_LINEARS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 class UNetFamily:
@@ -16,6 +16,8 @@ class UNetFamily:
 
     denoiser = "unet"
     context_width = "cross_attention_dim"
+    flow = False
+    left_out: tuple[str, ...] = ()
     parts: Mapping[str, str]
 
     def components(self, pipeline: Any) -> dict[str, nn.Module]:
@@ -30,11 +32,7 @@ class UNetFamily:
             for name, module in components["unet"].named_modules()
             if isinstance(module, nn.Linear) and _is_attention_linear(name)
         }
-        for component, encoder in components.items():
-            for name, module in encoder.named_modules() if component != "unet" else ():
-                if isinstance(module, nn.Linear) and name.rpartition(".")[2] in TEXT_LINEARS:
-                    layers[f"{component}.text_model.{name.removeprefix('text_model.')}"] = module
-        return layers
+        return layers | text_layers(components)
 
     def slotted_layers(self, denoiser: nn.Module) -> list[tuple[nn.Module, int]]:
         """Every attn2 in execution order, each with a slot of its own."""

@@ -33,7 +33,7 @@ pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_r
 pipe("on the beach", regions=[((0, 0, 0.5, 1), "a {prompt}")]).images[0].save("picture.png")
 ```
 
-`{pipeline}.from_pretrained(folder)` also works: write both words of a concept
+`{pipeline}` also works: write both words of a concept
 (`{words}`); each is then one mean vector instead of one per layer.
 
 Made from adapters that their owners uploaded; no picture of theirs was ever on the server.
@@ -48,7 +48,7 @@ def model_card(
     fusion: Mapping[str, object],
     pipeline: str,
 ) -> str:
-    """The card as Markdown; `pipeline` is the stock class that loads the release."""
+    """The card as Markdown; `pipeline` is the stock call that loads the release."""
     rows = "\n".join(
         f"| `{c['prompt']}` | {c['class']} | `{c['sha256'][:16]}…` | {c['weight']:g} |"
         for c in concepts

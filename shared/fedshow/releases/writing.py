@@ -159,7 +159,10 @@ def _save_texts(folder: Path, release: str, base: Base, content: ReleaseContent)
     (folder / "report.json").write_text(json.dumps(content.report, indent=1) + "\n")
     for name, content_png in content.pictures.items():
         (folder / name).write_bytes(content_png)
-    card = model_card(release, base.card, concepts, content.fusion, base.family.pipeline_class)
+    family = base.family
+    options = ", ".join(["folder", *(f"{name}=None" for name in family.left_out)])
+    stock = f"{family.pipeline_class}.from_pretrained({options})"
+    card = model_card(release, base.card, concepts, content.fusion, stock)
     (folder / "README.md").write_text(card)
 
 

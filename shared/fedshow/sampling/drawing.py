@@ -12,6 +12,7 @@ import torch
 from PIL.Image import Image
 from torch import nn
 
+from fedshow.errors import InvalidInput
 from fedshow.families.encoded import Encoded
 from fedshow.sampling import stock
 from fedshow.sampling.conditioning import conditioned
@@ -50,7 +51,8 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
     """
     guidance = stock.default_guidance(model.base) if recipe.guidance is None else recipe.guidance
     base, size = model.base, recipe.size(model.base.sample_pixels)
-    recipe.check_size(size)
+    recipe.check_size(size, base.multiple)
+    _check_places(model, recipe)
     latent = stock.latent_size(base, size)
     model.tokens.check(recipe.texts)
     conditions = [(one, model.conditions(one)) for one in recipe.conditions]
@@ -92,6 +94,15 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
                 adjust=calling(model, recipe, plan, positive[rows]),
             )
     return Drawing(images, seeds)
+
+
+def _check_places(model: "Model", recipe: Recipe) -> None:
+    """Raises InvalidInput for regions and conditions that this base's family cannot draw with."""
+    if (recipe.regions or recipe.conditions) and not model.cross_attention:
+        what = "regions" if recipe.regions else "conditions"
+        raise InvalidInput(
+            f"{what}: bases of family {model.base.family.name!r} have no cross-attention to draw them by"
+        )
 
 
 def _attending(model: "Model", conditions: list[tuple[Condition, nn.Module]]) -> list[nn.Module]:

@@ -154,12 +154,12 @@ class Recipe:
         width, height = self.image.size if self.image is not None else (default, default)
         return self.height or height, self.width or width
 
-    def check_size(self, size: Size) -> None:
+    def check_size(self, size: Size, multiple: int = MULTIPLE) -> None:
         """Raises InvalidInput for a size that cannot be, and for masks and conditions that do not fit it."""
-        if any(edge <= 0 or edge % MULTIPLE for edge in size):
-            height, width = (max(MULTIPLE, round(edge / MULTIPLE) * MULTIPLE) for edge in size)
+        if any(edge <= 0 or edge % multiple for edge in size):
+            height, width = (max(multiple, round(edge / multiple) * multiple) for edge in size)
             raise InvalidInput(
-                f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {MULTIPLE}, "
+                f"picture of {size[1]}x{size[0]} pixels: edges must be multiples of {multiple}, "
                 f"such as {width}x{height}"
             )
         for region in self.regions:

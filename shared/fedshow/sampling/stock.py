@@ -58,7 +58,7 @@ def run(
         output_type=output,
         num_inference_steps=steps,
         guidance_scale=guidance,
-        **base.family.pipeline_inputs(positive, negative.expanded(len(positive))),
+        **base.family.pipeline_inputs(pipeline, positive, negative.expanded(len(positive))),
         **begin,
     ).images
 

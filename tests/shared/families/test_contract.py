@@ -19,7 +19,7 @@ from fedshow.sampling.model import Model
 from tests.stage.bases import MAKERS
 
 PROMPTS = ["a red robot on the beach", "a cat"]
-COUNTS = {"sd1": (16, 16), "sdxl": (70, 11)}
+COUNTS = {"sd1": (16, 16), "sdxl": (70, 11), "sd3": (0, 1)}
 """Cross-attention layers and slots, which the true bases have."""
 
 
@@ -63,7 +63,7 @@ def test_as_many_layers_and_slots_as_the_true_bases(member: Base) -> None:
     assert (len(layers), member.card.slots) == COUNTS[member.family.name]
     slots = [slot for _, slot in layers]
     assert slots == sorted(slots), "in execution order"
-    assert set(slots) == set(range(member.card.slots))
+    assert set(slots) == (set(range(member.card.slots)) if layers else set())
 
 
 def test_opened_again_it_is_the_same_base(member: Base) -> None:
@@ -83,7 +83,8 @@ def test_layers_of_one_input_read_the_same_and_no_others_do(member: Base, model:
         assert torch.equal(known, inputs[0]), name
         assert known.shape[-1] == member.card.layers[name][0]
     encoded = [value for name, value in by_input.items() if name.endswith(".context")]
-    assert len(encoded) == member.card.slots, "text features are one input of each slot"
+    has_slots = bool(member.family.slotted_layers(member.denoiser))
+    assert len(encoded) == has_slots * member.card.slots, "text features are one input of each slot"
 
 
 def test_every_slots_layers_read_its_encoding(member: Base, model: Model) -> None:
@@ -107,11 +108,18 @@ def test_every_slots_layers_read_its_encoding(member: Base, model: Model) -> Non
 def test_prompts_are_encoded_as_the_stock_pipeline_does(member: Base, model: Model) -> None:
     with torch.no_grad():
         stock_features, _, *pooled = member.pipeline.encode_prompt(
-            PROMPTS, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+            prompt=PROMPTS,
+            **_NO_OTHER_PROMPTS[member.family.name],
+            device="cpu",
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=False,
         )
         found = model.tokens.encoded(PROMPTS)
+    tokens, width = found.features.shape[2:]
+    assert not stock_features[:, tokens:].any()
+    assert not stock_features[..., width:].any()
     for slot in range(member.card.slots):
-        torch.testing.assert_close(found.features[:, slot], stock_features)
+        torch.testing.assert_close(found.features[:, slot], stock_features[:, :tokens, :width])
     if found.pooled is None:
         assert not pooled
     else:
@@ -142,15 +150,15 @@ def test_every_encoders_words_have_a_row_for_each_slot(member: Base, model: Mode
         for k, dim in enumerate(member.card.token_dims.values())
     ]
     parameters = model.tokens.add_concept("potter", *rows)
-    start = 0
+    start, last = 0, member.card.slots - 1
     for parameter, width in zip(parameters, member.card.token_dims.values(), strict=True):
         with torch.no_grad():
             before = model.tokens.encode(["a <potter>"])[0]
-            parameter[3].neg_()
+            parameter[last].neg_()
             moved = (model.tokens.encode(["a <potter>"])[0] - before).abs()
         own = moved[:, :, start : start + width]
         changed = (own.amax((1, 2)) > 1e-4).tolist()
-        assert changed == [slot == 3 for slot in range(member.card.slots)]
+        assert changed == [slot == last for slot in range(member.card.slots)]
         assert moved.count_nonzero() == own.count_nonzero(), "nothing of another encoder's"
         start += width
 
@@ -203,10 +211,24 @@ def test_the_denoiser_is_told_in_tuning_what_it_is_told_in_drawing(
     with torch.no_grad():
         member.denoise(latents(member, 1), at(), model.tokens.encoded(PROMPTS[:1]))
     handle.remove()
-    drawn, tuned = (each.get("added_cond_kwargs") or {} for each in told)
+    drawn, tuned = (_tensors_beside_text(each) for each in told)
     assert drawn.keys() == tuned.keys()
     for key, value in tuned.items():
         torch.testing.assert_close(drawn[key][1:], value)
+
+
+_NO_OTHER_PROMPTS: dict[str, dict[str, None]] = {
+    "sd1": {},
+    "sdxl": {},
+    "sd3": {"prompt_2": None, "prompt_3": None},
+}
+
+
+def _tensors_beside_text(told: dict[str, Any]) -> dict[str, Tensor]:
+    flat = told | (told.get("added_cond_kwargs") or {})
+    return {
+        key: flat[key] for key in ("text_embeds", "time_ids", "pooled_projections") if key in flat
+    }
 
 
 def _apart(one: Any, other: Any) -> int:

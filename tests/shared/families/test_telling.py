@@ -9,7 +9,7 @@ import pytest
 
 from fedshow.errors import InvalidInput
 from fedshow.families import open_base
-from fedshow.families.telling import family_at
+from fedshow.families.telling import FAMILIES, family_at
 from tests.stage.bases import MAKERS
 
 Change = Callable[[Path], object]
@@ -104,9 +104,9 @@ def test_a_denoiser_of_another_family_is_no_base(
 def test_weights_in_pieces_are_whole_with_all_of_them(
     copy_of: Callable[[str], Path], family: str
 ) -> None:
-    unet = copy_of(family) / "unet"
-    whole = unet / "diffusion_pytorch_model.safetensors"
-    whole.rename(unet / "diffusion_pytorch_model-00001-of-00001.safetensors")
+    denoiser = copy_of(family) / FAMILIES[family].denoiser
+    whole = denoiser / "diffusion_pytorch_model.safetensors"
+    whole.rename(denoiser / "diffusion_pytorch_model-00001-of-00001.safetensors")
     index = {"weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00001.safetensors"}}
     whole.with_name(f"{whole.name}.index.json").write_text(json.dumps(index))
-    assert family_at(str(unet.parent)).name == family
+    assert family_at(str(denoiser.parent)).name == family

@@ -15,18 +15,21 @@ def frame_and_width(base: str) -> tuple[Frame, int]:
     Raises InvalidInput when `base` is no base that fedshow knows, or cannot be reached.
     """
     try:
-        unet, vae, text = (_config(base, part) for part in ("unet", "vae", "text_encoder"))
-        return Frame.of_configs(unet, vae), int(text["hidden_size"])
+        parts = _json(base, "model_index.json")
+        denoiser = "transformer" if "transformer" in parts else "unet"
+        found = (_json(base, f"{part}/config.json") for part in (denoiser, "vae", "text_encoder"))
+        said, vae, text = found
+        return Frame.of_configs(said, vae), int(text["hidden_size"])
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"base {base!r}: not a model of a known family ({error})") from None
 
 
-def _config(base: str, part: str) -> dict[str, Any]:
-    path = _find(base, f"{part}/config.json")
+def _json(base: str, name: str) -> dict[str, Any]:
+    path = _find(base, name)
     try:
         found = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise InvalidInput(f"base {base!r}: {part}/config.json cannot be read ({error})") from None
+        raise InvalidInput(f"base {base!r}: {name} cannot be read ({error})") from None
     return dict(found)
 
 

@@ -26,10 +26,10 @@ class Frame:
 
     @classmethod
     def of_configs(cls, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> "Frame":
-        """From the two `config.json`: each block but the last halves the picture."""
+        """From the two `config.json`: each block but the last halves the picture, or patches cut it."""
         factor = 2 ** (len(vae["block_out_channels"]) - 1)
-        halvings = 2 ** (len(unet["down_block_types"]) - 1)
-        return cls(int(unet["sample_size"]) * factor, factor * halvings)
+        coarse = unet.get("patch_size") or 2 ** (len(unet["down_block_types"]) - 1)
+        return cls(int(unet["sample_size"]) * factor, factor * coarse)
 
     def sizes(self, aspect: float) -> list[Size]:
         """Every size of about the base's area whose longer edge is at most `aspect` times the shorter."""
