@@ -92,6 +92,10 @@ def test_the_release_is_whole_and_of_the_family(life: Life) -> None:
     manifest = verify_release(life.release)
     assert manifest.family == life.base.card.family
     assert {member.name for member in manifest.concepts} == {"gloop", "rex"}
+    said = (life.release / "README.md").read_text()
+    assert f"`{life.base.family.pipeline_class}.from_pretrained(folder" in said
+    has_regions = "regions" in (life.release / "pipeline.py").read_text()
+    assert ("regions=" in said) == has_regions, "only what its own pipeline can"
 
 
 def test_the_release_draws_its_concepts(life: Life) -> None:

@@ -24,13 +24,13 @@ pipe = fedshow.load(folder)
 pipe("a {prompt} on the beach").images[0].save("picture.png")
 ```
 
-Without fedshow, layer-wise tokens and regions through this folder's own `pipeline.py`:
+Without fedshow, {gives} through this folder's own `pipeline.py`:
 
 ```python
 from diffusers import DiffusionPipeline
 
 pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
-pipe("on the beach", regions=[((0, 0, 0.5, 1), "a {prompt}")]).images[0].save("picture.png")
+pipe({asked}).images[0].save("picture.png")
 ```
 
 `{pipeline}` also works: write both words of a concept
@@ -39,6 +39,16 @@ pipe("on the beach", regions=[((0, 0, 0.5, 1), "a {prompt}")]).images[0].save("p
 Made from adapters that their owners uploaded; no picture of theirs was ever on the server.
 `manifest.json` lists every file with its sha256: `fedshow verify` checks them.
 """
+
+OWN_PIPELINE = {
+    "sd1": (
+        "layer-wise tokens and regions",
+        '"on the beach", regions=[((0, 0, 0.5, 1), "a {prompt}")]',
+    ),
+    "sdxl": ("layer-wise tokens", '"a {prompt} on the beach"'),
+    "sd3": ("concepts by name", '"a {prompt} on the beach"'),
+}
+"""By family what a release's own `pipeline.py` gives, and what to ask it for."""
 
 
 def model_card(
@@ -53,7 +63,10 @@ def model_card(
         f"| `{c['prompt']}` | {c['class']} | `{c['sha256'][:16]}…` | {c['weight']:g} |"
         for c in concepts
     )
+    gives, asked = OWN_PIPELINE[base.family]
     return TEXT.format(
+        gives=gives,
+        asked=asked.format(prompt=concepts[0]["prompt"]),
         release=release,
         pipeline=pipeline,
         count=len(concepts),
