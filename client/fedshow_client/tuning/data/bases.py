@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedshow.errors import InvalidInput
+from fedshow.families.checkpoint import read_checkpoint
 from fedshow.toyworld import WEIGHTS
 from fedshow_client.tuning.data.frames import Frame
 
@@ -22,6 +23,8 @@ def frame_and_width(base: str) -> tuple[Frame, int]:
 
 
 def _config(base: str, part: str) -> dict[str, Any]:
+    if base.endswith(".safetensors") and Path(base).is_file():
+        return dict(getattr(read_checkpoint(Path(base)), part))
     path = _find(base, f"{part}/config.json")
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -37,7 +40,8 @@ def _find(base: str, name: str) -> Path:
         return folder / name
     if base.count("/") != 1 or folder.exists() or base.startswith((".", "/", "~")):
         raise InvalidInput(
-            f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json) or a hub id"
+            f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json), a checkpoint as "
+            "one .safetensors file, or a hub id"
         )
     return _from_hub(base, name)
 
