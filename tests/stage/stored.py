@@ -114,9 +114,7 @@ def in_old_names(base: Path, out: Path) -> Path:
 
     def change(part: str, file: Path, tensors: dict[str, Tensor]) -> None:
         if part == "text_encoder":
-            tensors = {
-                f"{CLIP_PREFIX}{k.removeprefix(CLIP_PREFIX)}": v for k, v in tensors.items()
-            }
+            tensors = {f"{CLIP_PREFIX}{k.removeprefix(CLIP_PREFIX)}": v for k, v in tensors.items()}
             tensors[f"{CLIP_PREFIX}embeddings.position_ids"] = torch.arange(77)[None]
         if part == "vae":
             tensors = {_old_attention(key): value for key, value in tensors.items()}
@@ -133,9 +131,7 @@ def _old_attention(key: str) -> str:
 
 def checkpoint_tensors(base: Path) -> dict[str, Tensor]:
     """The weights of a folder by the names of a single file."""
-    unet, vae, text = (
-        load_file(weights(base, part)) for part in ("unet", "vae", "text_encoder")
-    )
+    unet, vae, text = (load_file(weights(base, part)) for part in ("unet", "vae", "text_encoder"))
     unet_keys, vae_keys = unet_names(unet.keys()), vae_names(vae.keys())
     found = {UNET + unet_keys[name]: value for name, value in unet.items()}
     for name, value in vae.items():

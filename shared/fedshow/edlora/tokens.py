@@ -41,9 +41,8 @@ class LayeredEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """`[..., T]` ids to `[..., T, D]` vectors; gradients reach concept rows only."""
-        vectors = self.table(
-            ids.clamp(max=self.num_embeddings - 1)
-        )  # called, so that it is brought
+        known = ids.clamp(max=self.num_embeddings - 1)
+        vectors: Tensor = self.table(known)  # called, so that hooks bring its weights
         if not len(self.rows):
             return vectors
         ids, rows = ids.to(vectors.device), torch.cat(self._all_rows()).to(vectors)

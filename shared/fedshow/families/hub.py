@@ -1,6 +1,8 @@
 """Bases from the hub: their folder in its cache, with no more files than are needed, never a pickle."""
 
 from collections.abc import Collection
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,14 @@ def fetched(repo: str) -> Path:
     Raises InvalidInput when there is no such base or, offline, when it is not whole in the cache; Unreachable
     when the hub cannot be asked now and the cache does not have it either.
     """
-    import httpx
     from huggingface_hub import constants
 
     if constants.is_offline_mode():
         return _cached(repo, "HF_HUB_OFFLINE is set")
+    foreseen: tuple[type[Exception], ...] = (OSError, ValueError, *_transport_errors())
     try:
         return _download(repo)
-    except (OSError, ValueError, httpx.HTTPError) as error:
+    except foreseen as error:
         refused = refusal(f"base {repo!r}", error)
     if not isinstance(refused, Unreachable):
         raise refused
@@ -74,12 +76,9 @@ def needed(family: Family, listed: Collection[str], repo: str) -> set[str]:
 
 def _cached(repo: str, why: str) -> Path:
     """The snapshot in the hub's cache; raises InvalidInput unless all files are there."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(repo, local_files_only=True))
-    except (OSError, ValueError):
-        raise InvalidInput(f"base {repo!r} is not in the hub's cache, and {why}") from None
+    if (index := in_cache(repo, INDEX)) is None:
+        raise InvalidInput(f"base {repo!r} is not in the hub's cache, and {why}")
+    folder = index.parent
     try:
         family_at(folder)
     except InvalidInput as error:
@@ -87,6 +86,14 @@ def _cached(repo: str, why: str) -> Path:
             f"base {repo!r} is not whole in the hub's cache, and {why}: {error}"
         ) from None
     return folder
+
+
+def in_cache(repo: str, name: str) -> Path | None:
+    """A file in the hub's cache, without asking the hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, name)
+    return Path(found) if isinstance(found, str) else None
 
 
 def refusal(what: str, error: BaseException) -> FedshowError:
@@ -100,13 +107,19 @@ def refusal(what: str, error: BaseException) -> FedshowError:
 
 def _network_trouble(error: BaseException | None) -> Any:
     """The error among the causes that time may heal: no answer from the hub, or a busy one."""
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+    transient = (*_transport_errors(), ConnectionError, TimeoutError)
     while error is not None:
         if isinstance(error, HfHubHTTPError):
             return error if error.response.status_code in TRANSIENT_STATUS else None
-        if isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError)):
-            return error
+        if isinstance(error, transient):
+            return None if isinstance(error, OfflineModeIsEnabled) else error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """Those of the library that the hub's client talks through, which changed its name."""
+    found = (find_spec(name) and import_module(name) for name in ("httpx", "httpx2"))
+    return tuple(library.TransportError for library in found if library)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fedshow.errors import InvalidInput
-from fedshow.families.memory import GIGABYTE, Job, Plan, leanest, plan
+from fedshow.families.memory import GIGABYTE, Job, Plan, Precision, leanest, plan
 
 if TYPE_CHECKING:
     from fedshow.families.opening import Base
@@ -36,7 +36,7 @@ def settle(
         return
     job = job_of(base, pixels or base.sample_pixels**2, pictures)
     free = torch.cuda.mem_get_info(device)[0]
-    half = "bfloat16" if _has_bfloat16(device) else "float16"
+    half: Precision = "bfloat16" if _has_bfloat16(device) else "float16"
     found = plan(free, job, half)
     name = f"{device if ':' in device else f'{device}:{torch.cuda.current_device()}'}"
     if found is None:

@@ -41,10 +41,10 @@ def choose(names: Collection[str]) -> list[str]:
     """
     for variant in VARIANTS:
         for stem in STEMS:
-            if (plain := f"{stem}{variant}.safetensors") in names:
-                return [plain]
             if (index := f"{stem}.safetensors.index{variant}.json") in names:
                 return [index, *_shards(names, stem, variant)]
+            if (plain := f"{stem}{variant}.safetensors") in names:
+                return [plain]
     return []
 
 

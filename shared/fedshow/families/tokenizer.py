@@ -6,7 +6,7 @@ from typing import Any
 
 from fedshow.errors import FedshowError, InvalidInput, Unreachable
 from fedshow.families.checkpoint import Checkpoint
-from fedshow.families.hub import TOKENIZER_FILES, refusal
+from fedshow.families.hub import TOKENIZER_FILES, in_cache, refusal
 
 REPO = "openai/clip-vit-large-patch14"
 VARIABLE = "FEDSHOW_TOKENIZER"
@@ -50,10 +50,9 @@ def _named() -> Path | None:
 def _fetched(file: Path) -> Path:
     from huggingface_hub import snapshot_download
 
-    try:
-        return Path(snapshot_download(REPO, local_files_only=True, allow_patterns=TOKENIZER_FILES))
-    except (OSError, ValueError):
-        pass
+    for name in ("tokenizer.json", "vocab.json"):
+        if (found := in_cache(REPO, name)) is not None:
+            return found.parent
     try:
         return Path(snapshot_download(REPO, allow_patterns=TOKENIZER_FILES))
     except Exception as error:
