@@ -177,6 +177,7 @@ print((told("VmHWM") - before) / weights, weights)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("store", ["folder", "halves", "single file"])
 def test_opening_takes_little_more_memory_than_the_weights(
