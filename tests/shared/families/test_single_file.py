@@ -12,7 +12,7 @@ from torch import Tensor
 import fedshow
 from fedshow.errors import InvalidInput
 from fedshow.families import Base, open_base
-from fedshow.families.checkpoint import TEXT, UNET, VAE
+from fedshow.families.checkpoint import TEXT, UNET, VAE, read_checkpoint
 from fedshow.families.locating import anywhere, locate, public_name
 from fedshow_client.tuning.data.bases import frame_and_width
 from tests.conftest import Call, MakeConcept
@@ -93,7 +93,6 @@ def test_diffusers_reads_the_same_weights_out_of_it(file: Path, folder: Path, op
 )
 def test_what_it_predicts(
     folder: Path,
-    opened: Base,
     tmp_path: Path,
     metadata: dict[str, str],
     tensors: dict[str, Tensor],
@@ -103,8 +102,15 @@ def test_what_it_predicts(
     model = stored.single_file(folder, tmp_path / "model.safetensors", metadata=metadata, **tensors)
     if yaml:
         (tmp_path / "model.yaml").write_text(yaml)
-    found = open_base(str(model))
-    assert found.pipeline.scheduler.config.prediction_type == prediction
+    assert read_checkpoint(model).prediction == prediction
+
+
+def test_velocities_reach_the_scheduler_and_change_no_fingerprint(
+    folder: Path, opened: Base, tmp_path: Path
+) -> None:
+    said = {"modelspec.prediction_type": "v"}
+    found = open_base(str(stored.single_file(folder, tmp_path / "v.safetensors", metadata=said)))
+    assert found.pipeline.scheduler.config.prediction_type == "v_prediction"
     assert found.card.sha256 == opened.card.sha256
 
 
