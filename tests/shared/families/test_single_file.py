@@ -12,8 +12,10 @@ from torch import Tensor
 import fedshow
 from fedshow.errors import InvalidInput
 from fedshow.families import Base, open_base
-from fedshow.families.checkpoint import TEXT, UNET, VAE, read_checkpoint
+from fedshow.families.checkpoint import TEXT, UNET, VAE, Checkpoint, read_checkpoint
+from fedshow.families.filling import make_empty, make_from_dict
 from fedshow.families.locating import anywhere, locate, public_name
+from fedshow.families.stored import Header
 from fedshow_client.tuning.data.bases import frame_and_width
 from tests.conftest import Call, MakeConcept
 from tests.stage import stored
@@ -112,6 +114,41 @@ def test_velocities_reach_the_scheduler_and_change_no_fingerprint(
     found = open_base(str(stored.single_file(folder, tmp_path / "v.safetensors", metadata=said)))
     assert found.pipeline.scheduler.config.prediction_type == "v_prediction"
     assert found.card.sha256 == opened.card.sha256
+
+
+def test_at_true_widths_it_is_stable_diffusion_1() -> None:
+    """Numbers of weights that are known of 1.5, from nothing but the shapes that widths are read off."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    channels = dict(zip((1, 4, 7, 10), (320, 640, 1280, 1280), strict=True))
+    shapes = {
+        f"{UNET}input_blocks.{n}.0.out_layers.3.weight": (w,) * 2 for n, w in channels.items()
+    }
+    shapes |= {
+        f"{VAE}encoder.down.{n}.block.0.conv2.weight": (width,) * 2
+        for n, width in enumerate((128, 256, 512, 512))
+    }
+    shapes |= {
+        f"{UNET}input_blocks.0.0.weight": (320, 4, 3, 3),
+        f"{UNET}out.2.weight": (4, 320, 3, 3),
+        f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768),
+        f"{VAE}decoder.conv_in.weight": (512, 4, 3, 3),
+        f"{TEXT}text_model.embeddings.token_embedding.weight": (49408, 768),
+        f"{TEXT}text_model.embeddings.position_embedding.weight": (77, 768),
+    }
+    fc1 = "text_model.encoder.layers.{}.mlp.fc1.weight"
+    shapes |= {TEXT + fc1.format(layer): (3072, 768) for layer in range(12)}
+    found = Checkpoint(Path("model.safetensors"), Header(shapes, {}, 0))
+    config = CLIPTextConfig(**found.text_encoder)
+    text = make_empty(lambda: CLIPTextModel(config))
+    parts = [
+        make_from_dict("UNet2DConditionModel", found.unet),
+        make_from_dict("AutoencoderKL", found.vae),
+        text,
+    ]
+    counts = [sum(parameter.numel() for parameter in part.parameters()) for part in parts]
+    assert counts == [859_520_964, 83_653_863, 123_060_480]
+    assert config.num_attention_heads == 12
 
 
 def without(prefix: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
