@@ -112,7 +112,7 @@ def test_several_seeds_are_those_pictures(base) -> None:
 def test_large_drawings_are_made_in_parts(base, monkeypatch) -> None:
     model, seen = Model(base), []
     whole = model("a robot", steps=2, n=3)
-    monkeypatch.setattr("fedshow.sampling.drawing.PIXELS_AT_ONCE", 2 * 32 * 32)
+    monkeypatch.setattr("fedshow.sampling.recipe.PIXELS_AT_ONCE", 2 * 32 * 32)
     parts = model("a robot", steps=2, n=3, on_step=lambda *now: seen.append(now))
     model.restore()
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]

@@ -13,6 +13,7 @@ from fedshow.errors import InvalidInput
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from fedshow.families import Base
     from fedshow.sampling.carried import Origin
     from fedshow.sampling.conditions import Condition
     from fedshow.sampling.drawing import Drawing
@@ -129,7 +130,7 @@ def sample(
     if grid or compare:
         _save_grid([first, *compare], wanted, base, device, out)
         return print_json({"files": [str(out)]}) if as_json else print(out)
-    opened = _open(first, base, device)
+    opened = _open(first, base, device, wanted)
     if origin is not None and origin != opened.origin:
         say(f"{again} was drawn with {origin}, now it is {opened.origin}")
     judge = _judge(opened, scorer) if score or scorer else None
@@ -190,11 +191,17 @@ def _wanted(
     return replace(said.recipe.recipe(), **changes), said.model
 
 
-def _open(model: str, base: str | None, device: str) -> "Model":
+def _open(model: str, base: str | None, device: str, wanted: "Recipe") -> "Model":
     from fedshow.device import choose_device
+    from fedshow.families.placing import settle
     from fedshow.sampling.loading import load
 
-    return load(model, base, choose_device(device))
+    def arrange(opened: "Base", device: str) -> None:
+        height, width = size = wanted.size(opened.sample_pixels)
+        wanted.check_size(size)
+        settle(opened, device, say, height * width, wanted.pictures_at_once(size))
+
+    return load(model, base, choose_device(device), arrange)
 
 
 def _judge(model: "Model", folder: Path | None) -> "Judge":
@@ -240,7 +247,10 @@ def _save_grid(
         own_base = base if Path(name).is_file() else None
         with step_progress(f"drawing with {name}") as on_step:
             rows.append(
-                (Path(name).name, _open(name, own_base, device).draw(recipe, on_step).images)
+                (
+                    Path(name).name,
+                    _open(name, own_base, device, recipe).draw(recipe, on_step).images,
+                )
             )
     edge = max(max(image.size) for _, images in rows for image in images)
     grid(rows, cell=min(256, max(96, edge))).save(out, "PNG")

@@ -41,10 +41,11 @@ class LayeredEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """`[..., T]` ids to `[..., T, D]` vectors; gradients reach concept rows only."""
-        vectors = F.embedding(ids.clamp(max=self.num_embeddings - 1), self.weight)
+        known = ids.clamp(max=self.num_embeddings - 1)
+        vectors: Tensor = self.table(known)  # called, so that hooks bring its weights
         if not len(self.rows):
             return vectors
-        rows = torch.cat(self._all_rows()).to(vectors.dtype)
+        ids, rows = ids.to(vectors.device), torch.cat(self._all_rows()).to(vectors)
         own = F.embedding((ids - self.num_embeddings).clamp(min=0), rows)
         return torch.where((ids >= self.num_embeddings)[..., None], own, vectors)
 
@@ -85,7 +86,7 @@ class EncoderWords:
         last = first + len(row_SD) - 1
         mean = last + (len(row_SD) > 1)
         self.ids[self.tokenizer.convert_tokens_to_ids(word)] = first, last, mean
-        parameter = nn.Parameter(row_SD.clone().float().to(self._table.weight.device))
+        parameter = nn.Parameter(row_SD.clone().float().to(self.encoder.device))
         self.embedding.rows.append(parameter)
         return parameter
 
@@ -105,7 +106,7 @@ class EncoderWords:
         for text, ids in zip(texts, padded, strict=True):
             if len(ids) > limit:
                 raise InvalidInput(f"prompt of {len(ids)} tokens, limit {limit}: {text!r}")
-        return torch.tensor(padded, device=self._table.weight.device)
+        return torch.tensor(padded, device=self.encoder.device)
 
     def ends(self, ids_BT: Tensor) -> Tensor:
         """Where each text ends, `[B]`: the padding may be the same token."""

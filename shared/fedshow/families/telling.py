@@ -14,21 +14,14 @@ from fedshow.families.family import Family
 from fedshow.families.sd1 import SD1
 from fedshow.families.sd3 import SD3
 from fedshow.families.sdxl import SDXL
+from fedshow.families.stored import weights_in
 
 INDEX = "model_index.json"
 FAMILIES: dict[str, Family] = {family.name: family for family in (SD1(), SDXL(), SD3())}
 
 
-def family_at(located: str) -> Family:
-    """The family of the base in a folder, whose files it looks for, or of a hub id.
-
-    Raises InvalidInput naming the file that is missing or wrong; for a hub id what the hub's client raises.
-    """
-    folder = Path(located)
-    if not folder.is_dir():
-        from huggingface_hub import hf_hub_download
-
-        return told_by(Path(hf_hub_download(located, INDEX)))
+def family_at(folder: Path) -> Family:
+    """The family of the base in a folder; raises InvalidInput naming the file that is missing or wrong."""
     family = told_by(folder / INDEX)
     for part, class_name in family.parts.items():
         _check_part(folder / part, class_name)
@@ -81,12 +74,7 @@ def _check_part(folder: Path, class_name: str) -> None:
             raise InvalidInput(f"{folder / 'tokenizer.json'} is missing, and so is vocab.json")
         return
     _read(folder / "config.json")
-    if not any(folder.glob("*.safetensors")):
-        raise InvalidInput(f"{folder}: no weights there, as *.safetensors")
-    for index in folder.glob("*.safetensors.index*.json"):
-        for shard in sorted(set(_read(index).get("weight_map", {}).values())):
-            if not (folder / str(shard)).is_file():
-                raise InvalidInput(f"{folder / str(shard)} is missing; {index.name} names it")
+    weights_in(folder)
 
 
 def _check_fit(folder: Path, family: Family) -> None:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from fedshow.families.placing import computes_on
+
 
 class Tokenizer(Protocol):
     """The part of a CLIP tokenizer that fedshow uses."""
@@ -56,6 +58,11 @@ class TextEncoder:
     def token_key(self) -> str:
         """What keys of this encoder's word rows begin with: `tokens`, `tokens_2`."""
         return self.component.replace("text_encoder", "tokens")
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return computes_on(self.module)
 
     @property
     def token_dim(self) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 from fedshow.documents import read_json
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.families.opening import Base, describe_pipeline, load_pipeline
+from fedshow.families.placing import Arrange, settle
 from fedshow.families.telling import FAMILIES, family_of
 from fedshow.families.text_encoder import TextEncoder
 from fedshow.releases.manifest import Manifest
@@ -22,8 +23,8 @@ from fedshow.sampling.model import Model
 FUSED = "fused.safetensors"
 
 
-def load_release(folder: Path, device: str = "cpu") -> Model:
-    """The release's model with all its concepts.
+def load_release(folder: Path, device: str = "cpu", arrange: Arrange = settle) -> Model:
+    """The release's model with all its concepts, its base brought to the device by `arrange`.
 
     Raises Damaged when the folder is not whole, as far as sizes and fused weights show it;
     `verify_release` looks at every byte.
@@ -33,7 +34,7 @@ def load_release(folder: Path, device: str = "cpu") -> Model:
         raise InvalidInput(f"{folder}: family {manifest.family!r}, known are {', '.join(FAMILIES)}")
     check_sizes(folder, manifest)
     concepts, tensors = read_fused(folder / FUSED)
-    pipeline = load_pipeline(str(folder), device, torch.float32)
+    pipeline = load_pipeline(str(folder), "cpu", torch.float32)
     family = family_of(pipeline)
     if family.name != manifest.family:
         raise Damaged(
@@ -41,7 +42,9 @@ def load_release(folder: Path, device: str = "cpu") -> Model:
         )
     _check_words(folder / FUSED, concepts, tensors, family.text_encoders(pipeline))
     card = describe_pipeline(manifest.base, family, pipeline)
-    model = Model(Base(pipeline, family, card, str(folder)))
+    base = Base(pipeline, family, card, str(folder))
+    arrange(base, device)
+    model = Model(base)
     for name, words in concepts.items():
         model.tokens.load_concept(name, words, tensors)
     model.release = manifest.release

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 OnStep = Callable[[int, int], None]
 """Told of denoising steps done and steps in all; what it raises ends the drawing."""
 
-PIXELS_AT_ONCE = 4 * 512 * 512
-"""So many are drawn in one batch: four pictures of SD 1.5's own size."""
-
 
 @dataclass(frozen=True)
 class Drawing:
@@ -67,7 +64,7 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
         native = stock.latent_size(base, (base.sample_pixels, base.sample_pixels))
         stack.enter_context(windowed(base.denoiser, plan, native, recipe.windows))
         seeds = recipe.seeds * len(recipe.prompts)
-        at_once = max(1, PIXELS_AT_ONCE // (size[0] * size[1]))
+        at_once = recipe.pictures_at_once(size)
         parts = [slice(k, k + at_once) for k in range(0, len(seeds), at_once)]
         images: list[Image] = []
         for number, rows in enumerate(parts):

@@ -4,19 +4,24 @@ from pathlib import Path
 
 from fedshow.concepts import read_concept
 from fedshow.errors import InvalidInput
+from fedshow.families.checkpoint import is_checkpoint
 from fedshow.families.opening import open_base
+from fedshow.families.placing import Arrange, settle
 from fedshow.sampling.model import Model
 
 
-def load(model: str | Path, base: str | None = None, device: str = "cpu") -> Model:
+def load(
+    model: str | Path, base: str | None = None, device: str = "cpu", arrange: Arrange = settle
+) -> Model:
     """A release folder, a concept file (with its base) or a base, ready to draw.
 
+    `arrange` brings the base to the device: on a card in the precision, and as much of it, as fits.
     Raises InvalidInput when `model` is none of them, BaseMismatch for a concept of another base,
     Damaged for a release that is not whole.
     """
     path = Path(model)
-    if path.is_file():
-        opened = Model(open_base(base or "toyworld", device))
+    if path.is_file() and not is_checkpoint(path):
+        opened = _bare(base or "toyworld", device, arrange)
         opened.add_concept(read_concept(path, opened.base.card))
         return opened
     if base is not None:
@@ -24,8 +29,14 @@ def load(model: str | Path, base: str | None = None, device: str = "cpu") -> Mod
     if any((path / name).is_file() for name in ("manifest.json", "fused.safetensors")):
         from fedshow.releases.loading import load_release
 
-        return load_release(path, device)
+        return load_release(path, device, arrange)
     try:
-        return Model(open_base(str(model), device))
+        return _bare(str(model), device, arrange)
     except InvalidInput as error:
         raise InvalidInput(f"no release folder and no concept file: {error}") from error
+
+
+def _bare(base: str, device: str, arrange: Arrange) -> Model:
+    opened = open_base(base)
+    arrange(opened, device)
+    return Model(opened)

@@ -20,6 +20,9 @@ from fedshow.sampling.regions import (
 MOST_STEPS = 1000
 MOST_PICTURES = 64
 MOST_SCALE = 4.0
+PIXELS_AT_ONCE = 4 * 512 * 512
+"""So many are drawn in one batch: four pictures of SD 1.5's own size."""
+
 MULTIPLE = 8
 """Stock pipelines take no other edges, whatever the autoencoder."""
 
@@ -153,6 +156,12 @@ class Recipe:
         """Height and width of the pictures, for a base whose own edge is `default`."""
         width, height = self.image.size if self.image is not None else (default, default)
         return self.height or height, self.width or width
+
+    def pictures_at_once(self, size: Size) -> int:
+        """How many are drawn in one batch."""
+        return max(
+            1, min(PIXELS_AT_ONCE // (size[0] * size[1]), len(self.prompts) * len(self.seeds))
+        )
 
     def check_size(self, size: Size, multiple: int = MULTIPLE) -> None:
         """Raises InvalidInput for a size that cannot be, and for masks and conditions that do not fit it."""

@@ -55,7 +55,7 @@ def test_every_family_has_a_member_here() -> None:
 
 def test_a_folder_tells_its_family(folders: dict[str, Path], members: dict[str, Base]) -> None:
     for name, folder in folders.items():
-        assert family_at(str(folder)).name == members[name].family.name == name
+        assert family_at(folder).name == members[name].family.name == name
 
 
 def test_as_many_layers_and_slots_as_the_true_bases(member: Base) -> None:

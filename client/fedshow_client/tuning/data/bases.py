@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedshow.errors import InvalidInput
+from fedshow.families.checkpoint import read_checkpoint
 from fedshow.toyworld import WEIGHTS
 from fedshow_client.tuning.data.frames import Frame
 
@@ -15,13 +16,21 @@ def frame_and_width(base: str) -> tuple[Frame, int]:
     Raises InvalidInput when `base` is no base that fedshow knows, or cannot be reached.
     """
     try:
-        parts = _json(base, "model_index.json")
-        denoiser = "transformer" if "transformer" in parts else "unet"
-        found = (_json(base, f"{part}/config.json") for part in (denoiser, "vae", "text_encoder"))
-        said, vae, text = found
+        said, vae, text = _configs(base)
         return Frame.of_configs(said, vae), int(text["hidden_size"])
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"base {base!r}: not a model of a known family ({error})") from None
+
+
+def _configs(base: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Of the denoiser, the autoencoder and the (first) text encoder."""
+    if base.endswith(".safetensors") and Path(base).is_file():
+        checkpoint = read_checkpoint(Path(base))
+        return dict(checkpoint.unet), dict(checkpoint.vae), dict(checkpoint.text_encoder)
+    denoiser = "transformer" if "transformer" in _json(base, "model_index.json") else "unet"
+    parts = (denoiser, "vae", "text_encoder")
+    said, vae, text = (_json(base, f"{part}/config.json") for part in parts)
+    return said, vae, text
 
 
 def _json(base: str, name: str) -> dict[str, Any]:
@@ -40,7 +49,8 @@ def _find(base: str, name: str) -> Path:
         return folder / name
     if base.count("/") != 1 or folder.exists() or base.startswith((".", "/", "~")):
         raise InvalidInput(
-            f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json) or a hub id"
+            f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json), a checkpoint as "
+            "one .safetensors file, or a hub id"
         )
     return _from_hub(base, name)
 

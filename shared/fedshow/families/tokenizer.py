@@ -1,0 +1,68 @@
+"""The tokenizer of a checkpoint in one file, which brings none: CLIP's own vocabulary."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from fedshow.errors import FedshowError, InvalidInput, Unreachable
+from fedshow.families.checkpoint import Checkpoint
+from fedshow.families.hub import TOKENIZER_FILES, in_cache, refusal
+
+REPO = "openai/clip-vit-large-patch14"
+VARIABLE = "FEDSHOW_TOKENIZER"
+
+
+def clip_tokenizer(checkpoint: Checkpoint) -> Any:
+    """From the folder that FEDSHOW_TOKENIZER names, else from the hub's cache, else from the hub.
+
+    Raises InvalidInput when it is not the one that the checkpoint's text encoder was trained with, or nowhere
+    to be had; Unreachable when the hub does not answer.
+    """
+    from transformers import CLIPTokenizer
+
+    folder = _named() or _fetched(checkpoint.file)
+    positions = checkpoint.text_encoder["max_position_embeddings"]
+    try:
+        found = CLIPTokenizer.from_pretrained(folder, model_max_length=positions)
+    except (OSError, ValueError) as error:
+        raise refusal(f"tokenizer {str(folder)!r}", error) from error
+    words = checkpoint.text_encoder["vocab_size"]
+    if len(found) != words:
+        raise InvalidInput(
+            f"{checkpoint.file}: its text encoder knows {words} tokens, the tokenizer in {folder} "
+            f"{len(found)}"
+        )
+    return found
+
+
+def _named() -> Path | None:
+    """The folder that the variable names, or its part `tokenizer` if it is a whole base."""
+    if not (said := os.environ.get(VARIABLE)):
+        return None
+    for folder in (Path(said), Path(said) / "tokenizer"):
+        if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+            return folder
+    raise InvalidInput(
+        f"{VARIABLE}={said!r}: no folder with tokenizer.json, or vocab.json and merges.txt"
+    )
+
+
+def _fetched(file: Path) -> Path:
+    from huggingface_hub import snapshot_download
+
+    for name in ("tokenizer.json", "vocab.json"):
+        if (found := in_cache(REPO, name)) is not None:
+            return found.parent
+    try:
+        return Path(snapshot_download(REPO, allow_patterns=TOKENIZER_FILES))
+    except Exception as error:
+        raise _nowhere(file, error) from error
+
+
+def _nowhere(file: Path, error: BaseException) -> FedshowError:
+    found = refusal(f"tokenizer {REPO!r}", error)
+    kind = Unreachable if isinstance(found, Unreachable) else InvalidInput
+    return kind(
+        f"{file} has no tokenizer in it; put CLIP's into the hub's cache (`hf download {REPO} tokenizer.json "
+        f"vocab.json merges.txt`) or name a folder that has it: {VARIABLE}=FOLDER ({found})"
+    )
