@@ -1,6 +1,6 @@
 """What the measuring encoder reads in the boxes of a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,8 +20,14 @@ BOUND = ("colour", "accessory")
 TRACED = ("colour", "pattern", "accessory", "mark")
 """Attributes that must not turn up next door."""
 
-Alone = Mapping[str, Sequence[Mapping[str, str]]]
-"""Of each concept what the encoder reads in pictures of it alone."""
+Worn = tuple[str, str]
+"""An attribute and its value."""
+
+Rates = Mapping[tuple[str, Worn], float]
+"""By concept and attribute."""
+
+Picture = Sequence[dict[str, Any]]
+"""What was read in its boxes."""
 
 
 def references(work: Path) -> dict[str, Reference]:
@@ -63,49 +69,64 @@ def read(
                     if (own := getattr(HELDOUT[name], a)) in LABELS[a]
                 },
                 "seen": seen[k],
-                "leaked": leaks(seen[k], name, concepts),
             }
         )
     return found
 
 
-def leaks(seen: Mapping[str, str], name: str, concepts: Sequence[str]) -> list[str]:
-    """Attributes in which somebody else of the picture is seen instead of the concept itself."""
-    others = [HELDOUT[other] for other in concepts if other != name]
-    return [
-        a
-        for a in TRACED
-        if seen[a] != getattr(HELDOUT[name], a)
-        and seen[a] not in ("none", "plain")
-        and seen[a] in {getattr(other, a) for other in others}
-    ]
+def unprovoked(pictures: Iterable[Picture]) -> Rates:
+    """How often each attribute is read in boxes of a concept that neither it nor a neighbour of it wears.
+
+    So much the encoder misreads, and the concept itself does: nothing of it can have leaked.
+    """
+    read: dict[tuple[str, Worn], list[bool]] = {}
+    for picture in pictures:
+        all_worn = frozenset().union(*(worn(name) for name in CHARACTERS))
+        for box, foreign in _boxes(picture):
+            for attribute in all_worn - foreign - worn(box["concept"]):
+                read.setdefault((box["concept"], attribute), []).append(_shows(box, attribute))
+    return {key: fmean(values) for key, values in read.items()}
 
 
-def misread(name: str, concepts: Sequence[str], alone: Alone) -> float:
-    """How often the concept alone, where nobody is near, looks as if something of these others had leaked."""
-    return fmean(bool(leaks(seen, name, concepts)) for seen in alone[name])
+def worn(name: str) -> frozenset[Worn]:
+    """What can be seen of a character next door."""
+    pairs = ((a, getattr(HELDOUT[name], a)) for a in TRACED)
+    return frozenset((a, value) for a, value in pairs if value not in ("none", "plain"))
 
 
-def summary(pictures: Sequence[Sequence[dict[str, Any]]], alone: Alone) -> dict[str, float]:
+def _boxes(picture: Picture) -> Iterator[tuple[dict[str, Any], frozenset[Worn]]]:
+    """Each box with what its neighbours wear and its concept does not."""
+    for box in picture:
+        others = (other["concept"] for other in picture if other is not box)
+        yield box, frozenset().union(*map(worn, others)) - worn(box["concept"])
+
+
+def _shows(box: Mapping[str, Any], attribute: Worn) -> bool:
+    name, value = attribute
+    return bool(box["seen"][name] == value)
+
+
+def summary(pictures: Sequence[Picture], rates: Rates) -> dict[str, float]:
     """Shares of pictures and boxes. Attributes are those of objects that are there.
 
-    `leaked` is the share of boxes that show something of a neighbour, `leaked_net` the same less what the
-    encoder misreads so in pictures of the concepts alone.
+    `leaked_boxes` is the share of boxes in which something is read that a neighbour wears; `leaked` is the
+    share of all that neighbours wear which is read in a concept's box, less what is read there unprovoked.
     """
     boxes = [box for picture in pictures for box in picture]
-    expected = [
-        misread(box["concept"], [other["concept"] for other in picture], alone)
-        for picture in pictures
-        for box in picture
-    ]
     there = [box for box in boxes if box["present"]]
     bound = [value for box in there for value in box["bound"].values()]
+    foreign = [found for picture in pictures for found in _boxes(picture)]
+    excess = [
+        _shows(box, attribute) - rates.get((box["concept"], attribute), 0.0)
+        for box, attributes in foreign
+        for attribute in attributes
+    ]
     return {
         "present": fmean(all(box["present"] for box in picture) for picture in pictures),
         "present_boxes": fmean(box["present"] for box in boxes),
         "identity": fmean(box["identity"] for box in boxes),
         "nearest": fmean(box["nearest"] for box in boxes),
         "attributes": fmean(bound) if bound else 0.0,
-        "leaked": (leaked := fmean(bool(box["leaked"]) for box in boxes)),
-        "leaked_net": leaked - fmean(expected),
+        "leaked_boxes": fmean(any(_shows(b, a) for a in attributes) for b, attributes in foreign),
+        "leaked": fmean(excess) if excess else 0.0,
     }

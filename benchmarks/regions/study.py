@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -129,13 +130,14 @@ def pictures(work: Path, workers: int, number: int = LAYOUTS) -> dict[str, Any]:
     singles = {"singles": "regions"}
     work_off(ledger, [*tasks, (singles, draw_singles, (work, "regions"))], workers, start_worker)
     drawn = (ledger.get(singles) or {})["singles"]
-    seen = {name: [box["seen"] for (box,) in found] for name, found in drawn.items()}
-    alone = {name: reading.summary(found, seen) for name, found in drawn.items()}
+    alone = {name: reading.summary(found, {}) for name, found in drawn.items()}
     single = fmean(found["identity"] for found in alone.values())
     table = {}
-    for (way, count, variant), key in keys.items():
-        found = reading.summary((ledger.get(key) or {})["pictures"], seen)
-        table[f"{way} {count} {variant}"] = found | {"kept": found["identity"] / single}
+    read = {which: (ledger.get(key) or {})["pictures"] for which, key in keys.items()}
+    for (way, count, variant), found in read.items():
+        alike = [read[way, other, variant] for other in COUNTS]
+        row = reading.summary(found, reading.unprovoked(chain.from_iterable(alike)))
+        table[f"{way} {count} {variant}"] = row | {"kept": row["identity"] / single}
     return figures(table) | {"singles": alone, "ways": table}
 
 
@@ -146,5 +148,5 @@ def figures(table: Mapping[str, Mapping[str, float]], way: str = "windows") -> d
         **{f"present_{count}": row["present"] for count, row in rows.items()},
         "identity_in_box_kept": min(row["kept"] for row in rows.values()),
         "attributes": min(row["attributes"] for row in rows.values()),
-        "leaked": max(row["leaked_net"] for row in rows.values()),
+        "leaked": max(row["leaked"] for row in rows.values()),
     }
