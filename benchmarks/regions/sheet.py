@@ -19,6 +19,7 @@ SHOWN = ((2, "apart"), (3, "touching"), (3, "apart"), (4, "apart"))
 """The first layout of each kind."""
 
 CELL = 288
+"""Pixels of a row's widest picture."""
 
 
 def draw(work: Path, folder: Path = IMAGES) -> None:

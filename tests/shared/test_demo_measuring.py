@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -62,3 +63,12 @@ def test_grid_shows_every_picture() -> None:
     sheet = grid([("one", [red, blue]), ("two", [blue])])
     colours = {colour for _, colour in sheet.getcolors(sheet.width * sheet.height) or []}
     assert {(255, 0, 0), (0, 0, 255)} <= colours
+
+
+def test_rows_of_wide_pictures_are_no_higher_than_these() -> None:
+    wide, square = Image.new("RGB", (64, 16), "red"), Image.new("RGB", (32, 32), "blue")
+    sheet = grid([("wide", [wide, wide]), ("square", [square])])
+    assert sheet.height == 96 // 4 + 96 + 3 * 4
+    shown = np.asarray(sheet)
+    assert (shown == (255, 0, 0)).all(-1).sum() == 2 * 96 * 24
+    assert (shown == (0, 0, 255)).all(-1).sum() == 96 * 96
