@@ -1,4 +1,4 @@
-"""What `make bench-gpu` measures at Stable Diffusion 1.5's size, a module each: `measure(device, tiny)`.
+"""What `make bench-gpu` measures at the bases' true sizes, a module each: `measure(device, tiny)`.
 
 Parts yield figures as soon as they are known: what follows may fail, or the machine be gone.
 """

@@ -1,4 +1,4 @@
-"""`make bench-gpu`: fusion, sampling and tuning at Stable Diffusion 1.5's size, on a real accelerator.
+"""`make bench-gpu`: fusion, sampling, tuning and all of it at bases' true sizes, on a real accelerator.
 
 Each part is a process of its own and keeps its figures in `--out` as soon as it has them; what is there
 whole is not measured again. `--tiny --device cpu` runs every line at toy size and writes no result.
@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.gpu import fusion, grams, sampling, tuning
+from benchmarks.gpu import families, fusion, grams, sampling, tuning
 from benchmarks.report import RESULTS, commit, print_table, write_result
 from fedshow.device import choose_device
 
@@ -24,6 +25,8 @@ PARTS: dict[str, Measure] = {  # the most wanted first: a machine may be lent fo
     "fusion": fusion.measure,
     "sampling": sampling.measure,
     "tuning": tuning.measure,
+    "sd1": partial(families.measure, "sd1"),
+    "sdxl": partial(families.measure, "sdxl"),
     "grams": grams.measure,
     "fusion-as-shipped": fusion.measure_as_shipped,
 }

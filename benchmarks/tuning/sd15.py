@@ -42,35 +42,38 @@ TINY: dict[str, Any] = FULL | {
 def sd15(device: str, sizes: dict[str, Any] = FULL) -> Base:
     """The base on `device`, frozen, in float32."""
     quiet_libraries()
-    from diffusers import DDPMScheduler, StableDiffusionPipeline
-    from transformers import CLIPTokenizer
+    from diffusers import StableDiffusionPipeline
+    from transformers import CLIPTextModel
 
     torch.manual_seed(0)
     with torch.device(device):  # random weights are made there, far faster than on one core
-        vae, text_encoder, unet = _vae(sizes), _text_encoder(sizes), _unet(sizes)
-    tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer")
-    tokenizer.model_max_length = 77
-    schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-    scheduler = DDPMScheduler(**schedule, clip_sample=False, steps_offset=1)
+        vae, unet = make_vae(sizes), make_unet(sizes)
+        text_encoder = CLIPTextModel(text_config(*sizes["text"]))
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,
-        tokenizer=tokenizer,
+        tokenizer=make_tokenizer(),
         unet=unet,
-        scheduler=scheduler,
+        scheduler=make_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
-    ).to(device)
+    )
+    return opened(pipeline.to(device), "sd1")
+
+
+def opened(pipeline: Any, family: str) -> Base:
+    """A pipeline that was never in a folder, frozen, as a base without a fingerprint."""
     pipeline.set_progress_bar_config(disable=True)
-    for part in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
+    chosen = FAMILIES[family]
+    for part in (*chosen.components(pipeline).values(), pipeline.vae):
         part.requires_grad_(False).eval()
-    ref = BaseRef(name="local", sha256="0" * 64)
-    card = describe_pipeline(ref, FAMILIES["sd1"], pipeline)
-    return Base(pipeline, FAMILIES["sd1"], card, "")
+    card = describe_pipeline(BaseRef(name="local", sha256="0" * 64), chosen, pipeline)
+    return Base(pipeline, chosen, card, "")
 
 
-def _unet(sizes: dict[str, Any]) -> Any:
+def make_unet(sizes: dict[str, Any]) -> Any:
+    """Its denoiser."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
@@ -83,7 +86,8 @@ def _unet(sizes: dict[str, Any]) -> Any:
     )
 
 
-def _vae(sizes: dict[str, Any]) -> Any:
+def make_vae(sizes: dict[str, Any], **scale: float) -> Any:
+    """An autoencoder of Stable Diffusion's kind."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
@@ -94,26 +98,42 @@ def _vae(sizes: dict[str, Any]) -> Any:
         latent_channels=4,
         norm_num_groups=sizes["groups"],
         sample_size=8 * sizes["latent_edge"],
+        **scale,
     )
 
 
-def _text_encoder(sizes: dict[str, Any]) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
+def text_config(width: int, layers: int, heads: int, words: int, **others: Any) -> Any:
+    """Of a CLIP text encoder."""
+    from transformers import CLIPTextConfig
 
-    width, layers, heads, words = sizes["text"]
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=words,
-            hidden_size=width,
-            intermediate_size=4 * width,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            max_position_embeddings=77,
-            projection_dim=width,
-            bos_token_id=words - 2,
-            eos_token_id=words - 1,
-        )
+    return CLIPTextConfig(
+        vocab_size=words,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=77,
+        projection_dim=width,
+        bos_token_id=0,
+        eos_token_id=2,  # as the true ones say: the word of the highest id counts as the end
+        **others,
     )
+
+
+def make_tokenizer(pads_with: str = "") -> Any:
+    """Toyworld's, for 77 tokens; it knows fewer words than the true one."""
+    from transformers import CLIPTokenizer
+
+    special = {"pad_token": pads_with} if pads_with else {}
+    return CLIPTokenizer.from_pretrained(WEIGHTS / "tokenizer", model_max_length=77, **special)
+
+
+def make_scheduler() -> Any:
+    """The noise schedule that Stable Diffusion 1.x and XL share."""
+    from diffusers import DDPMScheduler
+
+    schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    return DDPMScheduler(**schedule, clip_sample=False, steps_offset=1)
 
 
 def photos(folder: Path, edge: int) -> Person:

@@ -1,6 +1,7 @@
 """No card is needed to know that `make bench-gpu` will run on one: every line of it, at toy size."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,12 @@ import pytest
 import torch
 
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu import fusion
+from benchmarks.gpu import families, fusion
+from benchmarks.tuning import sd15, sdxl
+from fedshow.formats import FORMATS
 from fedshow_server.fusion.recording import Plan
+
+STAGES = ("base", "tune", "fuse", "release", "load", "sample", "export")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> int:
@@ -24,6 +29,10 @@ def run(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> int:
         ("fusion", {"lbfgs_over_solve", "lbfgs_layers_measured"}),
         ("sampling", {"sampling_overhead_3"}),
         ("tuning", {"tune_ratio", "tune_rate_share"}),
+        ("sd1", {f"sd1_{stage}_seconds" for stage in STAGES}),
+        ("sd1", {f"sd1_export_{name}_megabytes" for name in FORMATS}),
+        ("sdxl", {f"sdxl_{stage}_seconds" for stage in STAGES}),
+        ("sdxl", {f"sdxl_export_{name}_megabytes" for name in FORMATS}),
         ("grams", {"gram_loss", "eigh_64_core_seconds"}),
     ],
 )
@@ -34,6 +43,31 @@ def test_every_part_measures_what_the_result_must_have(
     assert kept["whole"]
     for name in names:
         assert kept["figures"][name] >= 0
+
+
+@pytest.mark.parametrize("family", families.MAKERS)
+def test_what_is_exported_holds_what_was_tuned_and_fused(family: str, parts: Path) -> None:
+    figures = json.loads((parts / f"{family}.json").read_text())["figures"]
+    sizes = {name: figures[f"{family}_export_{name}_megabytes"] for name in FORMATS}
+    assert 0 < sizes["embeddings"] < min(sizes[name] for name in ("diffusers", "kohya", "peft"))
+    assert max(sizes, key=lambda name: sizes[name]) == "single-file"
+    assert sizes["single-file"] < figures[f"{family}_release_megabytes"]
+    assert sum(sizes.values()) == pytest.approx(figures[f"{family}_export_megabytes"])
+
+
+@pytest.mark.parametrize(
+    ("make", "parameters"),
+    [
+        (lambda: sd15.make_unet(sd15.FULL), 859_520_964),
+        (lambda: sdxl.make_unet(sdxl.FULL), 2_567_463_684),
+        (lambda: sdxl.make_text_encoders(sdxl.FULL)[0], 123_060_480),
+        (lambda: sdxl.make_text_encoders(sdxl.FULL)[1], 694_659_840),
+        (lambda: sd15.make_vae(sdxl.FULL), 83_653_863),
+    ],
+)
+def test_full_sizes_are_those_of_the_true_weights(make: Callable[[], Any], parameters: int) -> None:
+    with torch.device("meta"):
+        assert sum(value.numel() for value in make().parameters()) == parameters
 
 
 @pytest.fixture(scope="module")

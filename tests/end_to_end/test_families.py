@@ -12,6 +12,7 @@ from fedshow.concepts import ConceptFile
 from fedshow.errors import InvalidInput
 from fedshow.families import Base, open_base
 from fedshow.families.telling import FAMILIES
+from fedshow.formats import FORMATS, export_model
 from fedshow.releases.loading import load_release
 from fedshow.releases.verify import verify_release
 from fedshow.releases.writing import write_release
@@ -26,6 +27,10 @@ from fedshow_server.fusion.vetting import Vetting
 from tests.stage.bases import MAKERS, PICTURE_EDGE
 from tests.stage.concepts import random_concept
 
+OF_UNETS = ("kohya", "single-file")
+"""Formats whose names of layers are those of a U-Net."""
+
+WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 LITTLE = Plan(fit_seeds=(0,), heldout_seeds=(1000,), steps=1, fit_prompts=1, texts=2, things=1)
 
 
@@ -119,6 +124,27 @@ def test_regions_are_drawn_from_the_release_where_layers_read_text(life: Life) -
         for some in (regions, regions[:1])
     )
     assert both != one
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_release_goes_into_every_format_that_its_family_has(
+    life: Life, tmp_path: Path, to: str
+) -> None:
+    wanted = FORMATS[to]
+    out = tmp_path / f"out{wanted.suffix}"
+    if to in OF_UNETS and life.base.family.denoiser != "unet":
+        with pytest.raises(InvalidInput, match="family 'sd3'"):
+            export_model(life.release, to, out)
+        return
+    said = export_model(life.release, to, out).about
+    assert {concept.name for concept in said.concepts} == {"gloop", "rex"}
+    if wanted.merges:
+        assert out.stat().st_size > 0.9 * (life.release / "unet" / WEIGHTS_FILE).stat().st_size
+    elif wanted.read is None:
+        assert len(list(out.iterdir())) == len(said.words)
+    else:
+        layers = load_release(life.release).base.card.layers
+        assert len(wanted.read(out).tensors) >= 2 * len(layers)
 
 
 def test_the_releases_own_pipeline_encodes_as_fedshow_does(life: Life) -> None:
