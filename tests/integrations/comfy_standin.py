@@ -243,7 +243,7 @@ def draw(
     guidance: float = 3.0,
 ) -> Image:
     """A picture, as a KSampler and the VAE would make it."""
-    unet, scheduler = base.pipeline.unet, stock.sampler(base).scheduler
+    unet, scheduler = base.pipeline.unet, stock.sampling(base).scheduler
     scheduler.set_timesteps(steps)
     edge = unet.config.sample_size
     latents = stock.noise(base, [seed], (edge, edge))
