@@ -20,6 +20,9 @@ _HERE = re.compile(
 _RELEASE = re.compile(
     r"unet\.(down_blocks|mid_block|up_blocks)\.(?:(\d+)\.)?attentions\.(\d+)\.transformer_blocks\.(\d+)\."
 )
+_TEXT = {"text_encoder.": "clip_l.transformer.", "text_encoder_2.": "clip_g.transformer."}
+"""What layers of a text encoder begin with in releases, and here."""
+
 DOWN, UP, MATRIX = ".lora_A.weight", ".lora_B.weight", ".delta"
 
 
@@ -36,6 +39,21 @@ def places(keys: Iterable[str]) -> dict[Place, str]:
             place = match[1], number, int(match[3])
             found[place] = key.removesuffix("attn2.to_q.weight")
     return {place: found[place] for place in sorted(found)}
+
+
+def slots_of(found: Iterable[Place], count: int) -> dict[Place, int]:
+    """Which of a release's slots is read where; raises WrongModel.
+
+    All layers of a transformer share one: of Stable Diffusion XL several, of 1.x there is but one.
+    """
+    found = list(found)
+    transformers = list(dict.fromkeys(place[:2] for place in found))
+    if len(transformers) != count:
+        raise WrongModel(
+            f"the model has {len(transformers)} transformers, words of the release {count} vectors: "
+            "load the checkpoint that the release was made for"
+        )
+    return {place: transformers.index(place[:2]) for place in found}
 
 
 def unet_patches(update: Mapping[str, Tensor], weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,12 +83,13 @@ def _release_order(begin: str) -> tuple[str, list[int]]:
 
 
 def text_patches(update: Mapping[str, Tensor], weights: Mapping[str, Any]) -> dict[str, Any]:
-    """The fused update of the text encoder, likewise."""
+    """The fused update of the text encoders, likewise."""
     return _patches(
         {
-            "clip_l.transformer." + layer.removeprefix("text_encoder."): delta_OI
+            here + layer.removeprefix(begin): delta_OI
             for layer, delta_OI in _deltas(update).items()
-            if layer.startswith("text_encoder.")
+            for begin, here in _TEXT.items()
+            if layer.startswith(begin)
         },
         weights,
     )

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from .attention import RegionalAttention
-from .layers import places, text_patches, unet_patches
+from .layers import places, slots_of, text_patches, unet_patches
 from .packing import LayerWise, pack, pack_regions
 from .regions import MOST_WEIGHT, OVERLAPS, Region
 from .release import manifest_digest, read_release
@@ -55,7 +55,7 @@ class FedshowRelease:
         model.add_patches(unet, strength)
         clip.add_patches(text, strength)
         clip.tokenizer = ConceptTokenizer(clip.tokenizer, release.concepts, release.rows)
-        slots = {place: slot for slot, place in enumerate(places(weights))}
+        slots = slots_of(places(weights), release.slots)
         model.set_model_attn2_patch(LayerWise(slots, clip.tokenizer.chunk))
         told = [f"<{name}> {release.classes[name]}" for name in sorted(release.concepts)]
         return model, clip, "\n".join(told)
@@ -203,7 +203,8 @@ def encoded(clip: Any, text: str) -> tuple[Tensor, Tensor, Any]:
     if not tokenizer.names_any(tokens):
         return plain.repeat_interleave(tokenizer.slots, 1), plain, pooled
     slots = [tokenizer.at_slot(tokens, slot) for slot in range(tokenizer.slots)]
-    one_text = {name: [chunk for slot in slots for chunk in slot[name]] for name in tokens}
+    count = min(map(len, tokens.values()))  # text encoders side by side go as far as the shorter
+    one_text = {name: [chunk for slot in slots for chunk in slot[name][:count]] for name in tokens}
     features_BND, _ = clip.encode_from_tokens(one_text, return_pooled=True)
     return pack(features_BND[0].unflatten(0, (tokenizer.slots, -1))), plain, pooled
 

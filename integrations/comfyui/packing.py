@@ -37,6 +37,7 @@ class LayerWise:
 
     def __init__(self, slots: Mapping[Place, int], chunk: int) -> None:
         self.slots, self.chunk = dict(slots), chunk
+        self._count = 1 + max(self.slots.values())
 
     def __call__(
         self, queries: Tensor, context: Tensor, values: Tensor, options: Mapping[str, Any]
@@ -52,13 +53,13 @@ class LayerWise:
         """Layer-wise features; ordinary ones are the same for every slot."""
         if self._is_layered(features_BND.shape[1]):
             return features_BND
-        return features_BND.repeat_interleave(len(self.slots), 1)
+        return features_BND.repeat_interleave(self._count, 1)
 
     def _is_layered(self, count: int) -> bool:
-        return count % (self.chunk * len(self.slots)) == 0
+        return count % (self.chunk * self._count) == 0
 
     def _of_slot(self, features_BND: Tensor, slot: int) -> Tensor:
-        count, slots = features_BND.shape[1], len(self.slots)
+        count, slots = features_BND.shape[1], self._count
         if self._is_layered(count):
             return features_BND[:, slot::slots]
         if self._is_layered(count - 1):

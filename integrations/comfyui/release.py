@@ -1,6 +1,6 @@
 """A release folder as nodes need it: every byte that is read is checked against the manifest first.
 
-Shapes: S slots, D width of the text encoder.
+Shapes: S slots, D width of a text encoder.
 """
 
 import json
@@ -14,8 +14,8 @@ from torch import Tensor
 
 MANIFEST, FUSED, CONCEPTS = "manifest.json", "fused.safetensors", "concepts.json"
 FORMAT = 1
-FAMILIES = ("sd1",)
-TOKENS = "tokens."
+FAMILIES = {"sd1": {"l": "tokens."}, "sdxl": {"l": "tokens.", "g": "tokens_2."}}
+"""Family to its text encoders, as ComfyUI calls them, each with what keys of its words begin with."""
 
 
 class RefusedRelease(ValueError):
@@ -35,8 +35,8 @@ class Release:
     classes: dict[str, str]
     """Name to the kind of thing it is."""
 
-    rows: dict[str, Tensor]
-    """Word to its vectors `[S, D]`, one for each cross-attention layer."""
+    rows: dict[str, dict[str, Tensor]]
+    """Text encoder to word to its vectors `[S, D]`, one for each slot."""
 
     update: dict[str, Tensor]
     """The fused adapters, keys as in the file."""
@@ -54,7 +54,13 @@ def read_release(folder: Path) -> Release:
         about = json.loads(_metadata(fused)["fedshow"])
         tensors = load(fused)
         concepts = {name: tuple(words) for name, words in about["concepts"].items()}
-        rows = {word: tensors[TOKENS + word] for words in concepts.values() for word in words}
+        begins = FAMILIES[manifest["family"]]
+        rows = {
+            encoder: {
+                word: tensors[begin + word].float() for words in concepts.values() for word in words
+            }
+            for encoder, begin in begins.items()
+        }
         classes = {one["name"]: one["class"] for one in json.loads(listed)}
         release = Release(
             manifest["release"],
@@ -62,8 +68,8 @@ def read_release(folder: Path) -> Release:
             about["slots"],
             concepts,
             {name: classes[name] for name in concepts},
-            {word: row_SD.float() for word, row_SD in rows.items()},
-            {key: x for key, x in tensors.items() if not key.startswith(TOKENS)},
+            rows,
+            {key: x for key, x in tensors.items() if not key.startswith(tuple(begins.values()))},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RefusedRelease(f"{folder / FUSED}: {error!r:.200}") from error
@@ -118,11 +124,12 @@ def _metadata(content: bytes) -> dict[str, str]:
 
 
 def _check(folder: Path, release: Release) -> None:
-    for word, row_SD in release.rows.items():
+    words = [pair for rows in release.rows.values() for pair in rows.items()]
+    for word, row_SD in words:
         if row_SD.ndim != 2 or len(row_SD) != release.slots:
             raise RefusedRelease(
                 f"{folder / FUSED}: {word} is {tuple(row_SD.shape)}, must be {release.slots} rows"
             )
-    for key, tensor in (release.rows | release.update).items():
+    for key, tensor in (*words, *release.update.items()):
         if not tensor.isfinite().all():
             raise RefusedRelease(f"{folder / FUSED}: {key} contains NaN or infinity")

@@ -1,6 +1,6 @@
 """Concept words in ComfyUI's tokens, where a vector may stand in a token's place.
 
-Shapes: S slots, D width of the text encoder.
+Shapes: S slots, D width of a text encoder.
 """
 
 import re
@@ -13,8 +13,11 @@ MENTION = re.compile(r"<([^<>\s]+)>")
 MARKS = "~^|`$%@#"
 """Each is one token where it stands alone; one that the text has not holds the place of a word."""
 
-Tokens = dict[str, list[list[tuple[Any, ...]]]]
-"""Per text encoder chunks of (token or vector, weight)."""
+Chunks = list[list[tuple[Any, ...]]]
+"""Of (token or vector, weight)."""
+
+Tokens = dict[str, Chunks]
+"""Per text encoder."""
 
 
 class UnknownConcept(ValueError):
@@ -24,16 +27,30 @@ class UnknownConcept(ValueError):
 class ConceptTokenizer:
     """ComfyUI's own tokenizer, for which `<name>` is the words of a concept: here one mean vector each.
 
-    `at_slot` exchanges the means for the vectors of one cross-attention layer.
+    `at_slot` exchanges the means for the vectors of one slot. `rows` are those of every text encoder.
     """
 
     def __init__(
-        self, inner: Any, concepts: Mapping[str, tuple[str, ...]], rows: Mapping[str, Tensor]
+        self,
+        inner: Any,
+        concepts: Mapping[str, tuple[str, ...]],
+        rows: Mapping[str, Mapping[str, Tensor]],
     ) -> None:
         self.inner, self.concepts, self.rows = inner, dict(concepts), dict(rows)
-        self.slots = len(next(iter(self.rows.values())))
-        self._means = {word: row_SD.mean(0) for word, row_SD in self.rows.items()}
-        self._word_of = {id(mean_D): word for word, mean_D in self._means.items()}
+        (first, *_) = self.rows.values()
+        self.words = frozenset(first)
+        self.slots = len(next(iter(first.values())))
+        self._empty = inner.tokenize_with_weights("")
+        if self._empty.keys() != self.rows.keys():
+            here, theirs = (", ".join(sorted(one)) for one in (self._empty, self.rows))
+            raise ValueError(f"CLIP with text encoders {here}: this release knows {theirs}")
+        self._means = {
+            encoder: {word: row_SD.mean(0) for word, row_SD in own.items()}
+            for encoder, own in self.rows.items()
+        }
+        self._word_of = {
+            id(mean_D): word for own in self._means.values() for word, mean_D in own.items()
+        }
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the inner one's."""
@@ -43,8 +60,8 @@ class ConceptTokenizer:
 
     @property
     def chunk(self) -> int:
-        """Tokens that the text encoder reads at once."""
-        return len(_only(self.inner.tokenize_with_weights(""))[0])
+        """Tokens that a text encoder reads at once."""
+        return len(next(iter(self._empty.values()))[0])
 
     def tokenize_with_weights(
         self, text: str, return_word_ids: bool = False, **options: Any
@@ -64,22 +81,26 @@ class ConceptTokenizer:
         tokens: Tokens = self.inner.tokenize_with_weights(marked, return_word_ids, **options)
         if not found:
             return tokens
-        place, words = self._token_of(mark), iter(found)
-        exchanged = {
-            name: [[_put(one, place, words, self._means) for one in chunk] for chunk in chunks]
-            for name, chunks in tokens.items()
-        }
-        assert next(words, None) is None, "a mark that the tokenizer did not keep"
+        alone = self.inner.tokenize_with_weights(mark)
+        exchanged: Tokens = {}
+        for name, chunks in tokens.items():
+            place, words = _token_of(alone[name], self._empty[name]), iter(found)
+            means = self._means[name]
+            exchanged[name] = [[_put(one, place, words, means) for one in own] for own in chunks]
+            assert next(words, None) is None, "a mark that the tokenizer did not keep"
         return exchanged
 
     def at_slot(self, tokens: Tokens, slot: int) -> Tokens:
         """The same tokens with the vectors of one slot."""
 
-        def own(token: tuple[Any, ...]) -> tuple[Any, ...]:
+        def own(token: tuple[Any, ...], rows: Mapping[str, Tensor]) -> tuple[Any, ...]:
             word = self._word_of.get(id(token[0]))
-            return token if word is None else (self.rows[word][slot], *token[1:])
+            return token if word is None else (rows[word][slot], *token[1:])
 
-        return {name: [[own(t) for t in chunk] for chunk in c] for name, c in tokens.items()}
+        return {
+            name: [[own(token, self.rows[name]) for token in chunk] for chunk in chunks]
+            for name, chunks in tokens.items()
+        }
 
     def names_any(self, tokens: Tokens) -> bool:
         """Whether a concept is named."""
@@ -87,20 +108,18 @@ class ConceptTokenizer:
 
     def _words(self, match: re.Match[str]) -> tuple[str, ...]:
         mention, name = match.group(0).lower(), match.group(1).lower()
-        if mention in self.rows:
+        if mention in self.words:
             return (mention,)
         if name in self.concepts:
             return self.concepts[name]
         known = ", ".join(f"<{one}>" for one in sorted(self.concepts)[:12])
         raise UnknownConcept(f"{match.group(0)} is not a concept of this release (it has {known})")
 
-    def _token_of(self, mark: str) -> Any:
-        alone, empty = (
-            [token[0] for token in _only(self.inner.tokenize_with_weights(text))[0]]
-            for text in (mark, "")
-        )
-        (token,) = (own for own, blank in zip(alone, empty, strict=True) if own != blank)
-        return token
+
+def _token_of(alone: Chunks, empty: Chunks) -> Any:
+    """The token of a text that is but one."""
+    (token,) = {one[0] for one in alone[0]} - {one[0] for one in empty[0]}
+    return token
 
 
 def _put(
@@ -109,10 +128,3 @@ def _put(
     if isinstance(token[0], Tensor) or token[0] != place:
         return token
     return (means[next(words)], *token[1:])
-
-
-def _only(tokens: Tokens) -> list[list[tuple[Any, ...]]]:
-    if len(tokens) != 1:
-        raise ValueError(f"CLIP with text encoders {', '.join(tokens)}: this release knows one")
-    (chunks,) = tokens.values()
-    return chunks

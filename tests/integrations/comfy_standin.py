@@ -4,7 +4,7 @@ No package brings ComfyUI's own code, so this stands in for it: MODEL (`clone`, 
 `set_model_attn2_patch`, `set_model_attn2_replace`, names of weights), CLIP (`tokenize`, where vectors
 may be tokens, `encode_from_tokens`), CONDITIONING, and how patches are called while a picture is drawn:
 each with the block that it is in, conditions of other lengths repeated until they fit one batch.
-The networks are toyworld's, through diffusers.
+The networks are toyworld's or a small SDXL's, through diffusers.
 """
 
 import copy
@@ -22,6 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from fedshow.families import Base
 from fedshow.sampling import stock
 
+Blocks = Mapping[tuple[str, int], str]
 BLOCKS = {
     ("input", 1): "down_blocks.0.attentions.0",
     ("input", 3): "down_blocks.1.attentions.0",
@@ -32,6 +33,16 @@ BLOCKS = {
     ("output", 3): "up_blocks.1.attentions.1",
 }
 """Where the blocks of checkpoints are in diffusers' toyworld: one residual a level, a convolution between."""
+
+SDXL_BLOCKS = {
+    ("input", 4): "down_blocks.1.attentions.0",
+    ("input", 5): "down_blocks.1.attentions.1",
+    ("input", 7): "down_blocks.2.attentions.0",
+    ("input", 8): "down_blocks.2.attentions.1",
+    ("middle", 0): "mid_block.attentions.0",
+    **{("output", k): f"up_blocks.{k // 3}.attentions.{k % 3}" for k in range(6)},
+}
+"""The same of Stable Diffusion XL."""
 
 MOST_REPEATS = 4
 """Longer conditions are not repeated more often than this to make one batch."""
@@ -95,10 +106,10 @@ class Patcher:
                 self.weights[key].data = weight
 
 
-def unet_weights(unet: nn.Module) -> dict[str, nn.Parameter]:
+def unet_weights(unet: nn.Module, known: Blocks = BLOCKS) -> dict[str, nn.Parameter]:
     """The attention's weights as they are called in checkpoints, in no useful order."""
     found = {}
-    for (part, number), module in BLOCKS.items():
+    for (part, number), module in known.items():
         blocks = "middle_block.1" if part == "middle" else f"{part}_blocks.{number}.1"
         for name, weight in unet.get_submodule(module).named_parameters():
             found[f"diffusion_model.{blocks}.{name}"] = weight
@@ -111,6 +122,7 @@ class Tokenizer:
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer, self.length = tokenizer, tokenizer.model_max_length
         self.end: int = tokenizer.eos_token_id
+        self.pad: int = tokenizer.pad_token_id
 
     def tokenize_with_weights(
         self, text: str, return_word_ids: bool = False, **options: Any
@@ -129,8 +141,23 @@ class Tokenizer:
         return {"l": [self._framed(chunk) for chunk in chunks]}
 
     def _framed(self, chunk: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        framed = [(self.tokenizer.bos_token_id, 1.0), *chunk]
-        return framed + [(self.end, 1.0)] * (self.length - len(framed))
+        framed = [(self.tokenizer.bos_token_id, 1.0), *chunk, (self.end, 1.0)]
+        return framed + [(self.pad, 1.0)] * (self.length - len(framed))
+
+
+class TwoTokenizers:
+    """Those of both text encoders."""
+
+    def __init__(self, first: Tokenizer, second: Tokenizer) -> None:
+        self.inner = {"g": second, "l": first}
+
+    def tokenize_with_weights(
+        self, text: str, return_word_ids: bool = False, **options: Any
+    ) -> dict[str, list[list[tuple[Any, ...]]]]:
+        return {
+            name: one.tokenize_with_weights(text, return_word_ids, **options)["l"]
+            for name, one in self.inner.items()
+        }
 
 
 class Given(nn.Module):
@@ -145,19 +172,22 @@ class Given(nn.Module):
 
 
 class Clip:
-    """CLIP: a text encoder with its tokenizer."""
+    """CLIP: a text encoder, or two side by side, with their tokenizer."""
 
-    def __init__(self, text_encoder: Any, tokenizer: Any, patcher: Patcher | None = None) -> None:
+    def __init__(
+        self, encoders: Mapping[str, Any], tokenizer: Any, patcher: Patcher | None = None
+    ) -> None:
         self.cond_stage_model = nn.Module()
-        self.cond_stage_model.clip_l = nn.Module()
-        self.cond_stage_model.clip_l.transformer = nn.Module()
-        inner = getattr(text_encoder, "text_model", text_encoder)
-        self.cond_stage_model.clip_l.transformer.text_model = inner
-        self.text_encoder, self.tokenizer = text_encoder, tokenizer
+        for name, encoder in encoders.items():
+            part = nn.Module()
+            part.transformer = nn.Module()
+            part.transformer.text_model = getattr(encoder, "text_model", encoder)
+            setattr(self.cond_stage_model, f"clip_{name}", part)
+        self.encoders, self.tokenizer = dict(encoders), tokenizer
         self.patcher = patcher or Patcher(dict(self.cond_stage_model.named_parameters()))
 
     def clone(self) -> "Clip":
-        return Clip(self.text_encoder, self.tokenizer, self.patcher.clone())
+        return Clip(self.encoders, self.tokenizer, self.patcher.clone())
 
     def add_patches(self, patches: Mapping[str, Any], strength_patch: float = 1.0) -> list[str]:
         return self.patcher.add_patches(patches, strength_patch)
@@ -167,37 +197,53 @@ class Clip:
 
     @torch.no_grad()
     def encode_from_tokens(self, tokens: Any, return_pooled: bool = False) -> Any:
-        """Features `[1, chunks*T, D]` and what is pooled of the first chunk."""
-        (chunks,) = tokens.values()
-        (blank,) = self.tokenizer.tokenize_with_weights("")["l"]
-        features = self._encode([*chunks, blank])
-        for row, chunk in zip(features, chunks, strict=False):
-            for place, (_, weight) in enumerate(chunk):
-                if weight != 1.0:
-                    row[place] = (row[place] - features[-1, place]) * weight + features[-1, place]
-        found = features[:-1].flatten(0, 1)[None]
-        return (found, features[:1, -1]) if return_pooled else found
+        """Features `[1, chunks*T, D]` and what the last encoder pools of the first chunk."""
+        assert tokens.keys() == self.encoders.keys()
+        empty, found = self.tokenizer.tokenize_with_weights(""), []
+        for name in self.encoders:
+            (blank,) = empty[name]
+            features, pooled = self._encode(name, [*tokens[name], blank])
+            _emphasise(features, tokens[name])
+            found.append(features[:-1].flatten(0, 1)[None])
+        both = torch.cat(found, 2)
+        return (both, pooled) if return_pooled else both
 
-    def _encode(self, chunks: list[list[tuple[Any, ...]]]) -> Tensor:
-        table = self.text_encoder.get_input_embeddings()
+    def _encode(self, name: str, chunks: list[list[tuple[Any, ...]]]) -> tuple[Tensor, Tensor]:
+        encoder = self.encoders[name]
+        table = encoder.get_input_embeddings()
         vectors = [
             torch.stack([t if isinstance(t, Tensor) else table.weight[t] for t, *_ in chunk])
             for chunk in chunks
         ]
-        ids = torch.full((len(chunks), len(chunks[0])), self.text_encoder.config.eos_token_id)
-        self.text_encoder.set_input_embeddings(Given(table, torch.stack(vectors)))
+        ids = torch.full((len(chunks), len(chunks[0])), encoder.config.eos_token_id)
+        encoder.set_input_embeddings(Given(table, torch.stack(vectors)))
         try:
             with self.patcher.patched():
-                return self.text_encoder(ids)[0]
+                found = encoder(ids, output_hidden_states=True)
         finally:
-            self.text_encoder.set_input_embeddings(table)
+            encoder.set_input_embeddings(table)
+        last = found.last_hidden_state
+        if len(self.encoders) == 1:
+            return last.clone(), last[:1, -1]
+        end = chunks[-1][1][0]  # of the empty text
+        ends = [isinstance(token, int) and token == end for token, *_ in chunks[0]].index(True)
+        pooled = encoder.text_projection(last[:1, ends]) if name == "g" else last[:1, -1]
+        return found.hidden_states[-2].clone(), pooled
+
+
+def _emphasise(features: Tensor, chunks: list[list[tuple[Any, ...]]]) -> None:
+    """Away from the empty text's features, which are the last."""
+    for row, chunk in zip(features, chunks, strict=False):
+        for place, (_, weight) in enumerate(chunk):
+            if weight != 1.0:
+                row[place] = (row[place] - features[-1, place]) * weight + features[-1, place]
 
 
 class Attn2:
     """A processor that calls patches as ComfyUI's transformer blocks do."""
 
-    def __init__(self, block: tuple[str, int], options: Mapping[str, Any]) -> None:
-        self.block, self.options = block, options
+    def __init__(self, block: tuple[str, int], index: int, options: Mapping[str, Any]) -> None:
+        self.block, self.index, self.options = block, index, options
 
     def __call__(
         self,
@@ -207,13 +253,13 @@ class Attn2:
         attention_mask: None,  # noqa: ARG002
     ) -> Tensor:
         told = {k: v for k, v in self.options.items() if k not in ("patches", "patches_replace")}
-        told |= {"block": self.block, "block_index": 0, "n_heads": attn.heads}
+        told |= {"block": self.block, "block_index": self.index, "n_heads": attn.heads}
         queries, context, values = hidden, encoder_hidden_states, encoder_hidden_states
         for patch in self.options.get("patches", {}).get("attn2_patch", []):
             queries, context, values = patch(queries, context, values, told)
         projected = attn.to_q(queries), attn.to_k(context), attn.to_v(values)
         replacing = self.options.get("patches_replace", {}).get("attn2", {})
-        own = replacing.get((*self.block, 0), replacing.get(self.block, plain_attention))
+        own = replacing.get((*self.block, self.index), replacing.get(self.block, plain_attention))
         return attn.to_out[0](own(*projected, told))
 
 
@@ -231,6 +277,15 @@ def batches(conditions: list[Tensor]) -> Iterator[list[int]]:
         yield list(range(len(conditions)))
 
 
+def _added(unet: Any, pooled: list[Any]) -> dict[str, Any]:
+    """What SDXL is told beside features: pooled vectors, and the picture's size as if never cropped."""
+    if unet.config.addition_embed_type is None:
+        return {}
+    size = [8 * unet.config.sample_size] * 2
+    times = torch.tensor([[*size, 0, 0, *size]] * len(pooled), dtype=torch.float32)
+    return {"added_cond_kwargs": {"text_embeds": torch.cat(pooled), "time_ids": times}}
+
+
 @torch.no_grad()
 def draw(
     base: Base,
@@ -241,24 +296,29 @@ def draw(
     seed: int,
     steps: int,
     guidance: float = 3.0,
+    blocks: Blocks = BLOCKS,
 ) -> Image:
     """A picture, as a KSampler and the VAE would make it."""
     unet, scheduler = base.pipeline.unet, stock.sampling(base).scheduler
     scheduler.set_timesteps(steps)
     edge = unet.config.sample_size
-    latents = stock.noise(base, [seed], (edge, edge))
+    latents = stock.noise(base, [seed], (edge, edge)) * scheduler.init_noise_sigma
     conditions = [positive[0][0], negative[0][0]]
+    pooled = [one[0][1].get("pooled_output") for one in (positive, negative)]
     options: dict[str, Any] = {
         **model.model_options["transformer_options"],
         "original_shape": list(latents.shape),
         "sample_sigmas": scheduler.sigmas,
     }
-    layers = {block: unet.get_submodule(name) for block, name in BLOCKS.items()}
-    attentions = {block: one.transformer_blocks[0].attn2 for block, one in layers.items()}
-    before = {block: attn.processor for block, attn in attentions.items()}
+    attentions = {
+        (block, index): layer.attn2
+        for block, name in blocks.items()
+        for index, layer in enumerate(unet.get_submodule(name).transformer_blocks)
+    }
+    before = {place: attn.processor for place, attn in attentions.items()}
     try:
-        for block, attn in attentions.items():
-            attn.processor = Attn2(block, options)
+        for (block, index), attn in attentions.items():
+            attn.processor = Attn2(block, index, options)
         with model.patched():
             for step, time in enumerate(scheduler.timesteps):
                 options["sigmas"] = scheduler.sigmas[step : step + 1]
@@ -267,13 +327,14 @@ def draw(
                     texts = [conditions[k] for k in together]
                     length = math.lcm(*(one.shape[1] for one in texts))
                     text = torch.cat([x.repeat(1, length // x.shape[1], 1) for x in texts])
-                    noisy = latents.expand(len(text), -1, -1, -1)
-                    outputs = unet(noisy, time, encoder_hidden_states=text).sample
+                    noisy = scheduler.scale_model_input(latents, time).expand(len(text), -1, -1, -1)
+                    more = _added(unet, [pooled[k] for k in together])
+                    outputs = unet(noisy, time, encoder_hidden_states=text, **more).sample
                     found |= dict(zip(together, outputs.split(1), strict=True))
                 guided = found[1] + guidance * (found[0] - found[1])
                 latents = scheduler.step(guided, time, latents).prev_sample
     finally:
-        for block, attn in attentions.items():
-            attn.processor = before[block]
+        for place, attn in attentions.items():
+            attn.processor = before[place]
     pixels = base.pipeline.vae.decode(latents / base.pipeline.vae.config.scaling_factor).sample
     return base.pipeline.image_processor.postprocess(pixels)[0]

@@ -43,7 +43,7 @@ def checkpoint() -> Base:
 def bare(checkpoint: Base) -> Loaded:
     """MODEL and CLIP of the base."""
     pipeline = checkpoint.pipeline
-    clip = Clip(pipeline.text_encoder, Tokenizer(pipeline.tokenizer))
+    clip = Clip({"l": pipeline.text_encoder}, Tokenizer(pipeline.tokenizer))
     return Patcher(unet_weights(pipeline.unet)), clip
 
 
@@ -174,12 +174,12 @@ def test_every_layer_reads_what_fedshow_gives_it(loaded: Loaded, own: Model, pro
 def test_the_words_stay_with_clones_and_ordinary_nodes(loaded: Loaded, release: Path) -> None:
     """A node that encodes text by itself gets mean vectors, as plain pipelines do."""
     clip = loaded[1].clone()
-    rows = read_release(release).rows
+    rows = read_release(release).rows["l"]
     (chunk,) = clip.tokenize("a <potter> here")["l"]
     vectors = [token for token, _ in chunk if isinstance(token, Tensor)]
     for vector, word in zip(vectors, ("<potter1>", "<potter2>"), strict=True):
         torch.testing.assert_close(vector, rows[word].mean(0))
-    assert clip.tokenizer.end == clip.text_encoder.config.eos_token_id, "the inner one's"
+    assert clip.tokenizer.end == clip.encoders["l"].config.eos_token_id, "the inner one's"
 
 
 def test_controlnets_read_one_vector_per_word(loaded: Loaded) -> None:
