@@ -88,6 +88,9 @@ def draw_alone(diffusers_alone: Path, tmp_path_factory: pytest.TempPathFactory) 
             check=True,
             env={**os.environ, "HF_HOME": str(out / "cache"), "HF_HUB_OFFLINE": "1"},
         )
-        return {name: Image.open(out / f"{number}.png") for number, name in enumerate(recipes)}
+        pictures = [
+            Image.open(out / f"{number}.png").convert("RGB") for number in range(len(orders))
+        ]
+        return dict(zip(recipes, pictures, strict=True))
 
     return draw
