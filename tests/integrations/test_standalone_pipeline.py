@@ -1,25 +1,19 @@
 """A release's own pipeline.py, in an environment that has diffusers and what it needs, nothing else."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from packaging.requirements import Requirement
 from PIL import Image
 
 import fedshow
 from fedshow.releases import verify_release
 from fedshow.releases.contents import check_contents
 from fedshow.releases.manifest import FileEntry
+from tests.integrations.conftest import DrawAlone
 
-PROGRAM = Path(__file__).with_name("without_fedshow.py")
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 PLAIN: dict[str, Any] = {"prompt": "a <potter> next to a <mimi>", "seed": 3}
 RECIPES: dict[str, dict[str, Any]] = {
@@ -39,52 +33,10 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def needed(name: str, found: dict[str, Distribution]) -> dict[str, Distribution]:
-    """`found`, and this distribution with all that it requires as far as it is installed here."""
-    if name not in found:
-        try:
-            found[name] = distribution(name)
-        except PackageNotFoundError:
-            return found
-        for requirement in map(Requirement, found[name].requires or ()):
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                needed(requirement.name.lower(), found)
-    return found
-
-
-def parts(name: str) -> Iterator[Path]:
-    """The modules and folders of these distributions, where they are installed."""
-    for one in needed(name, {}).values():
-        for part in {file.parts[0] for file in one.files or ()} - {"..", "__pycache__"}:
-            if not part.endswith(".pth"):
-                yield Path(str(one.locate_file(part)))
-
-
 @pytest.fixture(scope="module")
-def diffusers_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder to import from: torch, transformers, diffusers and what they require, as links."""
-    folder = tmp_path_factory.mktemp("packages")
-    for name in ("diffusers", "torch", "transformers"):
-        for part in parts(name):
-            if not (folder / part.name).exists():
-                (folder / part.name).symlink_to(part)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def drawn(
-    release: Path, diffusers_alone: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[str, Image.Image]:
-    """Every recipe, drawn by a program that cannot import fedshow."""
-    out = tmp_path_factory.mktemp("drawn")
-    orders = [{**one, "num_inference_steps": 4} for one in RECIPES.values()]
-    (out / "orders.json").write_text(json.dumps(orders))
-    subprocess.run(
-        [sys.executable, "-I", "-S", PROGRAM, diffusers_alone, release, out / "orders.json", out],
-        check=True,
-        env={**os.environ, "HF_HOME": str(out / "cache"), "HF_HUB_OFFLINE": "1"},
-    )
-    return {name: Image.open(out / f"{number}.png") for number, name in enumerate(RECIPES)}
+def drawn(release: Path, draw_alone: DrawAlone) -> Mapping[str, Image.Image]:
+    """Every recipe, drawn where fedshow is not."""
+    return draw_alone(release, RECIPES)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -20,13 +20,15 @@ from diffusers import DiffusionPipeline, DPMSolverMultistepScheduler  # noqa: E4
 
 torch.set_num_threads(1)
 pipe = DiffusionPipeline.from_pretrained(release, custom_pipeline=release, trust_remote_code=True)
-pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+if hasattr(pipe, "unet"):  # others flow, each by its own scheduler
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
 pipe.set_progress_bar_config(disable=True)
 for number, one in enumerate(json.loads(Path(drawings).read_text())):
-    seed, regions = one.pop("seed"), one.pop("regions", [])
+    seed = one.pop("seed")
+    if "regions" in one:
+        one["regions"] = [(tuple(box), prompt) for box, prompt in one["regions"]]
     picture = pipe(
         generator=torch.Generator().manual_seed(seed),
-        regions=[(tuple(box), prompt) for box, prompt in regions],
         guidance_scale=3.0,
         **one,
     ).images[0]

@@ -40,12 +40,13 @@ Made from adapters that their owners uploaded; no picture of theirs was ever on 
 `manifest.json` lists every file with its sha256: `fedshow verify` checks them.
 """
 
+WITH_REGIONS = (
+    "layer-wise tokens and regions",
+    '"on the beach", regions=[((0, 0, 0.5, 1), "a {prompt}")]',
+)
 OWN_PIPELINE = {
-    "sd1": (
-        "layer-wise tokens and regions",
-        '"on the beach", regions=[((0, 0, 0.5, 1), "a {prompt}")]',
-    ),
-    "sdxl": ("layer-wise tokens", '"a {prompt} on the beach"'),
+    "sd1": WITH_REGIONS,
+    "sdxl": WITH_REGIONS,
     "sd3": ("concepts by name", '"a {prompt} on the beach"'),
 }
 """By family what a release's own `pipeline.py` gives, and what to ask it for."""

@@ -19,6 +19,7 @@ KNOWN_PIPELINES = frozenset(
         "87bd27e9d1f0e34577616894733708e671632857bdbac3e2fec10a7ad60daee0",  # layer-wise words
         "9f6a613008a8a7c66bcb51b50e1f6827c3f2eea2f43608c7e22a5f3bea088ee0",  # and regions
         "27040d1a1ffc9efa281f5abbb7dfdf0242954cfd36d7238a94e1e50172ae27c5",  # of SDXL
+        "22f2d2faf8d40baf92db6f186b65c6f409b5629b132bfc79b51c9c2c99c7c57e",  # and regions
         "9a40fd78bb9eae38a02d9e9bf3e7ced180ab8e1ea3c0c7f5d85a5905bc82e5eb",  # of SD3
     }
 )

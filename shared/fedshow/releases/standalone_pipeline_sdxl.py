@@ -1,14 +1,19 @@
-"""Layer-wise concept tokens for this release; needs diffusers only, not fedshow.
+"""Layer-wise concept tokens and regions for this release; needs diffusers only, not fedshow.
 
-    DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
+    pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
+    pipe("on the beach", regions=[((0, 0, 0.5, 1), "a <name>"), ((0.5, 0, 1, 1), "a <name>")])
 
 Every `<name>` in a prompt becomes its two words; each Transformer2DModel of the U-Net then reads an
 encoding made with its own token vectors (Mix-of-Show, arXiv 2305.18292). The pooled embedding, which
-is of the whole prompt, is made with each word's mean vector.
+is of the whole prompt, is made with each word's mean vector. In each box the picture attends to the
+box's prompt alone, outside all boxes to the prompt (section 3.4).
 """
+
+import math
 
 import torch
 from diffusers import StableDiffusionXLPipeline
+from torch.nn.functional import scaled_dot_product_attention
 
 
 def cross_attention_layers(unet):
@@ -23,8 +28,74 @@ def cross_attention_layers(unet):
     return [(module, transformers.index(transformer)) for transformer, module in found]
 
 
+def check_box(box):
+    """Raises ValueError unless it is (left, top, right, bottom) in fractions of width and height."""
+    left, top, right, bottom = box
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise ValueError(f"box {box}: use 0 <= left < right <= 1 and 0 <= top < bottom <= 1")
+
+
+def cells(low, high, count):
+    """The cells of `count` whose middle lies between two fractions; the nearest one when none does."""
+    first, end = math.ceil(low * count - 0.5), math.ceil(high * count - 0.5)
+    if first >= end:
+        first = min(int((low + high) / 2 * count), count - 1)
+        end = first + 1
+    return slice(first, end)
+
+
+def levels(height, width):
+    """Number of places to height and width, of a latent and of all that the U-Net makes of it."""
+    found = {height * width: (height, width)}
+    while height > 1 or width > 1:
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
+        found[height * width] = height, width
+    return found
+
+
+class RegionalAttention:
+    """A processor for cross-attention that reads the prompts of background and boxes one after the other.
+
+    Where boxes overlap, their outputs are averaged.
+    """
+
+    def __init__(self, boxes, height, width):
+        self.boxes, self.levels, self.known = boxes, levels(height, width), {}
+
+    def shares(self, places):
+        """Share of the background and of each box at every place."""
+        if places not in self.known:
+            height, width = self.levels[places]
+            covered = torch.zeros(len(self.boxes), height, width)
+            for one, (left, top, right, bottom) in zip(covered, self.boxes, strict=True):
+                one[cells(top, bottom, height), cells(left, right, width)] = 1
+            ours = covered / covered.sum(0).clamp(min=1)
+            self.known[places] = torch.cat([1 - ours.sum(0)[None], ours]).clamp(min=0).flatten(1)
+        return self.known[places]
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states, attention_mask=None, temb=None):
+        def heads(features):
+            return features.unflatten(2, (attn.heads, -1)).transpose(1, 2)
+
+        queries = heads(attn.to_q(hidden_states))
+        keys = heads(attn.to_k(encoder_hidden_states)).chunk(1 + len(self.boxes), 2)
+        values = heads(attn.to_v(encoder_hidden_states)).chunk(1 + len(self.boxes), 2)
+        blended = torch.zeros_like(queries)
+        for share, key, value in zip(self.shares(queries.shape[2]), keys, values, strict=True):
+            at = share.nonzero()[:, 0].to(queries.device)
+            if len(at):
+                output = scaled_dot_product_attention(
+                    queries[:, :, at], key, value, scale=attn.scale
+                )
+                blended = blended.index_add(2, at, output * share.to(output)[at, None])
+        projected = attn.to_out[0](blended.transpose(1, 2).flatten(2))
+        return attn.to_out[1](projected) / attn.rescale_output_factor
+
+
 class LayeredConceptPipeline(StableDiffusionXLPipeline):
-    """StableDiffusionXLPipeline with one encoding of the prompt per Transformer2DModel."""
+    """StableDiffusionXLPipeline with one encoding per Transformer2DModel, and regions."""
+
+    region_prompts = ()
 
     def __init__(
         self,
@@ -63,12 +134,10 @@ class LayeredConceptPipeline(StableDiffusionXLPipeline):
         def choose(module, args, kwargs):
             packed = kwargs.get("encoder_hidden_states")
             slots, tokens = self.config.slots, self.tokenizer.model_max_length
-            if packed is None or packed.shape[1] != slots * tokens:
+            if packed is None or packed.shape[1] % (slots * tokens):
                 return None
-            return args, {
-                **kwargs,
-                "encoder_hidden_states": packed.unflatten(1, (slots, -1))[:, slot],
-            }
+            chosen = packed.unflatten(1, (-1, slots, tokens))[:, :, slot].flatten(1, 2)
+            return args, {**kwargs, "encoder_hidden_states": chosen}
 
         return choose
 
@@ -122,7 +191,10 @@ class LayeredConceptPipeline(StableDiffusionXLPipeline):
         lora_scale=None,
         clip_skip=None,
     ):
-        """Packed features `[batch, slots * tokens, dim]` and pooled ones of prompt and negative prompt."""
+        """Packed features `[batch, (1 + regions) * slots * tokens, dim]` and pooled ones, and negative ones.
+
+        What is pooled says the prompt alone.
+        """
         device, copies = device or self._execution_device, num_images_per_prompt
         if prompt_embeds is None:
             texts = [prompt] if isinstance(prompt, str) else list(prompt)
@@ -144,9 +216,42 @@ class LayeredConceptPipeline(StableDiffusionXLPipeline):
                 negative_prompt_embeds, negative_pooled_prompt_embeds = self._encode_layers(
                     texts, texts_2, device, copies
                 )
+        if self.region_prompts:
+            prompts = self.region_prompts
+            regions = self._encode_layers(prompts, prompts, device, 1)[0].flatten(0, 1)
+            regions = regions.expand(len(prompt_embeds), -1, -1)
+            prompt_embeds = torch.cat([prompt_embeds, regions], 1)
+            if negative_prompt_embeds is not None:
+                negative_prompt_embeds = negative_prompt_embeds.repeat(1, 1 + len(prompts), 1)
         return (
             prompt_embeds,
             negative_prompt_embeds,
             pooled_prompt_embeds,
             negative_pooled_prompt_embeds,
         )
+
+    def __call__(
+        self, prompt=None, prompt_2=None, height=None, width=None, *args, regions=(), **kwargs
+    ):
+        """As StableDiffusionXLPipeline's; `regions` are pairs of a box and what to draw in it.
+
+        A box is (left, top, right, bottom), fractions of width and height.
+        """
+        boxes, texts = [box for box, _ in regions], [text for _, text in regions]
+        for box in boxes:
+            check_box(box)
+        edge, factor = self.unet.config.sample_size, self.vae_scale_factor
+        height, width = height or edge * factor, width or edge * factor
+        layers = [layer for layer, _ in cross_attention_layers(self.unet)]
+        processors = [layer.processor for layer in layers]
+        if boxes:
+            regional = RegionalAttention(boxes, height // factor, width // factor)
+            for layer in layers:
+                layer.processor = regional
+        self.region_prompts = texts
+        try:
+            return super().__call__(prompt, prompt_2, height, width, *args, **kwargs)
+        finally:
+            self.region_prompts = ()
+            for layer, processor in zip(layers, processors, strict=True):
+                layer.processor = processor
