@@ -50,6 +50,7 @@ class WindowedDenoiser:
     ) -> None:
         self.whole, self.plan, self.until = denoiser.forward, plan, until
         self.windows = [window_of(one, plan.latent, native, stride) for one in plan.regions]
+        plan.on_change(self._prepare)
 
     def __call__(self, latents_BCHW: Tensor, *args: Any, **kwargs: Any) -> Any:
         """The denoiser's own answer, with the windows' in it."""
@@ -63,14 +64,15 @@ class WindowedDenoiser:
                 for k in self.plan.active
             }
         answer = self.whole(latents_BCHW, *args, **kwargs)
-        blended_BCHW = answer[0].clone()
-        share_CHW = self.plan.cast(self.plan.shares_at(self.plan.latent))
-        for k, part in parts.items():
-            rows, columns = self.windows[k]
-            difference = part - answer[0][:, :, rows, columns]
-            blended_BCHW[:, :, rows, columns] += share_CHW[1 + k, rows, columns] * difference
-        answer[0].copy_(blended_BCHW)
+        told_BCHW = answer[0]
+        differences = {k: part - told_BCHW[:, :, *self.windows[k]] for k, part in parts.items()}
+        for k, difference in differences.items():
+            share_HW = self.share_CHW[1 + k, *self.windows[k]]
+            told_BCHW[:, :, *self.windows[k]] += share_HW * difference
         return answer
+
+    def _prepare(self) -> None:
+        self.share_CHW = self.plan.cast(self.plan.shares_at(self.plan.latent))
 
     def _own(self, kwargs: Mapping[str, Any], region: int) -> dict[str, Any]:
         """The denoiser's arguments for one window: its region's features, its part of all residuals."""
