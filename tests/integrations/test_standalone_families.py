@@ -6,7 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
@@ -20,31 +19,17 @@ from fedshow.releases.manifest import FileEntry
 from fedshow.sampling.model import Model
 from fedshow_server.fusion import fuse_to_folder
 from tests.integrations.conftest import DrawAlone
+from tests.integrations.recipes import LEFT, PLAIN, REGIONS, TINY_BOX, apart, by_fedshow
 from tests.stage.bases import MAKERS
 from tests.stage.concepts import random_concept
 
-LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
-PLAIN: dict[str, Any] = {"prompt": "a <potter> next to a <mimi>", "seed": 3}
 WORDS: dict[str, dict[str, Any]] = {
     "words": PLAIN,
     "one concept": {**PLAIN, "prompt": "a <potter>"},
     "negative": {**PLAIN, "negative_prompt": "a <mimi>"},
 }
-REGIONS: dict[str, dict[str, Any]] = {
-    "regions": {**PLAIN, "regions": [(LEFT, "a <potter>"), (RIGHT, "a red robot")]},
-    "overlap": {
-        **PLAIN,
-        "regions": [((0.0, 0.1, 0.6, 1.0), "a <potter>"), ((0.3, 0.0, 1.0, 0.7), "a <mimi>")],
-    },
-    "tiny box, negative, other size": {
-        **PLAIN,
-        "negative_prompt": "a <mimi>",
-        "regions": [((0.41, 0.41, 0.42, 0.43), "a <mimi>")],
-        "height": 40,
-        "width": 72,
-    },
-}
-RECIPES = {"sdxl": WORDS | REGIONS, "sd3": WORDS}
+BOXES = {**REGIONS, TINY_BOX: {**REGIONS[TINY_BOX], "height": 40, "width": 72}}
+RECIPES = {"sdxl": WORDS | BOXES, "sd3": WORDS}
 SHARED = ("check_box", "cells", "levels", "RegionalAttention")
 """What every pipeline with regions defines alike: each ships alone."""
 
@@ -89,18 +74,8 @@ def test_draws_what_fedshow_draws(
     name: str,
 ) -> None:
     """The same seed of the same release, pixel by pixel."""
-    recipe = RECIPES[family][name]
-    regions = [fedshow.Region(box=box, prompt=text) for box, text in recipe.get("regions", ())]
-    expected = models[family](
-        recipe["prompt"],
-        regions=regions,
-        negative=recipe.get("negative_prompt", ""),
-        height=recipe.get("height"),
-        width=recipe.get("width"),
-        seed=recipe["seed"],
-        steps=4,
-    ).images[0]
-    assert _apart(drawn[family][name], expected).max() <= 1
+    expected = by_fedshow(models[family], RECIPES[family][name])
+    assert apart(drawn[family][name], expected).max() <= 1
 
 
 @pytest.mark.parametrize("family", RECIPES)
@@ -109,7 +84,7 @@ def test_all_that_is_said_shows(drawn: Mapping[str, dict[str, Image.Image]], fam
     words = drawn[family]["words"]
     for name, picture in drawn[family].items():
         if name != "words" and picture.size == words.size:
-            assert _apart(picture, words).max() > 3, name
+            assert apart(picture, words).max() > 3, name
 
 
 def test_a_box_that_is_none_is_refused_and_layers_stay_as_they_are(
@@ -144,10 +119,6 @@ def test_a_release_with_the_pipeline_without_regions_still_verifies(
     found = verify_release(releases["sdxl"]).files
     assert found["pipeline.py"].sha256 != first
     check_contents({**found, "pipeline.py": FileEntry(sha256=first, size_bytes=6119)})
-
-
-def _apart(one: Image.Image, other: Image.Image) -> Any:
-    return np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16))
 
 
 def _definitions(file: str) -> dict[str, str]:

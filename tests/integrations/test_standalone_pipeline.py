@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,23 +12,12 @@ from fedshow.releases import verify_release
 from fedshow.releases.contents import check_contents
 from fedshow.releases.manifest import FileEntry
 from tests.integrations.conftest import DrawAlone
+from tests.integrations.recipes import LEFT, PLAIN, REGIONS, TINY_BOX, apart, by_fedshow
 
-LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
-PLAIN: dict[str, Any] = {"prompt": "a <potter> next to a <mimi>", "seed": 3}
 RECIPES: dict[str, dict[str, Any]] = {
     "layer-wise": PLAIN,
-    "regions": {**PLAIN, "regions": [(LEFT, "a <potter>"), (RIGHT, "a red robot")]},
-    "overlap": {
-        **PLAIN,
-        "regions": [((0.0, 0.1, 0.6, 1.0), "a <potter>"), ((0.3, 0.0, 1.0, 0.7), "a <mimi>")],
-    },
-    "tiny box, negative, other size": {
-        **PLAIN,
-        "negative_prompt": "a <mimi>",
-        "regions": [((0.41, 0.41, 0.42, 0.43), "a <mimi>")],
-        "height": 24,
-        "width": 40,
-    },
+    **REGIONS,
+    TINY_BOX: {**REGIONS[TINY_BOX], "height": 24, "width": 40},
 }
 
 
@@ -44,26 +32,14 @@ def test_draws_what_fedshow_draws(
     release: Path, drawn: Mapping[str, Image.Image], name: str
 ) -> None:
     """The same seed of the same release, pixel by pixel."""
-    recipe = RECIPES[name]
-    regions = [fedshow.Region(box=box, prompt=text) for box, text in recipe.get("regions", ())]
-    model = fedshow.load(release)
-    expected = model(
-        recipe["prompt"],
-        regions=regions,
-        negative=recipe.get("negative_prompt", ""),
-        height=recipe.get("height"),
-        width=recipe.get("width"),
-        seed=recipe["seed"],
-        steps=4,
-    ).images[0]
-    off = np.abs(np.asarray(drawn[name], np.int16) - np.asarray(expected, np.int16))
-    assert off.max() <= 1
+    expected = by_fedshow(fedshow.load(release), RECIPES[name])
+    assert apart(drawn[name], expected).max() <= 1
 
 
 def test_regions_show(drawn: Mapping[str, Image.Image]) -> None:
-    pixels = [np.asarray(drawn[name], np.int16) for name in ("layer-wise", "regions", "overlap")]
-    for one, other in zip(pixels, pixels[1:], strict=False):
-        assert np.abs(one - other).mean() > 3
+    pictures = [drawn[name] for name in ("layer-wise", "regions", "overlap")]
+    for one, other in zip(pictures, pictures[1:], strict=False):
+        assert apart(one, other).mean() > 3
 
 
 @pytest.mark.parametrize("box", [(0, 0, 1.5, 1), (0.5, 0, 0.5, 1), (0, 0.9, 1, 0.1)])
