@@ -7,7 +7,13 @@ import psutil
 
 def children(pid: int, mark: str) -> list[int]:
     """Direct children of `pid` whose command line has this mark."""
-    with suppress(psutil.Error):  # one dies just now, for other reasons
-        born = psutil.Process(pid).children()
-        return [child.pid for child in born if mark in " ".join(child.cmdline())]
+    with suppress(psutil.NoSuchProcess):  # the parent is gone
+        return [child.pid for child in psutil.Process(pid).children() if _has(child, mark)]
     return []
+
+
+def _has(process: psutil.Process, mark: str) -> bool:
+    """False also when it ends just now: a short-lived sibling must not hide the others."""
+    with suppress(psutil.Error):
+        return mark in " ".join(process.cmdline())
+    return False
