@@ -25,7 +25,7 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest tests/client tests/benchmarks
 	$(BIN)/python -m pytest tests/server tests/end_to_end
-	$(BIN)/python -m pytest tests/shared tests/integrations
+	$(BIN)/python -m pytest tests/shared tests/integrations tests/browser
 
 # The one check command, fastest step first: format, lint, types, layers, generated code, tests.
 check: lint test

@@ -9,7 +9,7 @@ door that is shut to them is counted beside.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.federating.knocking import over_flower, over_grpc, over_http, tls
+from benchmarks.federating.knocking import over_flower, over_grpc, over_http, over_pages, tls
 from benchmarks.federating.knocking.cast import assemble
 from benchmarks.federating.knocking.tally import Tally
 from benchmarks.federating.size import Size
@@ -35,6 +35,7 @@ def knock(server: Server, work: Path) -> dict[str, Any]:
     tally, cast = Tally(), assemble(server, work)
     over_grpc.knock(cast, tally)
     over_http.knock(cast, tally)
+    over_pages.knock(cast, tally)
     over_flower.knock(cast, tally)
     old = tls.knock(cast, tally)
     return {

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter
 
 from fedshow.families.card import BaseCard
+from fedshow.web.headers import SafeHeaders
 from fedshow_server.describing import described_base
 from fedshow_server.drawing.queue import DrawingQueue
 from fedshow_server.flower.collecting import Collector
@@ -47,7 +48,10 @@ from fedshow_server.web.edge import make_edge
 from fedshow_server.web.files import FileSender
 from fedshow_server.web.https_port import HttpsServer, hold_port
 from fedshow_server.web.hub import hub_routes
+from fedshow_server.web.pages.routes import gallery_routes
+from fedshow_server.web.pages.showing import Gallery
 from fedshow_server.web.releases import release_routes
+from fedshow_server.web.sessions import SignedIn
 from fedshow_server.web.tracing import Traced
 from fedshow_server.web.watching import health_routes, metrics_routes
 
@@ -175,12 +179,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         *_routers(ground, signer, health),
         drawing_routes(store, card, settings, ground.folder.drawings, drawing.wake),
     )
-    app = make_edge(
-        superlink, enrolment, ground.certificates.ca_pem, HttpDoors(ground.entrance), routers
-    )
-    edge = HttpsServer(
-        Traced(app, ground.metrics.answered), ground.certificates, settings.drain_seconds
-    )
+    edge = _edge(ground, superlink, enrolment, routers, Gallery(card.name))
     renewed = (edge.renew, listener.renew, partial(superlink.restart_because, "new certificate"))
     async with AsyncExitStack() as stack:
         tasks = [
@@ -226,6 +225,27 @@ def _routers(ground: Ground, signer: Signer, health: Health) -> tuple[APIRouter,
         release_routes(releases, sender, signer),
         hub_routes(releases, sender),
     )
+
+
+def _edge(
+    ground: Ground,
+    superlink: SuperLink,
+    enrolment: Enrolment,
+    routers: tuple[APIRouter, ...],
+    gallery: Gallery,
+) -> HttpsServer:
+    """The HTTPS port with everything behind it, pages too."""
+    store, entrance, settings = ground.store, ground.entrance, ground.settings
+    app = make_edge(
+        superlink,
+        enrolment,
+        ground.certificates.ca_pem,
+        HttpDoors(entrance, SignedIn(entrance, store.sessions)),
+        (*routers, *gallery_routes(gallery, store, entrance, settings.session_hours)),
+        gallery.refuse,
+    )
+    served = Traced(SafeHeaders(app), ground.metrics.answered)
+    return HttpsServer(served, ground.certificates, settings.drain_seconds)
 
 
 async def _announce(

@@ -70,6 +70,8 @@ class ServerSettings(BaseSettings):
     """Words of prompts that no concept may be called, and that none may mean."""
     free_disk_bytes: int = Field(default=1 << 30, ge=0)
     """No concept is taken that would leave less free than this."""
+    session_hours: float = Field(default=12.0, gt=0, le=24 * 30)
+    """So long somebody stays signed in with a browser."""
     drain_seconds: int = Field(default=10, ge=0, le=3600)
     """So long calls that run may finish when the server is told to end."""
     metrics_token: SecretStr | None = None

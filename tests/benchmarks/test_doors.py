@@ -1,5 +1,6 @@
 """The benchmark of the doors notices a door that is open, one that is shut, and one it does not know."""
 
+import os
 import socket
 import ssl
 import threading
@@ -10,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.federating.knocking import over_flower, over_grpc, over_http, tls
+from benchmarks.federating.knocking import over_flower, over_grpc, over_http, over_pages, tls
 from benchmarks.federating.knocking.cast import Cast, assemble
 from benchmarks.federating.knocking.spellings import spellings
 from benchmarks.federating.knocking.tally import Tally
 from fedshow_server.upkeep.certificates import prepare_certificates
 from fedshow_server.web.doors import POLICIES
 from tests.stage.concepts import make_data
-from tests.stage.server import STANDIN, Server
+from tests.stage.server import SEARCH_PATH, STANDIN, Server
 
 ADMIN, RELEASES = "/fedshow.v1.AdminService", "/fedshow.v1.ReleaseService"
 SABOTAGE = f"""
@@ -39,7 +40,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
     (work / "broken").mkdir()
     (work / "broken" / "sitecustomize.py").write_text(SABOTAGE)
     environment = {
-        "PYTHONPATH": f"{work / 'broken'}:{STANDIN}",
+        "PYTHONPATH": os.pathsep.join((str(work / "broken"), SEARCH_PATH)),
         "FEDSHOW_SERVER_METRICS_TOKEN": over_http.METRICS_TOKEN,
     }
     server = Server(make_data(work / "data"), environment)
@@ -76,6 +77,13 @@ def test_open_routes_are_named(stage: Cast) -> None:
     over_http.knock(stage, tally)
     assert places([line for line in tally.opened if " upgrading " not in line]) == {"GET /metrics"}
     assert tally.shut == []
+
+
+def test_no_page_from_elsewhere_changes_anything(stage: Cast) -> None:
+    tally = Tally()
+    over_pages.knock(stage, tally)
+    assert tally.calls > 40
+    assert tally.opened == tally.shut == []
 
 
 def test_calls_of_flowers_are_for_nodes(stage: Cast) -> None:

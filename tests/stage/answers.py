@@ -5,5 +5,10 @@ BEHIND_THE_DOOR = {
     "POST /api/drawings": 400,  # an order without a body
     **dict.fromkeys((f"GET {DRAWING}", f"DELETE {DRAWING}"), 404),  # nobody ordered this one
     f"GET {DRAWING}/pictures/{{number}}": 404,
+    "GET /gallery/concepts/{name}": 404,
+    **{
+        f"POST /gallery/concepts/{{name}}/{what}": 404 for what in ("approve", "reject", "withdraw")
+    },
+    "POST /gallery/sign-out": 303,
 }
 """By route, where it is not 200."""

@@ -24,6 +24,8 @@ from tests.stage.processes import children
 from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 STANDIN = Path(__file__).parent / "standin"
+SEARCH_PATH = os.pathsep.join(filter(None, (str(STANDIN), os.environ.get("PYTHONPATH"))))
+"""The stand-in first, then where the tests' own process looks."""
 PATIENT = {  # all tests come from one address
     "FEDSHOW_SERVER_JOINS_PER_MINUTE": "1000000",
     "FEDSHOW_SERVER_WRONG_TOKENS_PER_MINUTE": "1000000",
@@ -61,7 +63,7 @@ class Server:
             ],
             stdout=subprocess.PIPE,
             stderr=log,
-            env=os.environ | {"PYTHONPATH": str(STANDIN)} | PATIENT | self.environment,
+            env=os.environ | {"PYTHONPATH": SEARCH_PATH} | PATIENT | self.environment,
         )
         log.close()
         assert "{" in _first_line(self.process), (self.data / "server.log").read_text()

@@ -12,6 +12,8 @@ from fedshow.joining import JoinRequest
 from fedshow.releases import Manifest
 from fedshow.roles import Role
 from fedshow.wire import JOIN_PATH
+from fedshow_server.web.sessions import COOKIE
+from tests.stage.gallery import session_for
 from tests.stage.member import Member, openssh_line
 from tests.stage.publishing import put_release
 from tests.stage.server import Server
@@ -55,11 +57,12 @@ def assemble(server: Server, work: Path) -> Cast:
 
     members = {role: join(f"the-{role}", role) for role in Role}
     neighbour, cut_off = join("neighbour", Role.CONTRIBUTOR), join("cut-off", Role.OWNER)
+    ended = session_for(server, cut_off)
     server.revoke("cut-off")
     replaced = _replaced(server, join("joined-twice", Role.OWNER))
     owner = members[Role.OWNER]
     spent = _spent(server, neighbour, cut_off)
-    strangers = _strangers(owner, cut_off, replaced, spent)
+    strangers = _strangers(owner, cut_off, replaced, spent) | _sessions(owner, ended)
     release = put_release(server, "potter", FILES)
     return Cast(server, members, neighbour, cut_off, strangers, spent, release)
 
@@ -117,6 +120,18 @@ def _strangers(
         "an expired code's secret": lambda: bearer(spent["an expired code"].secret),
     }
     return {name: make() for name, make in made.items()}
+
+
+def _sessions(owner: Member, ended: str) -> dict[str, Headers]:
+    """Cookies that are nobody's session."""
+    shown = {
+        "a wrong session": "x" * 43,
+        "an empty session": "",
+        "a session of one cut off": ended,
+        "a token as a session": owner.reply.token,
+        "a session's digest": sha256(ended.encode()).hexdigest(),
+    }
+    return {name: (("cookie", f"{COOKIE}={value}"),) for name, value in shown.items()}
 
 
 def _spent(server: Server, used: Member, cut_off: Member) -> dict[str, JoinRequest]:

@@ -14,12 +14,14 @@ PATIENCE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, who wrote the answer, and its body."""
+    """Status, who wrote the answer, its body, and where it leads."""
 
     status: int
     ours: bool
     """The application's, not the HTTP library's about something that is no request."""
     body: bytes
+    location: str = ""
+    """Where it sends the caller."""
 
     def __str__(self) -> str:
         return f"{self.status} {self.body[:60]!r}"
@@ -71,4 +73,4 @@ class Line:
         ours = answer.headers.get("x-request-id") is not None
         if answer.will_close:
             connection.close()
-        return Answer(answer.status, ours, content)
+        return Answer(answer.status, ours, content, answer.headers.get("location", ""))

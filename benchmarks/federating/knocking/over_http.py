@@ -16,15 +16,19 @@ from fedshow.joining import JoinRequest
 from fedshow.roles import Role
 from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.web.doors import POLICIES
+from fedshow_server.web.pages.places import SIGN_IN, STATIC
 from tests.stage.answers import BEHIND_THE_DOOR
 
 METRICS_TOKEN = "tell-me-numbers"  # noqa: S105  # of a server that lives for minutes
-REFUSED = (401, 403)
+REFUSED, SEE_OTHER = (401, 403), 303
 NOT_THERE = (*REFUSED, 404, 405)
 PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 OPENAPI = "/api/openapi.json"
 JOIN, METRICS, FLEET = f"POST {JOIN_PATH}", "GET /metrics", "POST /v1/fleet/{call:path}"
 OPEN_TO_ALL = {"GET /healthz", f"GET {CA_PATH}", f"GET {OPENAPI}", f"HEAD {OPENAPI}"}
+OPEN_TO_ALL |= {f"GET {SIGN_IN}", f"GET {STATIC}/{{version}}/{{name}}"}
+OTHER_PAPERS = (JOIN, FLEET, f"POST {SIGN_IN}")
+"""What asks for something else than a token in a header."""
 UPGRADE: Headers = (
     *(("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-version", "13")),
     ("sec-websocket-key", "x3JJHMbDL1EzLkh9GBhXDw=="),
@@ -36,14 +40,15 @@ def knock(cast: Cast, tally: Tally) -> None:
     with Line(cast.server) as line:
         for route in _listed(line, tally):
             if route in OPEN_TO_ALL:
-                _knock_open(line, route, tally)
+                _knock_open(line, route, tally, cast)
             elif route == METRICS:
                 guests = {"who reads metrics": bearer(METRICS_TOKEN)}
                 _knock_guarded(line, route, cast.outsiders(frozenset()), guests, tally, cast)
-            elif route not in (JOIN, FLEET):  # these ask for other papers than a token
-                everybody = frozenset(Role)
-                guests = cast.insiders(everybody)
-                _knock_guarded(line, route, cast.strangers, guests, tally, cast)
+            elif route not in OTHER_PAPERS:
+                admits = frozenset(filter(POLICIES[route].admits, Role))
+                _knock_guarded(
+                    line, route, cast.outsiders(admits), cast.insiders(admits), tally, cast
+                )
         _knock_to_join(line, cast, tally)
 
 
@@ -64,15 +69,18 @@ def filled(route: str, values: Mapping[str, str]) -> tuple[str, str] | None:
     return verb, PARAMETER.sub(lambda match: values[match[1]], pattern)
 
 
-def _knock_open(line: Line, route: str, tally: Tally) -> None:
+def _knock_open(line: Line, route: str, tally: Tally, cast: Cast) -> None:
     """A door for everybody opens to those verbs alone that the table names."""
-    verb, _, path = route.partition(" ")
+    if (target := filled(route, values_for(cast) | {"name": "look.css"})) is None:
+        return tally.unknown(route)
+    verb, path = target
     answer = line.send(verb, path)
     tally.guest(f"nobody at {route}", answer, admitted=answer.status == 200)
     for other in VERBS:
         if f"{other} {path}" not in POLICIES:
             answer = line.send(other, path)
             tally.stranger(f"nobody at {other} {path}", answer, refused=_is_not_there(answer))
+    return None
 
 
 def _knock_guarded(
@@ -88,7 +96,7 @@ def _knock_guarded(
     verb, path = target
     for who, headers in outsiders.items():
         answer = line.send(verb, path, headers)
-        tally.stranger(f"{who} at {route}", answer, refused=answer.status in REFUSED)
+        tally.stranger(f"{who} at {route}", answer, refused=_is_refused(answer))
         answer = line.send(verb, path, (*headers, *UPGRADE))
         tally.stranger(f"{who} upgrading {route}", answer, refused=_is_not_there(answer))
         for name, spelled in spellings(path).items():
@@ -101,9 +109,13 @@ def _knock_guarded(
                 tally.stranger(f"{who} at {other} {path}", answer, refused=_is_not_there(answer))
     for who, headers in guests.items():
         answer = line.send(verb, path, headers)
-        admitted = answer.status == BEHIND_THE_DOOR.get(route, 200)
-        tally.guest(f"{who} at {route}", answer, admitted=admitted)
+        tally.guest(f"{who} at {route}", answer, admitted=answered(route, answer))
     return None
+
+
+def answered(route: str, answer: Answer) -> bool:
+    """Whether this is what members hear there who ask for nothing that exists."""
+    return answer.status == BEHIND_THE_DOOR.get(route, 200) and not _is_refused(answer)
 
 
 def values_for(cast: Cast) -> dict[str, str]:
@@ -116,6 +128,8 @@ def values_for(cast: Cast) -> dict[str, str]:
         "revision": "main",
         "drawing": "0" * 16,
         "number": "1",
+        "name": "nobody",
+        "version": "0",
     }
 
 
@@ -143,6 +157,16 @@ def _knock_to_join(line: Line, cast: Cast, tally: Tally) -> None:
     tally.guest(f"a good code at {JOIN}", answer, admitted=answer.status == 200)
 
 
+def _is_refused(answer: Answer) -> bool:
+    """Refused, or sent from a page to the way in."""
+    to_sign_in = answer.status == SEE_OTHER and answer.location.startswith(SIGN_IN)
+    return answer.status in REFUSED or (to_sign_in and not answer.body)
+
+
 def _is_not_there(answer: Answer) -> bool:
     """Refused, no route at all, or no request at all, which only the HTTP library may say."""
-    return answer.status in NOT_THERE or (answer.status in (0, 400) and not answer.ours)
+    return (
+        _is_refused(answer)
+        or answer.status in NOT_THERE
+        or (answer.status in (0, 400) and not answer.ours)
+    )

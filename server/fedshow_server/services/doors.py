@@ -19,6 +19,8 @@ from fedshow_server.store import Members, Node
 from fedshow_server.store.members import hash_secret
 
 BEARER = "Bearer "
+Find = Callable[[str], Node]
+"""The node that something secret belongs to; raises Forbidden."""
 
 _caller: ContextVar[Node] = ContextVar("caller")
 
@@ -26,6 +28,10 @@ _caller: ContextVar[Node] = ContextVar("caller")
 def caller() -> Node:
     """The node whose call is being served."""
     return _caller.get()
+
+
+class NotKnown(Forbidden):
+    """Nobody that the server knows is asking; otherwise it is somebody who may not do this."""
 
 
 class Entrance:
@@ -43,9 +49,21 @@ class Entrance:
 
         With `policy` None, nobody is.
         """
-        node = await self._found(
-            token if policy else None, lambda it: self._members.authenticate(it)
-        )
+        async with self._serving(token, lambda it: self._members.authenticate(it), policy) as node:
+            self._on_call(node)
+            yield node
+
+    @asynccontextmanager
+    async def resumed(self, session: str, find: Find, policy: Policy | None) -> AsyncIterator[Node]:
+        """The same by a session that `find` knows: of a person, so that no daemon is there for it."""
+        async with self._serving(session, find, policy) as node:
+            yield node
+
+    @asynccontextmanager
+    async def _serving(
+        self, shown: str | None, find: Find, policy: Policy | None
+    ) -> AsyncIterator[Node]:
+        node = await self._found(shown if policy else None, find)
         calls.known_as(node.name)
         assert policy is not None
         if not policy.admits(node.role):
@@ -53,7 +71,6 @@ class Entrance:
             await self._guard.note(error)
             raise error
         with self._guard.busy(node):
-            self._on_call(node)
             yield node
 
     @asynccontextmanager
@@ -66,7 +83,7 @@ class Entrance:
         with self._guard.busy_with_flower(node):
             yield
 
-    async def _found(self, shown: str | None, find: Callable[[str], Node]) -> Node:
+    async def _found(self, shown: str | None, find: Find) -> Node:
         """The node that shows this; a stranger at its address cannot lock out who came in before."""
         proof = hash_secret(shown or "")
         if proof not in self._proven:
@@ -77,7 +94,7 @@ class Entrance:
             node = await asyncio.to_thread(find, shown)
         except Forbidden as error:
             await self._guard.refused(error)
-            raise
+            raise NotKnown(str(error)) from None
         self._proven.add(proof)
         return node
 

@@ -1,10 +1,11 @@
-"""What the server remembers: members, concepts, releases, runs, drawings, and content by digest."""
+"""What the server remembers: members and their sessions, concepts, releases, drawings, content by digest."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedshow_server.store.audit import Audit, Entry, Head
 from fedshow_server.store.blobs import Blobs, FolderBlobs
+from fedshow_server.store.browsing import Browser, Found, Sought
 from fedshow_server.store.concepts import Concept, Concepts, Offer, Removal, State
 from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.drawings import Drawing, Drawings, DrawingState
@@ -12,10 +13,12 @@ from fedshow_server.store.members import Members, Node
 from fedshow_server.store.releases import Release, Releases
 from fedshow_server.store.runs import Runs
 from fedshow_server.store.s3 import SCHEME, S3Blobs
+from fedshow_server.store.sessions import Sessions
 
 __all__ = [
     "Audit",
     "Blobs",
+    "Browser",
     "Concept",
     "Concepts",
     "Drawing",
@@ -23,6 +26,7 @@ __all__ = [
     "Drawings",
     "Entry",
     "FolderBlobs",
+    "Found",
     "Head",
     "Members",
     "Node",
@@ -31,6 +35,8 @@ __all__ = [
     "Releases",
     "Removal",
     "Runs",
+    "Sessions",
+    "Sought",
     "State",
     "Store",
     "open_store",
@@ -48,6 +54,7 @@ class Store:
     releases: Releases
     runs: Runs
     drawings: Drawings
+    sessions: Sessions
     audit: Audit
 
     def close(self) -> None:
@@ -70,5 +77,6 @@ def open_store(url: str, blobs: Path | str) -> Store:
         releases=Releases(database),
         runs=Runs(database),
         drawings=Drawings(database),
+        sessions=Sessions(database),
         audit=Audit(database),
     )

@@ -103,7 +103,7 @@ class Concepts:
             known = _one(connection, concepts.c.sha256 == offer.sha256)
             if known is None:
                 _refuse_taken(connection, node_id, offer.name)
-                _refuse_too_many(connection, node_id, at_once)
+                _refuse_tooread_concepts(connection, node_id, at_once)
                 connection.execute(_insertion(node_id, offer))
                 note(connection, "concept.offered", offer.name, sha256=offer.sha256)
                 _set_viewers(connection, concepts.c.sha256 == offer.sha256, offer.visible_to)
@@ -222,22 +222,24 @@ class Concepts:
     def all(self) -> list[Concept]:
         """Every concept, newest first."""
         with self._database.reading() as connection:
-            return _many(connection, concepts.c.id.is_not(None))
+            return read_concepts(connection, concepts.c.id.is_not(None))
 
     def seen_by(self, viewer: Viewer) -> list[Concept]:
         """Every concept that the viewer may have, newest first."""
         with self._database.reading() as connection:
-            return _many(connection, ~hides(viewer))
+            return read_concepts(connection, ~hides(viewer))
 
     def wanted(self) -> list[Concept]:
         """Concepts to collect: WANTED, of nodes that are not revoked; newest first."""
         with self._database.reading() as connection:
-            return _many(connection, (concepts.c.state == State.WANTED) & nodes.c.revoked.is_(None))
+            return read_concepts(
+                connection, (concepts.c.state == State.WANTED) & nodes.c.revoked.is_(None)
+            )
 
     def admitted(self) -> list[Concept]:
         """Concepts that belong into the next release; newest first."""
         with self._database.reading() as connection:
-            return _many(connection, concepts.c.state == State.ADMITTED)
+            return read_concepts(connection, concepts.c.state == State.ADMITTED)
 
 
 def _refuse_taken(connection: Connection, node_id: int, name: str) -> None:
@@ -248,7 +250,7 @@ def _refuse_taken(connection: Connection, node_id: int, name: str) -> None:
         raise InvalidInput(f"the name {name!r} is taken by another node's concept: choose another")
 
 
-def _refuse_too_many(connection: Connection, node_id: int, at_once: int) -> None:
+def _refuse_tooread_concepts(connection: Connection, node_id: int, at_once: int) -> None:
     waiting = (concepts.c.node_id == node_id) & (concepts.c.state == State.WANTED)
     query = select(func.count()).select_from(concepts).where(waiting)
     if (connection.scalar(query) or 0) >= at_once:
@@ -301,9 +303,12 @@ def _insertion(node_id: int, offer: Offer) -> Any:
     )
 
 
-def _many(connection: Connection, where: Any) -> list[Concept]:
+def read_concepts(
+    connection: Connection, where: Any, start: int = 0, most: int | None = None
+) -> list[Concept]:
+    """The concepts in these rows of `concepts` joined with `nodes`, newest first."""
     query = select(*COLUMNS).join(nodes).where(where).order_by(concepts.c.id.desc())
-    rows = connection.execute(query).all()
+    rows = connection.execute(query.offset(start).limit(most)).all()
     named: dict[int, set[str]] = {row.id: set() for row in rows if row.restricted}
     if named:
         query = select(viewers).where(viewers.c.concept_id.in_(named))
@@ -331,7 +336,7 @@ def _set_viewers(connection: Connection, where: Any, visible_to: frozenset[str] 
 
 
 def _one(connection: Connection, where: Any) -> Concept | None:
-    return next(iter(_many(connection, where)), None)
+    return next(iter(read_concepts(connection, where)), None)
 
 
 def _concept(row: Any, named: set[str] | None, removal: Removal | None) -> Concept:

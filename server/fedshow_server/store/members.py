@@ -86,7 +86,7 @@ class Members:
             mine = nodes.c.id == row.id
             connection.execute(update(nodes).where(mine).values(token_sha256=hash_secret(token)))
             note(connection, "node.rejoined", row.name, node_id=row.flower_id)
-        return _node(row), token
+        return node_of(row), token
 
     def join(self, secret: str, public_key: str, flower_id: int | None) -> tuple[Node, str]:
         """Redeems `secret`: the new node and its token, told this once. Raises Forbidden.
@@ -116,7 +116,7 @@ class Members:
             )
             note(connection, "node.joined", name, node_id=number, role=invited.role)
             mine = nodes.c.token_sha256 == hash_secret(token)
-            return _node(connection.execute(select(nodes).where(mine)).one()), token
+            return node_of(connection.execute(select(nodes).where(mine)).one()), token
 
     def authenticate(self, token: str) -> Node:
         """The node that holds `token`; raises Forbidden for unknown and revoked ones."""
@@ -127,7 +127,7 @@ class Members:
             raise Forbidden("this token is not known here: join the server first")
         if row.revoked is not None:
             raise Forbidden(f"node {row.name!r} was cut off by the server's owner")
-        return _node(row)
+        return node_of(row)
 
     def holder(self, public_key: str) -> Node:
         """The node that hands over with this key; raises Forbidden for unknown and revoked ones."""
@@ -138,12 +138,12 @@ class Members:
             raise Forbidden("this key is not known here: join the server first")
         if rows[-1].revoked is not None:
             raise Forbidden(f"node {rows[-1].name!r} was cut off by the server's owner")
-        return _node(rows[-1])
+        return node_of(rows[-1])
 
     def nodes(self) -> list[Node]:
         """All nodes, in the order in which they joined."""
         with self._database.reading() as connection:
-            return [_node(row) for row in connection.execute(select(nodes).order_by(nodes.c.id))]
+            return [node_of(row) for row in connection.execute(select(nodes).order_by(nodes.c.id))]
 
     def revoke(self, name: str) -> Node:
         """Cuts the node of this name off; raises NotFound."""
@@ -156,7 +156,7 @@ class Members:
                 update(nodes).where(nodes.c.id == row.id).values(revoked=datetime.now(UTC))
             )
             note(connection, "node.revoked", name, node_id=row.flower_id)
-            return _node(connection.execute(select(nodes).where(nodes.c.id == row.id)).one())
+            return node_of(connection.execute(select(nodes).where(nodes.c.id == row.id)).one())
 
 
 def _joined_with(secret: str, public_key: str) -> Any:
@@ -191,6 +191,7 @@ def _refuse_taken(connection: Connection, name: str) -> None:
         raise InvalidInput(f"there is a node {name!r} already: choose another name")
 
 
-def _node(row: Any) -> Node:
+def node_of(row: Any) -> Node:
+    """The node in a row of its table."""
     flower_id = None if row.flower_id is None else int(row.flower_id)
     return Node(row.id, row.name, Role(row.role), flower_id, row.joined, row.revoked)

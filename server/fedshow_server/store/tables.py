@@ -161,6 +161,17 @@ drawings = Table(
     Column("ended", Moment),
 )
 
+sessions = Table(
+    "sessions",  # of browsers
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("node_id", ForeignKey("nodes.id"), nullable=False, index=True),
+    Column(
+        "token_sha256", String(64), nullable=False
+    ),  # the node's when it began: both end together
+    Column("expires", Moment, nullable=False),
+)
+
 runs = Table(
     "runs",
     metadata,

@@ -1,6 +1,7 @@
 """Who may ask what over HTTP: every route has an entry, or nobody may ask it."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
@@ -8,9 +9,11 @@ from fastapi.routing import iter_route_contexts
 from fedshow.errors import Forbidden
 from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.members.node_keys import FLOWERS_HEADER
-from fedshow_server.services.doors import Entrance, token_in
+from fedshow_server.services.doors import Entrance, NotKnown, token_in
 from fedshow_server.services.policies import Policy
 from fedshow_server.store import Node
+from fedshow_server.web.pages import places
+from fedshow_server.web.sessions import SignedIn, session_of
 
 REPO = "/api/models/{namespace}/{repo}"
 RESOLVE = "/{namespace}/{repo}/resolve/{revision}/{path:path}"
@@ -33,6 +36,17 @@ POLICIES: dict[str, Policy] = {
     "GET /api/drawings/{drawing}": Policy.MEMBER,
     "DELETE /api/drawings/{drawing}": Policy.MEMBER,
     "GET /api/drawings/{drawing}/pictures/{number}": Policy.MEMBER,
+    f"GET {places.HOME}": Policy.MEMBER,
+    f"GET {places.CONCEPTS}/{{name}}": Policy.MEMBER,
+    f"POST {places.CONCEPTS}/{{name}}/approve": Policy.OWNER,
+    f"POST {places.CONCEPTS}/{{name}}/reject": Policy.OWNER,
+    f"POST {places.CONCEPTS}/{{name}}/withdraw": Policy.CONTRIBUTOR,
+    f"GET {places.RELEASES}": Policy.MEMBER,
+    f"GET {places.RELEASES}/{{release}}": Policy.MEMBER,
+    f"GET {places.SIGN_IN}": Policy.ANYBODY,
+    f"POST {places.SIGN_IN}": Policy.ANYBODY,  # the token is asked for inside
+    f"POST {places.SIGN_OUT}": Policy.MEMBER,
+    f"GET {places.STATIC}/{{version}}/{{name}}": Policy.ANYBODY,
     f"GET {REPO}": Policy.MEMBER,
     f"GET {REPO}/revision/{{revision}}": Policy.MEMBER,
     f"GET {REPO}/tree/{{revision}}": Policy.MEMBER,
@@ -45,8 +59,9 @@ POLICIES: dict[str, Policy] = {
 class HttpDoors:
     """A dependency of every route: lets a request in, or raises Forbidden."""
 
-    def __init__(self, entrance: Entrance) -> None:
+    def __init__(self, entrance: Entrance, signed_in: SignedIn) -> None:
         self._entrance = entrance
+        self._signed_in = signed_in
 
     async def __call__(self, request: Request) -> AsyncIterator[None]:
         """The request goes on, to the last byte of its answer; `visitor` tells who asks."""
@@ -58,9 +73,21 @@ class HttpDoors:
         if policy is Policy.ANYBODY:
             yield
             return
-        async with self._entrance.entered(token_in(request.headers.items()), policy) as node:
+        async with self._entered(request, policy) as node:
             request.state.visitor = node
             yield
+
+    def _entered(
+        self, request: Request, policy: Policy | None
+    ) -> AbstractAsyncContextManager[Node]:
+        """By the token that the request shows, or else by its session."""
+        session = session_of(request)
+        if "authorization" not in request.headers:
+            if session is not None:
+                return self._signed_in.entered(request, session, policy)
+            if places.is_page(request.scope["path"]):  # somebody who looks in, not one who guesses
+                raise NotKnown("sign in first")
+        return self._entrance.entered(token_in(request.headers.items()), policy)
 
 
 def routes_of(app: FastAPI) -> set[str]:

@@ -1,6 +1,6 @@
 """The public HTTPS door: joining, releases, health, and Flower's fleet calls."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from math import ceil
 
@@ -18,6 +18,7 @@ from fedshow_server.members.enrolment import Enrolment
 from fedshow_server.web.bodies import read_body
 from fedshow_server.web.doors import POLICIES, HttpDoors, routes_of
 from fedshow_server.web.hub import NotOnHub
+from fedshow_server.web.pages.places import is_page
 
 MAX_JOIN_BYTES = 16 << 10
 FLEET = "/v1/fleet/"
@@ -29,6 +30,9 @@ STATUS: dict[type[FedshowError], int] = {
     Exhausted: 429,
     Unreachable: 503,
 }
+Refuse = Callable[[Request, Exception], Response]
+ShowRefusal = Callable[[Request, Exception, int], Response]
+"""A page about an error, with this status."""
 
 
 def make_edge(
@@ -37,6 +41,7 @@ def make_edge(
     ca_pem: bytes,
     doors: HttpDoors,
     routers: Iterable[APIRouter],
+    show_refusal: ShowRefusal,
 ) -> FastAPI:
     """The application behind the public port; `doors` stand before every route, also of `routers`."""
     fleet = Fleet(superlink)
@@ -50,8 +55,8 @@ def make_edge(
         title="fedshow", openapi_url="/api/openapi.json", docs_url=None, redoc_url=None,
         lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(doors)],
     )  # fmt: skip
-    app.add_exception_handler(FedshowError, _refuse)
-    app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(FedshowError, _refusing(_refuse, show_refusal))
+    app.add_exception_handler(HTTPException, _refusing(_refuse_http, show_refusal))
     app.include_router(_joining(enrolment, ca_pem))
     for router in routers:
         app.include_router(router)
@@ -79,11 +84,29 @@ def _joining(enrolment: Enrolment, ca_pem: bytes) -> APIRouter:
     return routes
 
 
-async def _refuse(request: Request, error: Exception) -> JSONResponse:
+def _refusing(
+    refuse: Refuse, show: ShowRefusal
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answers errors with what `refuse` makes of them, and people with pages."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        refusal = refuse(request, error)
+        if not is_page(request.scope["path"]):
+            return refusal
+        page = show(request, error, refusal.status_code)
+        page.headers.update(
+            {k: refusal.headers[k] for k in ("retry-after",) if k in refusal.headers}
+        )
+        return page
+
+    return answer
+
+
+def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FedshowError)
     kinds = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     status = next(kinds, 500)
-    if isinstance(error, Exhausted) and request.url.path.startswith(FLEET):
+    if isinstance(error, Exhausted) and request.scope["path"].startswith(FLEET):
         status = STATUS[Unreachable]  # a SuperNode tries again after this; 429 would end it
     refusal = Refusal(reason=rpc.reason_of(error), message=str(error))
     return JSONResponse(refusal.model_dump(), status, _headers(error))
@@ -98,7 +121,7 @@ def _headers(error: FedshowError) -> dict[str, str]:
     return found
 
 
-async def _refuse_http(_: Request, error: Exception) -> JSONResponse:
+def _refuse_http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kind = next((kind for kind, code in STATUS.items() if code == error.status_code), FedshowError)
     refusal = Refusal(reason=rpc.reason_of(kind()), message=str(error.detail))

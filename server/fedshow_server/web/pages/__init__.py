@@ -1,0 +1,1 @@
+"""The gallery: what people look at with a browser."""
