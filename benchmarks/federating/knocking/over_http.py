@@ -73,11 +73,11 @@ def _knock_open(line: Line, route: str, tally: Tally, cast: Cast) -> None:
     """A door for everybody opens to those verbs alone that the table names."""
     if (target := filled(route, values_for(cast) | {"name": "look.css"})) is None:
         return tally.unknown(route)
-    verb, path = target
+    (verb, path), pattern = target, route.partition(" ")[2]
     answer = line.send(verb, path)
     tally.guest(f"nobody at {route}", answer, admitted=answer.status == 200)
     for other in VERBS:
-        if f"{other} {path}" not in POLICIES:
+        if f"{other} {pattern}" not in POLICIES:
             answer = line.send(other, path)
             tally.stranger(f"nobody at {other} {path}", answer, refused=_is_not_there(answer))
     return None
@@ -115,7 +115,7 @@ def _knock_guarded(
 
 def answered(route: str, answer: Answer) -> bool:
     """Whether this is what members hear there who ask for nothing that exists."""
-    return answer.status == BEHIND_THE_DOOR.get(route, 200) and not _is_refused(answer)
+    return answer.status == BEHIND_THE_DOOR.get(route, 200)
 
 
 def values_for(cast: Cast) -> dict[str, str]:
