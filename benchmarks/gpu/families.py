@@ -18,19 +18,21 @@ from benchmarks.private_folder import candidates
 from benchmarks.timing import peak_megabytes, seconds
 from benchmarks.tuning import sd15, sdxl
 from benchmarks.tuning.loops import our_trainer
+from benchmarks.tuning.sd15 import hosted
+from fedshow.commands.output import say
 from fedshow.concepts import ConceptFile, write_concept
 from fedshow.families import Base
-from fedshow.families.opening import narrow
 from fedshow.formats import FORMATS, export_model
 from fedshow.releases.loading import load_release
 from fedshow.releases.writing import write_release
 from fedshow.sampling.regions import Region
 from fedshow_client.tuning.checkpoint import Progress
-from fedshow_client.tuning.memory import recompute_if_needed
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_server.fusion.fuse import Fused, fuse
 from fedshow_server.fusion.offline import content_of
+from fedshow_server.fusion.placing import settle
 from fedshow_server.fusion.recording import Plan
+from fedshow_server.fusion.workers import Here
 from tests.stage.concepts import header_for
 
 T = TypeVar("T")
@@ -70,7 +72,7 @@ class _Chain:
         yield found
         concepts = [tuned, concept(self.work, base.card, 0)]
         plan = TOY if self.tiny else LEAN
-        fused, found = self._staged("fuse", partial(fuse, base, concepts, plan=plan))
+        fused, found = self._staged("fuse", partial(self._fuse, base, concepts, plan))
         yield found
         release, found = self._staged("release", partial(self._release, base, concepts, fused))
         yield found | {"release_megabytes": megabytes(release)}
@@ -120,27 +122,32 @@ class _Chain:
         return tiny if self.tiny else full
 
     def _base(self) -> Base:
-        """As users have it: in a folder in half precision, and on the card in bfloat16."""
+        """As users have it: in a folder in half precision, opened in host memory."""
         make, *_ = MAKERS[self.family]
         base, folder = make(self.device, self._sizes), self.work / "base"
         base.pipeline.to(dtype=torch.float16).save_pretrained(folder)
         base.pipeline.to(dtype=torch.float32)
-        if self.device == "cuda":
-            narrow(base)
-        return replace(base, folder=str(folder))
+        return replace(hosted(base), folder=str(folder))
 
     def _tune(self, base: Base) -> ConceptFile:
         """By the trainer of `fedshow tune`, latents and all."""
         someone = sd15.photos(self.work, self._sizes["picture_edge"])
         few: dict[str, Any] = {"batch": 2, "variants": 2} if self.tiny else {}
         recipe = Recipe.for_base(base, steps=TUNE_STEPS, **few)
-        trainer = our_trainer(base, someone, candidates(someone, captions=False), recipe)
-        recompute_if_needed(trainer)
+        images = candidates(someone, captions=False)
+        trainer = our_trainer(base, someone, images, recipe, device=self.device)
         trainer.run(Progress(), lambda *_: None, lambda: False)
         tensors = {key: value.half() for key, value in trainer.concept_tensors().items()}
-        trainer.model.restore()
+        hosted(trainer.model.restore())
         header = header_for(base.card, someone.concept, someone.class_word, recipe.rank)
         return write_concept(self.work / f"{someone.concept}.safetensors", header, tensors)
+
+    def _fuse(self, base: Base, concepts: list[ConceptFile], plan: Plan) -> Fused:
+        """As `fedshow fuse` does it."""
+        workers = Here(base, settle(base, self.device, say))
+        fused = fuse(base, concepts, plan=plan, workers=workers)
+        hosted(base)
+        return fused
 
     def _release(self, base: Base, concepts: list[ConceptFile], fused: Fused) -> Path:
         folder = self.work / "release"

@@ -15,16 +15,17 @@ import torch
 from benchmarks.fusing.solver import lbfgs_on_inputs
 from benchmarks.fusing.whole_fusion import input_counts
 from benchmarks.timing import median_seconds, peak_megabytes, seconds, wait
-from benchmarks.tuning.sd15 import FULL, TINY, sd15
+from benchmarks.tuning.sd15 import FULL, TINY, hosted, sd15
+from fedshow.commands.output import say
 from fedshow.concepts import ConceptFile
 from fedshow.families import Base, BaseCard
-from fedshow.families.opening import narrow
 from fedshow_server.fusion.fuse import fuse
+from fedshow_server.fusion.placing import settle
 from fedshow_server.fusion.recording import Drawn, Plan
 from fedshow_server.fusion.rules.lbfgs import OTHER_ITERATIONS, TEXT_ITERATIONS, reads_text
 from fedshow_server.fusion.sums import Layer
 from fedshow_server.fusion.update import Update
-from fedshow_server.fusion.workers import Here, Recorded, Subject
+from fedshow_server.fusion.workers import Here, Recorded, Subject, fitted
 from tests.stage.concepts import random_concept
 
 CONCEPTS, RANK = 14, 4
@@ -60,11 +61,10 @@ def measure_as_shipped(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
 def _setting(
     device: str, tiny: bool, plan: Plan, work: Path
 ) -> tuple[Base, Plan, list[ConceptFile]]:
-    base = sd15(device, TINY if tiny else FULL)
-    if device == "cuda":
-        narrow(base)
+    base = hosted(sd15(device, TINY if tiny else FULL))
+    plan = fitted(TOY if tiny else plan, settle(base, device, say))
     numbers = range(3 if tiny else CONCEPTS)
-    return base, TOY if tiny else plan, [concept(work, base.card, k) for k in numbers]
+    return base, plan, [concept(work, base.card, k) for k in numbers]
 
 
 def concept(folder: Path, card: BaseCard, number: int) -> ConceptFile:

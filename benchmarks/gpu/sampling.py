@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from benchmarks.timing import seconds
-from benchmarks.tuning.sd15 import FULL, TINY, sd15
-from fedshow.families.opening import narrow
+from benchmarks.tuning.sd15 import FULL, TINY, hosted, sd15
+from fedshow.commands.output import say
+from fedshow.families.placing import settle
 from fedshow.sampling.model import Model
 from fedshow.sampling.regions import Region
 
@@ -21,9 +22,8 @@ PROMPT, IN_REGION = "two friends on the beach", "a {0} friend"
 
 def measure(device: str, tiny: bool) -> Iterator[dict[str, Any]]:
     """`sampling_overhead_N` at the first size, then the same with 3 regions at the others."""
-    base = sd15(device, TINY if tiny else FULL)
-    if device == "cuda":
-        narrow(base)
+    base = hosted(sd15(device, TINY if tiny else FULL))
+    settle(base, device, say)
     model, (first, *others) = Model(base), TINY_SIZES if tiny else SIZES
     steps, repeats = (2, 1) if tiny else (20, 5)
     for count in (3, 1, 2, 4):

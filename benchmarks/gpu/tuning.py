@@ -15,8 +15,7 @@ from benchmarks.private_folder import candidates
 from benchmarks.timing import median_seconds
 from benchmarks.tuning.loops import Step, our_trainer, plain_loop
 from benchmarks.tuning.pace import race
-from benchmarks.tuning.sd15 import FULL, TINY, photos, sd15
-from fedshow.families.opening import narrow
+from benchmarks.tuning.sd15 import FULL, TINY, hosted, photos, sd15
 from fedshow_client.tuning.attention import attending
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Trainer
@@ -25,13 +24,11 @@ MATRIX_EDGE = {"cuda": 8192, "cpu": 256}
 
 
 def trainer(folder: Path, device: str, tiny: bool) -> Trainer:
-    """Ours: weights in bfloat16, latents cached before, adapters in float32."""
+    """Ours: laid out as `fedshow tune` does, latents cached before, adapters in float32."""
     sizes = TINY if tiny else FULL
-    someone, base = photos(folder, sizes["picture_edge"]), sd15(device, sizes)
+    someone, base = photos(folder, sizes["picture_edge"]), hosted(sd15(device, sizes))
     images = candidates(someone, captions=False)
-    if device == "cuda":
-        narrow(base)
-    return our_trainer(base, someone, images, Recipe())
+    return our_trainer(base, someone, images, Recipe(), device=device)
 
 
 def ours(folder: Path, device: str, tiny: bool) -> Step:

@@ -5,15 +5,13 @@ from pathlib import Path
 
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.private_folder import candidates, person
+from fedshow.commands.output import say
 from fedshow.demo.folders import Person
-from fedshow.edlora.methods import METHODS
 from fedshow.families import Base, open_base
-from fedshow.sampling.model import Model
-from fedshow_client.tuning.data.captions import Captions
 from fedshow_client.tuning.data.folder import Candidate
-from fedshow_client.tuning.data.latents import cache_latents
+from fedshow_client.tuning.preparing import Lesson, prepare
 from fedshow_client.tuning.recipe import Recipe
-from fedshow_client.tuning.trainer import Subject, Trainer
+from fedshow_client.tuning.trainer import Trainer
 
 Step = Callable[[int], float]
 CHARACTER = "gloop"
@@ -32,14 +30,16 @@ def plain(folder: Path, captions: bool) -> Step:
 
 
 def our_trainer(
-    base: Base, someone: Person, images: list[Candidate], recipe: Recipe, method: str = "ed-lora"
+    base: Base,
+    someone: Person,
+    images: list[Candidate],
+    recipe: Recipe,
+    method: str = "ed-lora",
+    device: str = "cpu",
 ) -> Trainer:
-    """What `fedshow tune` makes before its first step."""
-    texts = [image.caption for image in images]
-    captions = Captions(someone.concept, someone.class_word, texts, recipe.shuffle_captions)
-    latents = cache_latents(base, images, recipe, recipe.seed)
-    subject = Subject(someone.concept, someone.class_word, captions, latents)
-    return Trainer(Model(base), subject, METHODS[method], recipe)
+    """What `fedshow tune` makes before its first step, of a base in host memory."""
+    lesson = Lesson(someone.concept, someone.class_word, images, recipe, method)
+    return prepare(base, lesson, device, say)
 
 
 def plain_loop(base: Base, someone: Person, images: list[Candidate], recipe: Recipe) -> PlainLoop:

@@ -3,6 +3,7 @@
 Speed and memory do not depend on what the weights say, and no file has to be fetched.
 """
 
+import gc
 import random
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,15 @@ def opened(pipeline: Any, family: str) -> Base:
         part.requires_grad_(False).eval()
     card = describe_pipeline(BaseRef(name="local", sha256="0" * 64), chosen, pipeline)
     return Base(pipeline, chosen, card, "")
+
+
+def hosted(base: Base) -> Base:
+    """The same in host memory, where bases lie when they have been opened; no card holds any of it."""
+    base.pipeline.to("cpu")
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return base
 
 
 def make_unet(sizes: dict[str, Any]) -> Any:

@@ -114,7 +114,7 @@ def tune(
         max_leakage=max_leakage,
     )
     with _own_card(request, wait, progress), _reporter(progress) as report:
-        concept = run(request, report, lambda found: say(str(found)))
+        concept = run(request, report, lambda found: say(str(found)), say)
     _show(concept, request, as_json)
 
 

@@ -15,9 +15,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class Maps(list[Tensor]):
+    """What is captured, until it is closed: layers that are computed twice would be there twice, and keep
+    alive what they were computed twice to save.
+    """
+
+    closed = False
+
+    def note(self, found: Tensor) -> None:
+        """One more layer's map."""
+        if not self.closed:
+            self.append(found)
+
+    def close(self) -> None:
+        """All layers were there."""
+        self.closed = True
+
+
 def attend(
     attn: Any,
-    maps: list[Tensor] | None,
+    maps: Maps | None,
     joined: bool,
     hidden_states: Tensor,
     encoder_hidden_states: Tensor | None = None,
@@ -41,7 +58,7 @@ def attend(
         output = F.scaled_dot_product_attention(query, key, value)
     else:
         probability = (query * attn.scale @ key.transpose(-1, -2)).softmax(-1)
-        maps.append(probability.mean(1).view(*hidden_states.shape[:2], -1))
+        maps.note(probability.mean(1).view(*hidden_states.shape[:2], -1))
         output = probability @ value
     out: Tensor = attn.to_out[1](attn.to_out[0](output.transpose(1, 2).flatten(2)))
     return out.view_as(hidden_states)
@@ -60,13 +77,13 @@ def _project(layers: Sequence[nn.Linear], x: Tensor, joined: bool) -> Sequence[T
 @contextmanager
 def attending(
     layers: Sequence[nn.Module], cross: Sequence[nn.Module], capture: bool, joined: bool = False
-) -> Iterator[list[Tensor]]:
+) -> Iterator[Maps]:
     """Within the block attention goes through `attend`, which does only what these layers need.
 
     With `capture`, the maps of the `cross` layers land in the list, differentiable. `joined` is faster
     where layers see few tokens, and passes by what is hooked to queries, keys and values.
     """
-    maps: list[Tensor] = []
+    maps = Maps()
     for layer in layers:
         layer.forward = partial(attend, layer, None, joined)
     for layer in cross:

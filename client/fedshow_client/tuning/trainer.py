@@ -20,7 +20,7 @@ from fedshow.errors import FedshowError
 from fedshow.families.encoded import Encoded
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.allocator import keep_freed_memory
-from fedshow_client.tuning.attention import attending, attention_loss
+from fedshow_client.tuning.attention import Maps, attending, attention_loss
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.batches import Batch, Schedule
 from fedshow_client.tuning.data.captions import Captions
@@ -28,6 +28,7 @@ from fedshow_client.tuning.data.latents import LatentSet
 from fedshow_client.tuning.objective import objective_for
 from fedshow_client.tuning.optimizing import Average, NormLimit, make_optimizer, set_rates
 from fedshow_client.tuning.recipe import Recipe
+from fedshow_client.tuning.scaling import UNSCALED, scales_for, unscale
 
 Report = Callable[[Progress, int], None]
 """Called after every step with the progress and the number of steps in all."""
@@ -128,6 +129,26 @@ class Trainer:
 
     def step(self, index: int) -> float:
         """One optimizer step; returns its loss. Raises FedshowError, before anything has changed, on NaN."""
+        scales = scales_for(self.precision)
+        for scale in scales:
+            value = self._gradients(index, scale)
+            if scales == UNSCALED or unscale(self.optimizer, scale):
+                break
+        else:
+            raise FedshowError(
+                f"gradients at step {index} are too large for float16: lower the learning rates or use "
+                "--device cpu; the last checkpoint is good"
+            )
+        set_rates(self.optimizer, 1 - index / self.recipe.steps)
+        self.optimizer.step()
+        for limit in self.limits:
+            limit.apply()
+        self.optimizer.zero_grad(set_to_none=False)
+        self.average.step(index)
+        return value
+
+    def _gradients(self, index: int, scale: float) -> float:
+        """Adds the gradients of a step's loss times `scale`; returns the loss."""
         generator = torch.Generator().manual_seed((self.recipe.seed << 32) + index)
         with self.loss(self.schedule.at(index), generator) as loss:
             value = float(loss.detach())
@@ -136,13 +157,7 @@ class Trainer:
                     f"loss is {value} at step {index}: lower the learning rates; "
                     "the last checkpoint is good"
                 )
-            loss.backward()  # type: ignore[no-untyped-call]
-        set_rates(self.optimizer, 1 - index / self.recipe.steps)
-        self.optimizer.step()
-        for limit in self.limits:
-            limit.apply()
-        self.optimizer.zero_grad(set_to_none=False)
-        self.average.step(index)
+            (loss if scale == 1 else loss * scale).backward()  # type: ignore[no-untyped-call]
         return value
 
     def _folds(self) -> bool:
@@ -163,9 +178,7 @@ class Trainer:
         with adapters, attending(self.model.self_attention, cross, capture, joined=folds) as maps:
             yield self._loss(batch, masked, maps, generator)
 
-    def _loss(
-        self, batch: Batch, masked: Tensor, maps: list[Tensor], generator: torch.Generator
-    ) -> Tensor:
+    def _loss(self, batch: Batch, masked: Tensor, maps: Maps, generator: torch.Generator) -> Tensor:
         data, at = batch.bucket, (batch.rows, batch.variants)
         clean = self._clean(batch, generator)
         times = self.objective.times(len(clean), generator)
@@ -174,6 +187,7 @@ class Trainer:
         encoded, words = self._encode(self.subject.captions.draw(images, generator))
         noisy = self.objective.noisy(clean, noise, times).to(self.precision)
         predicted = self.base.denoise(noisy, times, encoded)
+        maps.close()
         subject = data.subject[at]
         weights = subject + self.recipe.background_weight * (1 - subject)
         loss = self.objective.loss(predicted, clean, noise, times, weights * data.valid[at])

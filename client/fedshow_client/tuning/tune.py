@@ -21,10 +21,9 @@ from fedshow.concepts import (
     write_concept,
 )
 from fedshow.edlora.adapters import Adapters
-from fedshow.edlora.methods import method_named
 from fedshow.errors import FedshowError, InvalidInput
 from fedshow.families import Base, open_base
-from fedshow.families.opening import narrow
+from fedshow.families.placing import Say
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.checkpoint import (
     FILE_NAME,
@@ -33,14 +32,14 @@ from fedshow_client.tuning.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from fedshow_client.tuning.data.captions import Captions
 from fedshow_client.tuning.data.folder import ImageFolder, fingerprint, scan
-from fedshow_client.tuning.data.latents import cache_latents
 from fedshow_client.tuning.leakage.estimate import estimate
 from fedshow_client.tuning.leakage.verdict import Leakage, TooMuchLeakage, too_much
-from fedshow_client.tuning.memory import clear_about_memory, recompute_if_needed
+from fedshow_client.tuning.memory import clear_about_memory
+from fedshow_client.tuning.placing import all_there
+from fedshow_client.tuning.preparing import Lesson, prepare
 from fedshow_client.tuning.recipe import Recipe
-from fedshow_client.tuning.trainer import Report, Subject, Trainer
+from fedshow_client.tuning.trainer import Report, Trainer
 from fedshow_client.tuning.watching.report import write_report
 from fedshow_client.tuning.watching.scorers import scorer_for
 from fedshow_client.tuning.watching.settings import WatchSettings
@@ -93,21 +92,22 @@ def tune(
     request: TuneRequest,
     report: Report = lambda *_: None,
     hear: Callable[[Leakage], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> ConceptFile:
     """Tunes one concept and writes its file; continues from the checkpoint when there is one.
 
-    `hear` is told what the concept gives back of the private pictures.
+    `hear` is told what the concept gives back of the private pictures, `say` how the base fits on a card.
     Raises InvalidInput for unusable images, names, classes and settings, Stopped after SIGTERM,
     TooMuchLeakage, with the file in place, when it is above the request's limit.
     """
     check_name(request.name)
     check_class(request.class_word)
     request.check()
-    base = open_base(request.base, request.device)
+    base = open_base(request.base)
     folder = scan(request.images, base.sample_pixels)
-    scorer = scorer_for(base, request.watch)
+    scorer = scorer_for(base, request.watch, request.device)
     recipe = Recipe.for_base(base, request.method, **request.recipe)
-    trainer = _prepare(request, folder, base, recipe)
+    trainer = prepare(base, _lesson(request, folder, recipe), request.device, say)
     watch = Watch(
         trainer.model,
         name=request.name,
@@ -134,18 +134,16 @@ def tune(
     return concept
 
 
-def _prepare(request: TuneRequest, folder: ImageFolder, base: Base, recipe: Recipe) -> Trainer:
-    written = [image.caption for image in folder.accepted]
-    captions = Captions(request.name, request.class_word, written, recipe.shuffle_captions)
-    model = Model(base)
-    model.tokens.class_row(request.class_word)  # refuses a class word of two tokens at once
-    latents = cache_latents(base, folder.accepted, recipe, recipe.seed, request.work)
-    subject = Subject(request.name, request.class_word, captions, latents)
-    if base.device.type == "cuda":
-        narrow(base)
-    trainer = Trainer(model, subject, method_named(request.method), recipe)
-    recompute_if_needed(trainer)
-    return trainer
+def _lesson(request: TuneRequest, folder: ImageFolder, recipe: Recipe) -> Lesson:
+    return Lesson(
+        request.name,
+        request.class_word,
+        folder.accepted,
+        recipe,
+        request.method,
+        request.work,
+        draws=request.watch.samples or request.leakage,
+    )
 
 
 class _Run:
@@ -193,7 +191,7 @@ class _Run:
         model = Model(trainer.base)
         model.tokens.load_concept(trainer.subject.name, trainer.words, tensors)
         model.add_adapters(Adapters.from_tensors(tensors, trainer.adapters.scale))
-        with clear_about_memory(progress):
+        with clear_about_memory(progress), all_there(trainer.base):
             return estimate(model, trainer.subject, trainer.objective, trainer.recipe.seed)
 
     def tell(self, now: Progress, remarks: Sequence[str] = ()) -> None:

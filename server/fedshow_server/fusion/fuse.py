@@ -17,7 +17,7 @@ from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.report import layer_report
 from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS, OWN_METHOD_ONLY
 from fedshow_server.fusion.rules.gradient import gradient_fusion
-from fedshow_server.fusion.statistics import Seen
+from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.summary import summary_of
 from fedshow_server.fusion.sums import Layer, Part, layer_of, no_adapter
 from fedshow_server.fusion.update import Update, tensors_of
@@ -139,14 +139,21 @@ def bring_in(
         if isinstance(found, Seen):
             assert isinstance(subject, str)
             ledger.add_generic(subject, found)
-            continue
-        ledger.check(found)
-        assert isinstance(subject, ConceptFile)
-        if vetting is not None:
-            vetting.check(subject, found, base, ledger.generic_moment, ledger.norms)
-        if ledger.digest_of(found.name) is not None:
-            ledger.forget(found.name)
-        ledger.add(found)
+        else:
+            assert isinstance(subject, ConceptFile)
+            _keep(ledger, base, subject, found, vetting)
+        del found  # gigabytes, of which the next thing that is recorded needs the place
+
+
+def _keep(
+    ledger: Ledger, base: Base, concept: ConceptFile, found: Statistics, vetting: Vetting | None
+) -> None:
+    ledger.check(found)
+    if vetting is not None:
+        vetting.check(concept, found, base, ledger.generic_moment, ledger.norms)
+    if ledger.digest_of(found.name) is not None:
+        ledger.forget(found.name)
+    ledger.add(found)
 
 
 def _unrecorded(ledger: Ledger, concepts: Sequence[ConceptFile], say: Say) -> Iterator[Subject]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fedshow.edlora.tokens import EncoderWords
 from fedshow.families import Base
+from fedshow.families.placing import visiting
 from fedshow.sampling.model import Model
 from fedshow_server.fusion.moments import Moments
 
@@ -54,6 +55,7 @@ def read(model: Model, texts: Sequence[str], moments: Moments) -> None:
     queries then meet.
     """
     contexts, keys = context_slots(model.base), key_slots(model.base)
+    device = model.base.device
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         some = texts[start : start + TEXTS_AT_ONCE]
         found = [_encoded(model, words, some, moments) for words in model.tokens.encoders]
@@ -65,7 +67,8 @@ def read(model: Model, texts: Sequence[str], moments: Moments) -> None:
             moments.add(name, features_BSTD[:, own], weights_BST[:, own])
         for name, (attention, slot) in keys.items():
             own = min(slot, last)
-            keys_BTI = attention.to_k(features_BSTD[:, own])
+            with visiting(attention.to_k, device):
+                keys_BTI = attention.to_k(features_BSTD[:, own])
             weights_BT = weights_BST[:, own]
             moments.add(name, centred(keys_BTI, weights_BT), weights_BT, attention.heads)
 

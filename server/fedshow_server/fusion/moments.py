@@ -16,6 +16,9 @@ class Moments:
     """Weighted sums of x xᵀ per input name, of their weights, and how many x went in."""
 
     precision: Precision | None = None
+    home: torch.device | None = None
+    """Where sums lie; None: where inputs are."""
+
     sums: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -27,6 +30,7 @@ class Moments:
         if weights is not None:
             x_TI = x_TI * weights.reshape(-1, 1).sqrt().to(x_TI.dtype)
         added_II = gram(x_TI, self.precision or default_precision(x_TI.device))
+        added_II = added_II.to(self.home or added_II.device)
         found_II = self.sums.get(name)
         self.sums[name] = added_II if found_II is None else found_II.add_(added_II)
         total = len(x_TI) if weights is None else float(weights.sum())
@@ -43,5 +47,9 @@ class Moments:
         return mean_II * (head_I[:, None] == head_I)
 
     def means(self) -> dict[str, Tensor]:
-        """E[x xᵀ] of every input."""
-        return {name: self.mean(name) for name in self.sums}
+        """E[x xᵀ] of every input; the sums are given up for them, one by one."""
+        found = {}
+        for name in list(self.sums):
+            found[name] = self.mean(name)
+            del self.sums[name]
+        return found

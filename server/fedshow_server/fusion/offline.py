@@ -43,6 +43,8 @@ def fuse_to_folder(
 ) -> Manifest:
     """Writes the release of these concept files to `out`, load-tested, whole or not at all.
 
+    `say` is told how the base fits on a card, among others.
+
     What the `ledger` folder holds is not recorded again. `judge` asks for a report of rules, too, that
     need no recordings. `ray` is the address of a cluster that records, on its cards if it has any, and
     solves; the rest happens here. `refine` and `vetting` as for `fuse`.
@@ -52,9 +54,9 @@ def fuse_to_folder(
     out = out.absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidInput(f"{out} is not an empty folder")
-    opened = open_to_record(base, device)
+    opened, found = open_to_record(base, device if ray is None else "cpu", say)
     files = [read_concept(path, opened.card) for path in concepts]
-    with workers_at(ray, base, opened, say) as workers:
+    with workers_at(ray, base, opened, say, found) as workers:
         fused = fuse(
             opened,
             files,
@@ -82,11 +84,10 @@ def take_out(
     ledger: Path,
     names: Collection[str],
     *,
-    device: str = "cpu",
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Removes concepts from a ledger, exactly; it keeps the receipts. Raises Damaged."""
-    with ledger_of(open_base(base, device), Plan(), ledger) as opened:
+    with ledger_of(open_base(base), Plan(), ledger) as opened:
         remove_all(opened, names, say)
 
 

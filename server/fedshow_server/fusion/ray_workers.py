@@ -20,6 +20,7 @@ from fedshow import __version__
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput, first_line
 from fedshow.families import Base
 from fedshow.families.locating import anywhere
+from fedshow_server.fusion.layout import Layout
 from fedshow_server.fusion.ledger.tensors import packed, unpacked
 from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.rules import NEEDS_OWN_INPUTS
@@ -30,6 +31,7 @@ from fedshow_server.fusion.workers import (
     Recorded,
     Subject,
     by_input,
+    fitted,
     in_order,
     open_to_record,
     record_subject,
@@ -117,18 +119,19 @@ class Recorder:
     def record(self, subject: Subject, plan: Plan) -> tuple[str, Recorded]:
         """Where it was recorded, and what; of the moments their triangles, rounded as ledgers do."""
         _prepare(self._version)
-        return _here(), _mapped(_rounded, record_subject(self._opened, subject, plan))
+        base, found = self._opened
+        return _here(), _mapped(_rounded, record_subject(base, subject, fitted(plan, found)))
 
     @cached_property
-    def _opened(self) -> Base:
+    def _opened(self) -> tuple[Base, Layout | None]:
         """Raises BaseMismatch for another base of that name."""
-        base = open_to_record(self._name, self._device)
+        base, found = open_to_record(self._name, self._device)
         if base.card.sha256 != self._sha256:
             raise BaseMismatch(
                 f"base {self._name!r} is {base.card.sha256[:12]} on {_here()}, "
                 f"where the fusion was started it is {self._sha256[:12]}"
             )
-        return base
+        return base, found
 
 
 def solve_portable(method: str, layers: list[Layer], version: str) -> list[Update]:

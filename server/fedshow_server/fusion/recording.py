@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import product
 
+import torch
 from torch import Tensor
 
 from fedshow.concepts import ConceptFile
@@ -17,6 +19,8 @@ from fedshow_server.fusion.moments import Moments
 from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.sums import energy
 from fedshow_server.fusion.wiring import turned
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class Plan:
 
     precision: Precision | None = None
     """Of the products that are added up; None: what suits the device. All estimate the same moments."""
+
+    at_once: int | None = None
+    """How many pictures are drawn together at most, which changes none of them."""
+
+    on_host: bool = False
+    """Whether sums are kept in host memory while a card draws."""
 
     through: Mapping[str, Tensor] | None = None
     """A fused update, as releases keep it, with which concepts are drawn instead of their own adapters."""
@@ -132,7 +142,7 @@ def _given(base: Base, moments: Mapping[str, Tensor]) -> dict[str, float]:
     """Mean |W0 x|² of what each layer gives for inputs with these moments, a turned one for keys."""
     found = {}
     for layer, module in base.layers.items():
-        weight_OI = module.weight.detach().float()
+        weight_OI = module.weight.detach().to(base.device).float()
         found[layer] = energy(weight_OI, moments[base.family.input_of(layer)].to(weight_OI))
         keys = base.family.keys_of(layer)
         if keys is not None:
@@ -165,7 +175,7 @@ def record(model: Model, drawn: Drawn, plan: Plan) -> Moments:
     """Moments of everything the model's layers read: those that read text from the texts, all others
     while every prompt is drawn from every seed.
     """
-    moments = Moments(plan.precision)
+    moments = Moments(plan.precision, CPU if plan.on_host else None)
     read(model, drawn.texts, moments)
     contexts = context_slots(model.base)
 
@@ -173,7 +183,9 @@ def record(model: Model, drawn: Drawn, plan: Plan) -> Moments:
         if name not in contexts:
             moments.add(name, inputs[len(inputs) // 2 :])  # of guided batches the prompted half
 
-    for seed in drawn.seeds if drawn.prompts else ():
+    at_once = plan.at_once or max(1, len(drawn.prompts))
+    for seed, start in product(drawn.seeds, range(0, len(drawn.prompts), at_once)):
+        some = list(drawn.prompts[start : start + at_once])
         with listening(model.base, f"{model.base.family.denoiser}.", hear):
-            model.sample_latents(list(drawn.prompts), seed=seed, steps=plan.steps)
+            model.sample_latents(some, seed=seed + start, steps=plan.steps)
     return moments

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from typing import Protocol, TypeVar
 
@@ -11,7 +12,9 @@ import torch
 
 from fedshow.concepts import ConceptFile
 from fedshow.families import Base, open_base
-from fedshow.families.opening import narrow
+from fedshow.families.placing import Say
+from fedshow_server.fusion.layout import Layout
+from fedshow_server.fusion.placing import settle
 from fedshow_server.fusion.recording import Plan, record_concept, record_generic
 from fedshow_server.fusion.rules import FUSIONS
 from fedshow_server.fusion.statistics import Seen, Statistics
@@ -24,6 +27,7 @@ Subject = ConceptFile | str
 Recorded = Statistics | Seen
 """What comes of it: of a concept all that a fusion needs, of the base what it read."""
 
+CPU = torch.device("cpu")
 Job = TypeVar("Job")
 Handle = TypeVar("Handle")
 Found = TypeVar("Found")
@@ -47,13 +51,14 @@ class Workers(Protocol):
 class Here:
     """This process: it records one thing at a time, and solves as many inputs at once as it has threads."""
 
-    def __init__(self, base: Base) -> None:
-        self._base, self.device = base, base.device
+    def __init__(self, base: Base, found: Layout | None = None) -> None:
+        self._base, self._layout = base, found
+        self.device = CPU if found is not None and found.on_host else base.device
 
     def record(self, subjects: Iterable[Subject], plan: Plan) -> Iterator[tuple[Subject, Recorded]]:
         """Draws one subject after another."""
         for subject in subjects:
-            yield subject, record_subject(self._base, subject, plan)
+            yield subject, record_subject(self._base, subject, fitted(plan, self._layout))
 
     def solve(self, method: str, layers: Iterable[Layer]) -> Iterator[tuple[Layer, Update]]:
         """Layers of one input go together, for they share the decomposition of its moments."""
@@ -98,14 +103,14 @@ def in_order(
 
 @contextmanager
 def workers_at(
-    ray: str | None, base_name: str, base: Base, say: Callable[[str], None]
+    ray: str | None, base_name: str, base: Base, say: Say, found: Layout | None = None
 ) -> Iterator[Workers]:
-    """Those on the Ray cluster at this address; without one, this process.
+    """Those on the Ray cluster at this address; without one, this process, with the base laid out so.
 
     Raises InvalidInput and Unreachable as `connected` does.
     """
     if ray is None:
-        yield Here(base)
+        yield Here(base, found)
         return
     from fedshow_server.releasing.ray_cluster import connected
 
@@ -116,15 +121,22 @@ def workers_at(
         yield RayWorkers(base_name, base.card.sha256, say)
 
 
-def open_to_record(base: str, device: str) -> Base:
-    """The base as it is recorded from: on a card in bfloat16, several times faster than in float32.
+def open_to_record(
+    base: str, device: str, say: Say = lambda _line: None
+) -> tuple[Base, Layout | None]:
+    """The base as it is recorded from, and how it is laid out on a card, which `say` is told.
 
-    Raises InvalidInput and Unreachable as `open_base` does.
+    Raises InvalidInput and Unreachable as `open_base` does, and InvalidInput for a card that is too small.
     """
-    opened = open_base(base, device)
-    if opened.device.type == "cuda":
-        narrow(opened)
-    return opened
+    opened = open_base(base)
+    return opened, settle(opened, device, say)
+
+
+def fitted(plan: Plan, found: Layout | None) -> Plan:
+    """The same recording, with as much at once as there is memory for."""
+    if found is None:
+        return plan
+    return replace(plan, at_once=found.pictures, on_host=found.on_host)
 
 
 def record_subject(base: Base, subject: Subject, plan: Plan) -> Recorded:

@@ -66,7 +66,7 @@ class Fuser:
         from fedshow_server.fusion import take_out  # torch: takes seconds
 
         with self._ledger() as ledger:
-            take_out(self.base, ledger, names, device=choose_device(), say=log.info)
+            take_out(self.base, ledger, names, say=log.info)
 
     def fuse(self, files: Sequence[Path], out: Path, trusted: Collection[str]) -> None:
         """Writes the release of these concepts; those with a `trusted` digest may be odd.

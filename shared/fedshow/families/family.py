@@ -51,6 +51,11 @@ class Family(Protocol):
     guidance: float
     """Classifier-free guidance that suits bases of full size."""
 
+    kept_bytes: tuple[int, int]
+    """What the denoiser keeps, in halves, of a pixel of a picture that it is tuned on; and what when it
+    computes activations twice. Counted from its tensors at true size, and a fifth more.
+    """
+
     def components(self, pipeline: Any) -> dict[str, nn.Module]:
         """Text encoders and denoiser, which adapters may change, by the names that concept files use."""
         ...

@@ -30,6 +30,7 @@ RESERVED_BYTES = GIGABYTE // 4
 LAYERS_SHARE = 0.1
 """Of the largest part's weights, what single layers have at most."""
 
+TILES = "pictures decoded in tiles"
 SAYS: dict[Placement, str] = {
     "whole": "everything on the card",
     "parts": "parts move to the card when they are needed",
@@ -75,7 +76,7 @@ class Plan:
         return found + RESERVED_BYTES
 
     def __str__(self) -> str:
-        tiles = ", pictures decoded in tiles" if self.tiled else ""
+        tiles = f", {TILES}" if self.tiled else ""
         return f"{self.precision}, {SAYS[self.placement]}{tiles}"
 
 
@@ -89,9 +90,14 @@ def leanest(half: Precision = "bfloat16") -> Plan:
     return Plan(half, "layers", tiled=True)
 
 
+def is_small(weights: Mapping[str, int]) -> bool:
+    """Whether a base stays in float32."""
+    return sum(weights.values()) * BYTES["float32"] <= SMALL_BYTES
+
+
 def _plans(job: Job, half: Precision) -> Iterator[Plan]:
     """Fastest first."""
-    if sum(job.weights.values()) * BYTES["float32"] <= SMALL_BYTES:
+    if is_small(job.weights):
         yield Plan("float32")
     yield Plan(half)
     yield Plan(half, tiled=True)

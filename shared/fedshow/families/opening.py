@@ -126,12 +126,6 @@ def open_base(base: str, device: str = "cpu", dtype: torch.dtype = torch.float32
     return Base(pipeline, family, card, folder)
 
 
-def narrow(base: Base) -> None:
-    """The base's weights in bfloat16, after its fingerprint was taken; adapters stay in float32."""
-    for part in base.parts.values():
-        part.to(torch.bfloat16)
-
-
 def describe(base: str) -> BaseCard:
     """The card of a base model: name, fingerprint, slots and adapted layers."""
     return open_base(base).card

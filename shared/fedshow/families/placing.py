@@ -1,6 +1,8 @@
 """Bringing an opened base to where it computes, as a plan of its memory says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +22,28 @@ FIRST_WITH_BFLOAT16 = 8
 """Compute capability of the first cards that compute in it (Ampere)."""
 
 
+@dataclass(frozen=True)
+class Card:
+    """What plans must know of a card."""
+
+    name: str
+    free_bytes: int
+    half: Precision
+    """The 16-bit precision that it computes in."""
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.free_bytes / GIGABYTE:.1f} GB free"
+
+
+def card_at(device: str) -> Card | None:
+    """The card behind a device's name, as free as it is now; None for the processor."""
+    if torch.device(device).type == "cpu":
+        return None
+    name = device if ":" in device else f"{device}:{torch.cuda.current_device()}"
+    half: Precision = "bfloat16" if _has_bfloat16(device) else "float16"
+    return Card(name, torch.cuda.mem_get_info(device)[0], half)
+
+
 def settle(
     base: "Base",
     device: str,
@@ -32,29 +56,32 @@ def settle(
     `pixels` of each of so many `pictures` at once, else one of the base's own size. To be called before
     words and adapters are added. Raises InvalidInput when the card has too little free memory for any plan.
     """
-    if torch.device(device).type == "cpu":
+    card = card_at(device)
+    if card is None:
         return
     job = job_of(base, pixels or base.sample_pixels**2, pictures)
-    free = torch.cuda.mem_get_info(device)[0]
-    half: Precision = "bfloat16" if _has_bfloat16(device) else "float16"
-    found = plan(free, job, half)
-    name = f"{device if ':' in device else f'{device}:{torch.cuda.current_device()}'}"
+    found = plan(card.free_bytes, job, card.half)
     if found is None:
         raise InvalidInput(
-            f"{name}: {free / GIGABYTE:.1f} GB free, drawing {job.pictures} x {job.pixels} pixels "
-            f"needs {leanest(half).needs(job) / GIGABYTE:.1f} GB even layer by layer; use --device cpu"
+            f"{card.name}: {card.free_bytes / GIGABYTE:.1f} GB free, drawing {job.pictures} x "
+            f"{job.pixels} pixels needs {leanest(card.half).needs(job) / GIGABYTE:.1f} GB even layer "
+            "by layer; use --device cpu"
         )
-    say(f"{name}, {free / GIGABYTE:.1f} GB free: {found}")
+    say(f"{card}: {found}")
     place(base.pipeline, base.parts, found, device)
 
 
 def job_of(base: "Base", pixels: int, pictures: int = 1) -> Job:
     """What is drawn with this base."""
-    weights = {
+    return Job(weights_of(base), pixels, pictures, denoiser=base.family.denoiser)
+
+
+def weights_of(base: "Base") -> dict[str, int]:
+    """How many weights each part has."""
+    return {
         name: sum(parameter.numel() for parameter in part.parameters())
         for name, part in base.parts.items()
     }
-    return Job(weights, pixels, pictures, denoiser=base.family.denoiser)
 
 
 def place(pipeline: Any, parts: dict[str, nn.Module], found: Plan, device: str) -> None:
@@ -70,6 +97,17 @@ def place(pipeline: Any, parts: dict[str, nn.Module], found: Plan, device: str) 
         pipeline.enable_model_cpu_offload(device=device)
     else:
         pipeline.enable_sequential_cpu_offload(device=device)
+
+
+@contextmanager
+def visiting(part: nn.Module, device: torch.device) -> Iterator[None]:
+    """Within the block a part lies on the device; then it goes back to where it was."""
+    home = next(part.parameters()).device
+    part.to(device)
+    try:
+        yield
+    finally:
+        part.to(home)
 
 
 def computes_on(module: nn.Module) -> torch.device:

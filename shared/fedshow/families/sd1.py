@@ -25,6 +25,7 @@ class SD1(UNetFamily):
         "vae": "AutoencoderKL",
     }
     denoiser_config: Mapping[str, object] = {"addition_embed_type": None}
+    kept_bytes = (4000, 1200)
     guidance = 7.5
 
     def text_encoders(self, pipeline: Any) -> list[TextEncoder]:

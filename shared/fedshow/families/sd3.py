@@ -40,6 +40,7 @@ class SD3:
     }
     denoiser_config: Mapping[str, object] = {}
     context_width = "pooled_projection_dim"
+    kept_bytes = (4200, 950)
     guidance = 7.0
     flow = True
 

@@ -36,6 +36,7 @@ class SDXL(UNetFamily):
         "vae": "AutoencoderKL",
     }
     denoiser_config: Mapping[str, object] = {"addition_embed_type": "text_time"}
+    kept_bytes = (6800, 700)
     guidance = 5.0
 
     def text_encoders(self, pipeline: Any) -> list[TextEncoder]:

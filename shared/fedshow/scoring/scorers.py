@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from PIL.Image import Image
 from torch import Tensor
 
@@ -28,15 +29,16 @@ class Scorer(Protocol):
         """`[N]`, how much each picture shows what its text says; None when it cannot tell."""
 
 
-def scorer_of(base: Base, folder: Path | None = None) -> Scorer | None:
+def scorer_of(base: Base, folder: Path | None = None, device: str | None = None) -> Scorer | None:
     """The CLIP or DINOv2 model in `folder`; else the base's own; None when it has none.
 
-    Raises InvalidInput when there is no such model in the folder.
+    The former on the device, which is the base's unless another is named. Raises InvalidInput when there
+    is no such model in the folder.
     """
     if folder is not None:
         from fedshow.scoring.encoders import open_encoder
 
-        return open_encoder(folder, base.device)
+        return open_encoder(folder, torch.device(device) if device else base.device)
     return ToyworldScorer() if base.card.name == TOYWORLD else None
 
 

@@ -3,10 +3,13 @@
 import gc
 import logging
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
 
+from fedshow_client.tuning.attention import Maps, attending
 from fedshow_client.tuning.memory import kept_bytes, recompute_if_needed, step_bytes
 from tests.client.tuning.conftest import MakeTrainer
 
@@ -62,3 +65,25 @@ def test_recomputing_gives_the_same_gradients(make_trainer: MakeTrainer, masks: 
         found.append({k: v.grad for k, v in trainer.parameters().items()})
     for key, gradient in found[0].items():
         torch.testing.assert_close(found[1][key], gradient, msg=key)
+
+
+def test_what_is_computed_twice_is_captured_once(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Maps of the second time would hold all that recomputing was to let go."""
+    captured: list[Maps] = []
+
+    @contextmanager
+    def watched(*modules: object, **settings: object) -> Iterator[Maps]:
+        with attending(*modules, **settings) as maps:  # type: ignore[arg-type]
+            captured.append(maps)
+            yield maps
+
+    monkeypatch.setattr("fedshow_client.tuning.trainer.attending", watched)
+    trainer = make_trainer()
+    assert recompute_if_needed(trainer, free=0)
+    try:
+        trainer.step(0)
+    finally:
+        trainer.base.pipeline.unet.disable_gradient_checkpointing()
+    assert len(captured[-1]) == len(trainer.model.cross_attention)

@@ -30,23 +30,30 @@ def kept(
     images: Sequence[Candidate],
     recipe: "Recipe",
     seed: int,
+    device: torch.device,
     make: Callable[[], LatentSet],
 ) -> LatentSet:
     """The latents kept in `work` when they are whole and of this very run, else made and kept."""
     if work is None:
         return make()
-    path, key = work / FILE_NAME, _key(base, images, recipe, seed)
-    found = _read(path, key, base.device)
+    path, key = work / FILE_NAME, _key(base, images, recipe, seed, device)
+    found = _read(path, key, device)
     if found is None:
         found = make()
         _write(path, key, found)
     return found
 
 
-def _key(base: "Base", images: Sequence[Candidate], recipe: "Recipe", seed: int) -> str:
+def _key(
+    base: "Base",
+    images: Sequence[Candidate],
+    recipe: "Recipe",
+    seed: int,
+    device: torch.device,
+) -> str:
     """Digest of everything that decides the latents."""
     settings = [recipe.variants, recipe.aspect, recipe.zoom, recipe.zoom_out, recipe.flip]
-    model = [base.card.sha256, base.device.type, str(base.vae.dtype)]
+    model = [base.card.sha256, device.type, str(base.vae.dtype)]
     facts = [FORMAT, model, settings, seed, fingerprint(images)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -80,7 +87,7 @@ def _read(path: Path, key: str, device: torch.device) -> LatentSet | None:
         return None
     return LatentSet(
         [
-            Bucket(tuple(images), *(tensors[f"{number}.{part}"].to(device) for part in PARTS))
+            Bucket(tuple(images), *(tensors[f"{number}.{part}"] for part in PARTS)).to(device)
             for number, images in enumerate(json.loads(metadata["images"]))
         ]
     )

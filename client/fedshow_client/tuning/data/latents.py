@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from fedshow.families.placing import visiting
 from fedshow_client.tuning.data.augmentation import Crop, reduction
 from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.data.frames import Frame, Size
 from fedshow_client.tuning.data.planning import crops_of
+from fedshow_client.tuning.placing import place_to_encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +55,11 @@ class Bucket:
     masked: Tensor
     """`[N]`, whether the image came with a mask."""
 
+    def to(self, device: torch.device) -> Self:
+        """The same there."""
+        tensors = (self.mean, self.std, self.subject, self.valid, self.masked)
+        return type(self)(self.images, *(tensor.to(device) for tensor in tensors))
+
 
 @dataclass(frozen=True)
 class LatentSet:
@@ -72,23 +79,42 @@ def cache_latents(
     recipe: "Recipe",
     seed: int,
     work: Path | None = None,
+    device: str | None = None,
 ) -> LatentSet:
-    """Every image in `recipe.variants` versions, encoded; taken from the folder `work` when it has them."""
+    """Every image in `recipe.variants` versions, encoded; taken from the folder `work` when it has them.
+
+    On the device, which is the base's unless another is named.
+    """
     from fedshow_client.tuning.data.keeping import kept
 
-    return kept(work, base, images, recipe, seed, lambda: encode_all(base, images, recipe, seed))
+    device = device or str(base.device)
+
+    def make() -> LatentSet:
+        return encode_all(base, images, recipe, seed, device)
+
+    return kept(work, base, images, recipe, seed, torch.device(device), make)
 
 
-def encode_all(base: "Base", images: Sequence[Candidate], recipe: "Recipe", seed: int) -> LatentSet:
-    """Every image in its variants through the VAE, by bucket, on the base's device."""
+def encode_all(
+    base: "Base",
+    images: Sequence[Candidate],
+    recipe: "Recipe",
+    seed: int,
+    device: str | None = None,
+) -> LatentSet:
+    """Every image in its variants through the VAE, by bucket; of the base, no other part need be there."""
+    device = device or str(base.device)
     frame = Frame.of(base)
     by_size: dict[Size, list[int]] = {}
     for number, image in enumerate(images):
         by_size.setdefault(frame.size_for(image.size, recipe.aspect), []).append(number)
-    with _precise(base.vae):
-        return LatentSet(
-            [_bucket(base, images, members, frame, recipe, seed) for members in by_size.values()]
-        )
+    where, at_once = place_to_encode(base, device, ENCODED_PIXELS)
+    with _precise(base.vae), visiting(base.vae, torch.device(where)):
+        buckets = [
+            _bucket(base, images, members, frame, recipe, seed, at_once)
+            for members in by_size.values()
+        ]
+    return LatentSet([bucket.to(torch.device(device)) for bucket in buckets])
 
 
 def _bucket(
@@ -98,16 +124,20 @@ def _bucket(
     frame: Frame,
     recipe: "Recipe",
     seed: int,
+    at_once: int,
 ) -> Bucket:
     rows = [
-        _encode_image(base, images[n], crops_of(images[n], n, frame, recipe, seed)) for n in members
+        _encode_image(base, images[n], crops_of(images[n], n, frame, recipe, seed), at_once)
+        for n in members
     ]
     mean, std, subject, valid = (torch.stack(parts) for parts in zip(*rows, strict=True))
-    masked = torch.tensor([images[n].mask is not None for n in members], device=base.device)
+    masked = torch.tensor([images[n].mask is not None for n in members])
     return Bucket(tuple(members), mean, std, subject, valid, masked)
 
 
-def _encode_image(base: "Base", image: Candidate, crops: Sequence[Crop]) -> tuple[Tensor, ...]:
+def _encode_image(
+    base: "Base", image: Candidate, crops: Sequence[Crop], at_once: int
+) -> tuple[Tensor, ...]:
     """Mean, std, subject and valid of one image's variants, `[K, ...]` each."""
     reduced = reduction(crops)
     picture, mask = image.load().reduce(reduced), image.load_mask()
@@ -116,20 +146,22 @@ def _encode_image(base: "Base", image: Candidate, crops: Sequence[Crop]) -> tupl
     subject = torch.stack([cut_mask(mask, crop, reduced) for crop in crops])
     valid = torch.stack([cut_valid(crop) for crop in crops])
     factor = base.factor
-    mean, std = encode(base, pixels)
-    subject = F.avg_pool2d(subject, factor).to(base.device)
-    whole = (F.avg_pool2d(valid, factor) == 1).float().to(base.device)
-    return mean, std, subject, whole
+    mean, std = encode(base, pixels, at_once)
+    whole = (F.avg_pool2d(valid, factor) == 1).float()
+    return mean, std, F.avg_pool2d(subject, factor), whole
 
 
 @torch.no_grad()
-def encode(base: "Base", pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and std `[K, C, h, w]` of pictures `[K, 3, H, W]` in -1..1, as the denoiser expects them."""
+def encode(base: "Base", pixels: Tensor, at_once: int | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and std `[K, C, h, w]` of pictures `[K, 3, H, W]` in -1..1, as the denoiser expects them.
+
+    So many pixels go through the VAE `at_once`, or one picture.
+    """
     vae = base.vae
-    at_once = max(1, ENCODED_PIXELS // (pixels.shape[-1] * pixels.shape[-2]))
+    count = max(1, (at_once or ENCODED_PIXELS) // (pixels.shape[-1] * pixels.shape[-2]))
     means, stds = [], []
-    for part in torch.split(pixels, at_once):
-        found = vae.encode(part.to(base.device, vae.dtype)).latent_dist
+    for part in torch.split(pixels, count):
+        found = vae.encode(part.to(vae.device, vae.dtype)).latent_dist
         means.append(found.mean.float())
         stds.append(found.std.float())
     shift, scale = vae.config.shift_factor or 0.0, vae.config.scaling_factor

@@ -14,6 +14,7 @@ from fedshow.scoring.scorers import Scorer, identity_scores
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.memory import is_out_of_memory
+from fedshow_client.tuning.placing import all_there
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.watching.events import Events
 from fedshow_client.tuning.watching.keeping import Keeper
@@ -93,7 +94,8 @@ class Watch:
         A checkpoint of the same step must follow, because what was kept before that goes away then.
         """
         try:
-            samples = draw_samples(self.model, self.name)
+            with all_there(self.model.base):
+                samples = draw_samples(self.model, self.name)
             look = self._measure(progress.step, samples)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):

@@ -288,6 +288,7 @@ class OddVae:
 
     config = SimpleNamespace(shift_factor=0.1, scaling_factor=0.5)
     dtype = torch.float32
+    device = torch.device("cpu")
 
     def encode(self, pixels: Tensor) -> SimpleNamespace:
         mean = pixels.mean((1, 2, 3), keepdim=True)

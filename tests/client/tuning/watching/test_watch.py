@@ -90,7 +90,7 @@ def test_pictures_at_scale_zero_show_the_embedding_alone(
 
 
 def test_a_base_in_16_bits_draws_too(make_trainer: Callable[..., Trainer]) -> None:
-    """As `narrow` makes it on cards."""
+    """As cards have it."""
     trainer = make_trainer()
     parts = [*trainer.base.components.values(), trainer.base.pipeline.vae]
     try:
