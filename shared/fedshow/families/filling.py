@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fedshow.errors import InvalidInput
-from fedshow.families.stored import read_header, weights_in
+from fedshow.families.stored import Place, read_header, weights_in
 
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """What diffusers' autoencoders called their attention before 0.17; hubs are full of them."""
@@ -37,19 +37,23 @@ class Weights:
         """Today's names to those in the files."""
         return {todays(name): name for name in self._file_of}
 
-    def tensor(self, name: str, dtype: torch.dtype) -> Tensor:
+    def tensor(self, place: Place, dtype: torch.dtype) -> Tensor:
         """A copy in this precision; raises InvalidInput when there is none."""
         from safetensors import safe_open
 
-        if name not in self._file_of:
-            raise InvalidInput(f"{self._where}: {name} is missing")
-        with safe_open(self._file_of[name], "pt") as opened:
-            stored: Tensor = opened.get_tensor(name)
-            return stored.to(dtype, copy=True)
+        if place.key not in self._file_of:
+            raise InvalidInput(f"{self._where}: {place.key} is missing")
+        with safe_open(self._file_of[place.key], "pt") as opened:
+            stored: Tensor = opened.get_tensor(place.key)
+            if place.third is not None and stored.ndim:
+                stored = stored.tensor_split(3)[place.third]
+            if place.turned and stored.ndim == 2:
+                stored = stored.T
+            return stored.to(dtype, copy=True).contiguous()
 
-    def file(self, name: str) -> Path:
+    def file(self, place: Place) -> Path:
         """Where a tensor lies."""
-        return self._file_of[name]
+        return self._file_of[place.key]
 
 
 def todays(name: str) -> str:
@@ -72,8 +76,8 @@ def open_part(folder: Path, class_name: str, dtype: torch.dtype) -> nn.Module:
     else:
         part = make_from_dict(class_name, _diffusers_config(class_name, folder))
     stored = weights.canonical()
-    names = {name: stored.get(todays(name), name) for name in part.state_dict()}
-    return fill(part, weights, names, dtype)
+    places = {name: Place(stored.get(todays(name), name)) for name in part.state_dict()}
+    return fill(part, weights, places, dtype)
 
 
 def _diffusers_config(class_name: str, folder: Path) -> dict[str, Any]:
@@ -100,19 +104,19 @@ def make_empty(make: Callable[[], nn.Module]) -> nn.Module:
 
 
 def fill(
-    part: nn.Module, weights: Weights, names: Mapping[str, str], dtype: torch.dtype
+    part: nn.Module, weights: Weights, places: Mapping[str, Place], dtype: torch.dtype
 ) -> nn.Module:
-    """The component with its weights, `names` says which; raises InvalidInput for those that do not fit."""
+    """The component with its weights, `places` says which; raises InvalidInput for those that do not fit."""
     from accelerate.utils import set_module_tensor_to_device
 
     for name, wanted in part.state_dict().items():
-        stored = names[name]
-        tensor = weights.tensor(stored, dtype if wanted.is_floating_point() else wanted.dtype)
+        place = places[name]
+        tensor = weights.tensor(place, dtype if wanted.is_floating_point() else wanted.dtype)
         if tensor.shape != wanted.shape:
             tensor = _as_matrix(tensor)
         if tensor.shape != wanted.shape:
             raise InvalidInput(
-                f"{weights.file(stored)}: {stored} has the shape {list(tensor.shape)}, its configuration "
+                f"{weights.file(place)}: {place.key} has the shape {list(tensor.shape)}, its configuration "
                 f"asks for {list(wanted.shape)}"
             )
         set_module_tensor_to_device(part, name, "cpu", value=tensor, dtype=tensor.dtype)

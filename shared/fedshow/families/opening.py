@@ -146,8 +146,8 @@ def load_pipeline(located: str, device: str, dtype: torch.dtype) -> Any:
     where = Path(located)
     try:
         if where.is_file():
-            family = FAMILIES["sd1"]
-            pipeline = open_single_file(where, family, dtype)
+            pipeline = open_single_file(where, dtype)
+            family = family_of(pipeline)
         else:
             folder = where if where.is_dir() else fetched(located)
             family = family_at(folder)

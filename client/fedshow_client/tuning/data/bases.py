@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedshow.errors import InvalidInput
-from fedshow.families.checkpoint import read_checkpoint
+from fedshow.families.checkpoint_kinds import read_checkpoint
 from fedshow.toyworld import WEIGHTS
 from fedshow_client.tuning.data.frames import Frame
 
@@ -26,7 +26,7 @@ def _configs(base: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
     """Of the denoiser, the autoencoder and the (first) text encoder."""
     if base.endswith(".safetensors") and Path(base).is_file():
         checkpoint = read_checkpoint(Path(base))
-        return dict(checkpoint.unet), dict(checkpoint.vae), dict(checkpoint.text_encoder)
+        return checkpoint.unet, checkpoint.vae, checkpoint.text_encoder()
     denoiser = "transformer" if "transformer" in _json(base, "model_index.json") else "unet"
     parts = (denoiser, "vae", "text_encoder")
     said, vae, text = (_json(base, f"{part}/config.json") for part in parts)
