@@ -1,7 +1,7 @@
 """Components made of their configuration and filled with stored weights, one tensor at a time.
 
 So that opening a base takes little more memory than its weights, whatever precision they are stored in:
-what is mapped into memory of a file is given back with every tensor.
+what is mapped into memory of files is given back again and again.
 """
 
 import re
@@ -21,6 +21,9 @@ OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "
 OLD_NAME = re.compile(rf"(attentions\.\d+)\.({'|'.join(OLD_ATTENTION)})\.")
 CLIP_PREFIX = "text_model."
 
+MOST_MAPPED_BYTES = 32 << 20
+"""After so many bytes read, files are opened anew: until then their pages stay in memory."""
+
 
 class Weights:
     """The tensors of safetensors files, by name."""
@@ -32,6 +35,8 @@ class Weights:
         }
         self._file_of = {name: file for file in files for name in headers[file].shapes}
         self._where = files[0] if len(files) == 1 else files[0].parent
+        self._opened: dict[Path, Any] = {}
+        self._mapped_bytes = 0
 
     def canonical(self) -> dict[str, str]:
         """Today's names to those in the files."""
@@ -39,17 +44,28 @@ class Weights:
 
     def tensor(self, place: Place, dtype: torch.dtype) -> Tensor:
         """A copy in this precision; raises InvalidInput when there is none."""
-        from safetensors import safe_open
-
         if place.key not in self._file_of:
             raise InvalidInput(f"{self._where}: {place.key} is missing")
-        with safe_open(self._file_of[place.key], "pt") as opened:
-            stored: Tensor = opened.get_tensor(place.key)
-            if place.third is not None and stored.ndim:
-                stored = stored.tensor_split(3)[place.third]
-            if place.turned and stored.ndim == 2:
-                stored = stored.T
-            return stored.to(dtype, copy=True).contiguous()
+        stored = self._mapped(place.key)
+        if place.third is not None and stored.ndim:
+            stored = stored.tensor_split(3)[place.third]
+        if place.turned and stored.ndim == 2:
+            stored = stored.T
+        return stored.to(dtype, copy=True).contiguous()
+
+    def _mapped(self, key: str) -> Tensor:
+        """Out of a file that is opened once for many: reading its header takes longer than most tensors."""
+        from safetensors import safe_open
+
+        file = self._file_of[key]
+        if self._mapped_bytes > MOST_MAPPED_BYTES:
+            self._opened.clear()
+            self._mapped_bytes = 0
+        if file not in self._opened:
+            self._opened[file] = safe_open(file, "pt")
+        stored: Tensor = self._opened[file].get_tensor(key)
+        self._mapped_bytes += stored.nbytes
+        return stored
 
     def file(self, place: Place) -> Path:
         """Where a tensor lies."""
