@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .attention import RegionalAttention
@@ -78,6 +79,31 @@ class FedshowPrompt:
         """The conditioning; ControlNets, which have no slots, read each word's mean vector."""
         features, plain, pooled = encoded(clip, text)
         return ([[features, {"pooled_output": pooled, "cross_attn_controlnet": plain}]],)
+
+
+class FedshowNegative(FedshowPrompt):
+    """The conditioning of what a picture must not show."""
+
+    DESCRIPTION = (
+        "Encodes what not to draw; nothing at all as the base was trained without a prompt."
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, Any]:
+        """What ComfyUI asks for."""
+        return {
+            "required": {"clip": ("CLIP",)},
+            "optional": {"text": ("STRING", {"multiline": True, "default": ""})},
+        }
+
+    def encode(self, clip: Any, text: str = "") -> tuple[Conditioning]:
+        """As a prompt's; of an empty one zeros where there are two text encoders, as XL was trained."""
+        (conditioning,) = super().encode(clip, text)
+        if text.strip() or len(_tokenizer(clip).rows) == 1:
+            return (conditioning,)
+        ((features, extras),) = conditioning
+        zeros = {name: torch.zeros_like(tensor) for name, tensor in extras.items()}
+        return ([[torch.zeros_like(features), zeros]],)
 
 
 class FedshowRegion:
@@ -228,12 +254,14 @@ def _layer_wise_patch(model: Any) -> LayerWise:
 NODE_CLASS_MAPPINGS = {
     "FedshowRelease": FedshowRelease,
     "FedshowPrompt": FedshowPrompt,
+    "FedshowNegative": FedshowNegative,
     "FedshowRegion": FedshowRegion,
     "FedshowRegions": FedshowRegions,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "FedshowRelease": "fedshow release",
     "FedshowPrompt": "fedshow prompt",
+    "FedshowNegative": "fedshow negative",
     "FedshowRegion": "fedshow region",
     "FedshowRegions": "fedshow regions",
 }

@@ -16,6 +16,7 @@ from fedshow.families.sd1 import SD1
 from fedshow.sampling.model import Model
 from integrations.comfyui.layers import WrongModel, places, text_patches, unet_patches
 from integrations.comfyui.nodes import (
+    FedshowNegative,
     FedshowPrompt,
     FedshowRegion,
     FedshowRegions,
@@ -292,8 +293,12 @@ def test_strength_zero_leaves_the_base_with_the_words(
     bare: Loaded, release: Path, own: Model, checkpoint: Base
 ) -> None:
     model, clip, _ = FedshowRelease().load(*bare, str(release), 0.0)
-    conditions = [FedshowPrompt().encode(clip, text)[0] for text in ("a <potter>", "")]
-    found = draw(checkpoint, model, *conditions, seed=3, steps=STEPS)
+    (positive,), (negative,) = (
+        FedshowPrompt().encode(clip, "a <potter>"),
+        FedshowNegative().encode(clip),
+    )
+    assert torch.equal(negative[0][0], FedshowPrompt().encode(clip, "")[0][0][0]), "no zeros in 1.x"
+    found = draw(checkpoint, model, positive, negative, seed=3, steps=STEPS)
     expected = own("a <potter>", seed=3, steps=STEPS, scale=0.0).images[0]
     assert off(found, expected).mean() < 1
 

@@ -14,6 +14,7 @@ from fedshow.sampling.model import Model
 from fedshow_server.fusion import fuse_to_folder
 from integrations.comfyui.layers import WrongModel, places, slots_of
 from integrations.comfyui.nodes import (
+    FedshowNegative,
     FedshowPrompt,
     FedshowRegion,
     FedshowRegions,
@@ -146,6 +147,27 @@ def test_draws_what_fedshow_draws(loaded: Loaded, own: Model, checkpoint: Base) 
     assert off(found[0], expected[0]) < 0.1
     assert off(found[1], expected[1]) < 0.1
     assert off(*expected) > 0.5, "and regions show, as far as a base of noise shows them"
+
+
+def test_nothing_not_to_draw_is_what_it_is_in_fedshow(
+    loaded: Loaded, own: Model, checkpoint: Base
+) -> None:
+    """Zeros, also for what is pooled and for ControlNets; of a text what a prompt's are."""
+    model, clip = loaded
+    (negative,) = FedshowNegative().encode(clip)
+    ((features, extras),) = negative
+    zeros = own.encoded_negative([""])
+    assert features.shape[1:] == zeros.features.shape[1:]
+    assert not any(tensor.any() for tensor in (features, zeros.features, *extras.values()))
+    (positive,) = FedshowPrompt().encode(clip, "a <mimi>")
+    found = draw(checkpoint, model, positive, negative, blocks=SDXL_BLOCKS, **DRAWN)
+    expected = own("a <mimi>", guidance=3.0, **DRAWN).images[0]
+    assert off(found, expected) < 0.1
+    (encoded_empty,) = FedshowPrompt().encode(clip, "")
+    other = draw(checkpoint, model, positive, encoded_empty, blocks=SDXL_BLOCKS, **DRAWN)
+    assert off(other, expected) > 0.1, "an empty text of its own is another picture"
+    texts = [node().encode(clip, "a robot")[0][0] for node in (FedshowNegative, FedshowPrompt)]
+    assert torch.equal(texts[0][0], texts[1][0])
 
 
 def test_checkpoints_of_another_family_are_refused(loaded: Loaded, xl_release: Path) -> None:

@@ -1,4 +1,4 @@
-"""One tiny base of Stable Diffusion 1.x with random weights, stored in all the ways in which bases come."""
+"""Tiny bases with random weights, that of Stable Diffusion 1.x stored in all the ways in which bases come."""
 
 import json
 import shutil
@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fedshow.families.checkpoint import CLIP_PREFIX, SCHEDULE, TEXT, UNET, VAE
+from fedshow.families.checkpoint import CLIP_PREFIX, UNET, VAE
+from fedshow.families.checkpoint_kinds import SD1Checkpoint, SDXLCheckpoint
 from fedshow.families.opening import quiet_libraries
 from fedshow.formats.ldm import unet_names, vae_names
 from fedshow.toyworld import WEIGHTS
@@ -18,6 +19,7 @@ from fedshow.toyworld import WEIGHTS
 TOKENIZER = WEIGHTS / "tokenizer"
 WIDTH = 64
 PARTS = ("text_encoder", "unet", "vae")
+TEXT = SD1Checkpoint.texts["text_encoder"].prefix
 OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
@@ -25,18 +27,10 @@ def make_base(folder: Path, channels: tuple[int, ...] = (32, 32, 64, 64), **sche
     """A folder as diffusers saves it, with true layer counts, heads and groups."""
     quiet_libraries()
     import diffusers
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTokenizer
 
     torch.manual_seed(0)
     tokenizer = CLIPTokenizer.from_pretrained(TOKENIZER, model_max_length=77)
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=12,
-        num_attention_heads=1,
-        projection_dim=WIDTH,
-    )
     pipeline = diffusers.StableDiffusionPipeline(
         unet=diffusers.UNet2DConditionModel(
             sample_size=64,
@@ -44,23 +38,82 @@ def make_base(folder: Path, channels: tuple[int, ...] = (32, 32, 64, 64), **sche
             cross_attention_dim=WIDTH,
             attention_head_dim=8,
         ),
-        vae=diffusers.AutoencoderKL(
-            block_out_channels=(32,) * 4,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=2,
-            latent_channels=4,
-            sample_size=512,
-        ),
-        text_encoder=CLIPTextModel(text),
+        vae=_vae(sample_size=512),
+        text_encoder=CLIPTextModel(_text_config(tokenizer, WIDTH, layers=12)),
         tokenizer=tokenizer,
-        scheduler=diffusers.DDIMScheduler(**{**SCHEDULE, **schedule}),
+        scheduler=diffusers.DDIMScheduler(**{**SD1Checkpoint.schedule, **schedule}),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder)
     return folder
+
+
+def make_sdxl(folder: Path) -> Path:
+    """Stable Diffusion XL with what its single files do not say: its heads, groups and activations."""
+    quiet_libraries()
+    import diffusers
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    torch.manual_seed(0)
+    tokenizer, tokenizer_2 = (
+        CLIPTokenizer.from_pretrained(TOKENIZER, model_max_length=77, pad_token=padding)
+        for padding in ("<|endoftext|>", "!")
+    )
+    second = _text_config(tokenizer_2, 2 * WIDTH, layers=3, hidden_act="gelu")
+    pipeline = diffusers.StableDiffusionXLPipeline(
+        unet=diffusers.UNet2DConditionModel(
+            sample_size=128,
+            block_out_channels=(32, 64, 32),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2, 10),
+            use_linear_projection=True,
+            cross_attention_dim=3 * WIDTH,
+            attention_head_dim=(1, 1, 1),
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=6 * 8 + 2 * WIDTH,
+        ),
+        vae=_vae(sample_size=1024, scaling_factor=0.13025),
+        text_encoder=CLIPTextModel(_text_config(tokenizer, WIDTH, layers=2)),
+        text_encoder_2=CLIPTextModelWithProjection(second),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer_2,
+        scheduler=diffusers.EulerDiscreteScheduler(**SDXLCheckpoint.schedule),
+        add_watermarker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def _text_config(tokenizer: Any, width: int, layers: int, **more: Any) -> Any:
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 64,
+        projection_dim=width,
+        **more,
+    )
+
+
+def _vae(sample_size: int, **more: Any) -> Any:
+    import diffusers
+
+    return diffusers.AutoencoderKL(
+        block_out_channels=(32,) * 4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=sample_size,
+        **more,
+    )
 
 
 def weights(folder: Path, part: str) -> Path:

@@ -1,144 +1,135 @@
-"""Stable Diffusion 1.x as one file: what is in it and how its parts are built, read from its header alone.
+"""A whole base as one file: what is in it and how its parts are built, read from its header alone.
 
 The layout is that of the authors' own code (LDM), which A1111 and ComfyUI keep. Such a file says nothing of
-its architecture: what all of 1.x have in common stands here, widths are read off shapes.
+its architecture: what all of a kind have in common stands with its class, widths are read off shapes.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fedshow.errors import InvalidInput
-from fedshow.families.stored import Header, read_header
+from fedshow.families.stored import Header, Place
+from fedshow.formats.openclip import openclip_place
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
-TEXT = "cond_stage_model.transformer."
 CLIP_PREFIX = "text_model."
-
-OTHERS = {
-    "conditioner.embedders.": "of Stable Diffusion XL, which opens as a diffusers folder",
-    "cond_stage_model.model.": "of Stable Diffusion 2, which is no family of fedshow's",
-    "double_blocks.": "of FLUX, which is no family of fedshow's",
-    "joint_blocks.": "of Stable Diffusion 3, which is no family of fedshow's",
-    "lora_": "a LoRA, no base",
-}
-"""What keys of other files contain or begin with, and what these files are."""
-
-EDGE = 64
-"""Latent positions along an edge of the pictures of 512 x 512 that 1.x was trained on."""
-
-HEADS = 8
 CLIP_HEAD_WIDTH = 64
+LATENT_PIXELS = 8
 
+TEXT_LAYER = re.compile(r"\.(?:layers|resblocks)\.(\d+)\.")
 V_PARAMETERIZATION = re.compile(r"^\s*parameterization:\s*[\"']?v[\"']?\s*$", re.MULTILINE)
 """How a YAML file beside a checkpoint says, for A1111 as for us, that its U-Net predicts velocities."""
 
 MAX_YAML_BYTES = 1 << 20
 
-SCHEDULE = {
+NOISE = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
     "steps_offset": 1,
-    "clip_sample": False,
-    "set_alpha_to_one": False,
 }
-
-
-def is_checkpoint(file: Path) -> bool:
-    """Whether a file holds a whole model's U-Net, as no concept file does."""
-    try:
-        return any(name.startswith(UNET) for name in read_header(file).shapes)
-    except InvalidInput:
-        return False
-
-
-def read_checkpoint(file: Path) -> "Checkpoint":
-    """What a single file is; raises InvalidInput unless it is a whole base of Stable Diffusion 1.x."""
-    header = read_header(file)
-    found = Checkpoint(file, header)
-    for start, what in OTHERS.items():
-        if any(name.startswith(start) or f".{start}" in name for name in header.shapes):
-            raise InvalidInput(f"{file} is {what}")
-    for start, part in ((UNET, "U-Net"), (VAE, "autoencoder"), (TEXT, "text encoder")):
-        if not any(name.startswith(start) for name in header.shapes):
-            raise InvalidInput(f"{file} has no {part}: no tensor's name begins with {start}")
-    if (channels := found.unet["in_channels"]) != found.vae["latent_channels"]:
-        raise InvalidInput(
-            f"{file}: its U-Net reads {channels} channels, as for inpainting; 4 are known"
-        )
-    return found
+"""How noise grows in all that Stability has trained on noise."""
 
 
 @dataclass(frozen=True)
+class TextPart:
+    """Where a text encoder lies in such files, and what they do not say of it."""
+
+    prefix: str
+    openclip: bool = False
+    """Whether its weights are laid out as OpenCLIP does, not as transformers."""
+
+    activation: str = "quick_gelu"
+    padding: str | None = None
+    """What fills prompts up for it; None for what the tokenizer says."""
+
+
 class Checkpoint:
     """A single file with its header, and the configuration of each part as diffusers and CLIP have it."""
 
-    file: Path
-    header: Header
+    family: str
+    title: str
+    edge: int
+    """Latent positions along an edge of the pictures that it was trained on."""
 
-    @cached_property
+    attending: tuple[bool, ...]
+    """Which of the U-Net's blocks, from the outermost on, read the prompt."""
+
+    latent_scale: float
+    texts: Mapping[str, TextPart]
+    """Text encoders by component."""
+
+    scheduler_class: str
+    schedule: Mapping[str, object]
+
+    def __init__(self, file: Path, header: Header) -> None:
+        self.file, self.header = file, header
+
+    @property
     def unet(self) -> dict[str, Any]:
         """Of UNet2DConditionModel."""
-        firsts = [
-            self._shape(f"{UNET}input_blocks.{n}.0.out_layers.3.weight") for n in (1, 4, 7, 10)
-        ]
-        context = f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+        down = ["CrossAttnDownBlock2D" if reads else "DownBlock2D" for reads in self.attending]
+        up = ["CrossAttnUpBlock2D" if reads else "UpBlock2D" for reads in reversed(self.attending)]
+        context = self.transformer(self.attending.index(True)) + "0.attn2.to_k.weight"
         return {
-            "sample_size": EDGE,
-            "in_channels": self._shape(f"{UNET}input_blocks.0.0.weight")[1],
-            "out_channels": self._shape(f"{UNET}out.2.weight")[0],
-            "block_out_channels": [shape[0] for shape in firsts],
+            "sample_size": self.edge,
+            "in_channels": self.shape(f"{UNET}input_blocks.0.0.weight")[1],
+            "out_channels": self.shape(f"{UNET}out.2.weight")[0],
+            "block_out_channels": [
+                self.shape(f"{UNET}input_blocks.{3 * block + 1}.0.out_layers.3.weight")[0]
+                for block in range(len(self.attending))
+            ],
             "layers_per_block": 2,
-            "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-            "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-            "cross_attention_dim": self._shape(context)[1],
-            "attention_head_dim": HEADS,
+            "down_block_types": down,
+            "up_block_types": up,
+            "cross_attention_dim": self.shape(context)[1],
         }
 
-    @cached_property
+    @property
     def vae(self) -> dict[str, Any]:
         """Of AutoencoderKL."""
-        firsts = [self._shape(f"{VAE}encoder.down.{n}.block.0.conv2.weight") for n in range(4)]
+        firsts = [self.shape(f"{VAE}encoder.down.{n}.block.0.conv2.weight") for n in range(4)]
         return {
-            "sample_size": 8 * EDGE,
+            "sample_size": LATENT_PIXELS * self.edge,
             "block_out_channels": [shape[0] for shape in firsts],
             "down_block_types": ["DownEncoderBlock2D"] * 4,
             "up_block_types": ["UpDecoderBlock2D"] * 4,
             "layers_per_block": 2,
-            "latent_channels": self._shape(f"{VAE}decoder.conv_in.weight")[1],
-            "scaling_factor": 0.18215,
+            "latent_channels": self.shape(f"{VAE}decoder.conv_in.weight")[1],
+            "scaling_factor": self.latent_scale,
         }
 
-    @cached_property
-    def text_encoder(self) -> dict[str, Any]:
+    def text_encoder(self, component: str = "text_encoder") -> dict[str, Any]:
         """Of CLIPTextModel, but for the ids of special tokens, which the tokenizer knows."""
+        part = self.texts[component]
         layers = {
             int(found[1])
             for name in self.header.shapes
-            if (found := re.search(r"^cond_stage_model\..*encoder\.layers\.(\d+)\.", name))
+            if name.startswith(part.prefix) and (found := TEXT_LAYER.search(name))
         }
-        words, width = self._text("embeddings.token_embedding.weight")
+        words, width = self._text_shape(component, "embeddings.token_embedding.weight")[:2]
+        positions = self._text_shape(component, "embeddings.position_embedding.weight")[0]
         return {
             "vocab_size": words,
             "hidden_size": width,
-            "intermediate_size": self._text("encoder.layers.0.mlp.fc1.weight")[0],
+            "intermediate_size": self._text_shape(component, "encoder.layers.0.mlp.fc1.weight")[0],
             "num_hidden_layers": len(layers),
             "num_attention_heads": max(1, width // CLIP_HEAD_WIDTH),
-            "max_position_embeddings": self._text("embeddings.position_embedding.weight")[0],
-            "projection_dim": width,
-            "hidden_act": "quick_gelu",
+            "max_position_embeddings": positions,
+            "projection_dim": self._projection(component) if part.openclip else width,
+            "hidden_act": part.activation,
         }
 
     @property
     def scheduler(self) -> Mapping[str, Any]:
-        """Of DDIMScheduler."""
-        return SCHEDULE | {"prediction_type": self.prediction}
+        """Of its scheduler's class; the end of the noise is pure where a tensor called `ztsnr` says so."""
+        found = dict(self.schedule) | {"prediction_type": self.prediction}
+        return found | ({"rescale_betas_zero_snr": True} if "ztsnr" in self.header.shapes else {})
 
     @property
     def prediction(self) -> str:
@@ -160,19 +151,47 @@ class Checkpoint:
                 return V_PARAMETERIZATION.search(beside.read_text("utf-8", "replace")) is not None
         return False
 
-    def _text(self, name: str) -> tuple[int, ...]:
-        prefix = CLIP_PREFIX if f"{TEXT}{CLIP_PREFIX}{name}" in self.header.shapes else ""
-        return self._shape(f"{TEXT}{prefix}{name}")
-
-    def _shape(self, name: str) -> tuple[int, ...]:
-        shape = self.header.shapes.get(name, ())
-        if len(shape) < (1 if name.endswith("bias") else 2):
-            raise InvalidInput(
-                f"{self.file} is no whole Stable Diffusion 1.x: {name} "
-                + (
-                    "is missing"
-                    if name not in self.header.shapes
-                    else f"has the shape {list(shape)}"
+    def check(self) -> None:
+        """Raises InvalidInput unless it is a whole base whose parts are made for each other."""
+        texts = {text.prefix: part.replace("_", " ") for part, text in self.texts.items()}
+        for start, part in ({UNET: "U-Net", VAE: "autoencoder"} | texts).items():
+            if not any(name.startswith(start) for name in self.header.shapes):
+                raise InvalidInput(
+                    f"{self.file} has no {part}: no tensor's name begins with {start}"
                 )
+        if (channels := self.unet["in_channels"]) != self.vae["latent_channels"]:
+            raise InvalidInput(
+                f"{self.file}: its U-Net reads {channels} channels, as for inpainting; 4 are known"
             )
+        widths = [self.text_encoder(part)["hidden_size"] for part in self.texts]
+        if (wanted := self.unet["cross_attention_dim"]) != sum(widths):
+            raise InvalidInput(
+                f"{self.file}: its U-Net reads texts of width {wanted}, its text encoders give {sum(widths)}"
+            )
+
+    def place(self, component: str, name: str) -> Place:
+        """Where a text encoder's weight lies that transformers calls `name`."""
+        text, short = self.texts[component], name.removeprefix(CLIP_PREFIX)
+        if text.openclip:
+            found = openclip_place(short)
+            return found._replace(key=text.prefix + found.key)
+        prefixed = f"{text.prefix}{CLIP_PREFIX}{short}"
+        return Place(prefixed if prefixed in self.header.shapes else text.prefix + short)
+
+    def transformer(self, block: int) -> str:
+        """What the names of the layers begin with that read the prompt first in a block on the way down."""
+        return f"{UNET}input_blocks.{3 * block + 1}.1.transformer_blocks."
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of a tensor with two axes or more; raises InvalidInput when it is missing, or has less."""
+        shape = self.header.shapes.get(name, ())
+        if len(shape) < 2:
+            what = f"has the shape {list(shape)}" if name in self.header.shapes else "is missing"
+            raise InvalidInput(f"{self.file} is no whole {self.title}: {name} {what}")
         return shape
+
+    def _text_shape(self, component: str, name: str) -> tuple[int, ...]:
+        return self.shape(self.place(component, name).key)
+
+    def _projection(self, component: str) -> int:
+        return self._text_shape(component, "text_projection.weight")[1]

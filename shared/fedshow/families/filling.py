@@ -1,7 +1,7 @@
 """Components made of their configuration and filled with stored weights, one tensor at a time.
 
 So that opening a base takes little more memory than its weights, whatever precision they are stored in:
-what is mapped into memory of a file is given back with every tensor.
+what is mapped into memory of files is given back again and again.
 """
 
 import re
@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from fedshow.errors import InvalidInput
-from fedshow.families.stored import read_header, weights_in
+from fedshow.families.stored import Place, read_header, weights_in
 
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """What diffusers' autoencoders called their attention before 0.17; hubs are full of them."""
 
 OLD_NAME = re.compile(rf"(attentions\.\d+)\.({'|'.join(OLD_ATTENTION)})\.")
 CLIP_PREFIX = "text_model."
+
+MOST_MAPPED_BYTES = 32 << 20
+"""After so many bytes read, files are opened anew: until then their pages stay in memory."""
 
 
 class Weights:
@@ -32,24 +35,41 @@ class Weights:
         }
         self._file_of = {name: file for file in files for name in headers[file].shapes}
         self._where = files[0] if len(files) == 1 else files[0].parent
+        self._opened: dict[Path, Any] = {}
+        self._mapped_bytes = 0
 
     def canonical(self) -> dict[str, str]:
         """Today's names to those in the files."""
         return {todays(name): name for name in self._file_of}
 
-    def tensor(self, name: str, dtype: torch.dtype) -> Tensor:
+    def tensor(self, place: Place, dtype: torch.dtype) -> Tensor:
         """A copy in this precision; raises InvalidInput when there is none."""
+        if place.key not in self._file_of:
+            raise InvalidInput(f"{self._where}: {place.key} is missing")
+        stored = self._mapped(place.key)
+        if place.third is not None and stored.ndim:
+            stored = stored.tensor_split(3)[place.third]
+        if place.turned and stored.ndim == 2:
+            stored = stored.T
+        return stored.to(dtype, copy=True).contiguous()
+
+    def _mapped(self, key: str) -> Tensor:
+        """Out of a file that is opened once for many: reading its header takes longer than most tensors."""
         from safetensors import safe_open
 
-        if name not in self._file_of:
-            raise InvalidInput(f"{self._where}: {name} is missing")
-        with safe_open(self._file_of[name], "pt") as opened:
-            stored: Tensor = opened.get_tensor(name)
-            return stored.to(dtype, copy=True)
+        file = self._file_of[key]
+        if self._mapped_bytes > MOST_MAPPED_BYTES:
+            self._opened.clear()
+            self._mapped_bytes = 0
+        if file not in self._opened:
+            self._opened[file] = safe_open(file, "pt")
+        stored: Tensor = self._opened[file].get_tensor(key)
+        self._mapped_bytes += stored.nbytes
+        return stored
 
-    def file(self, name: str) -> Path:
+    def file(self, place: Place) -> Path:
         """Where a tensor lies."""
-        return self._file_of[name]
+        return self._file_of[place.key]
 
 
 def todays(name: str) -> str:
@@ -72,8 +92,8 @@ def open_part(folder: Path, class_name: str, dtype: torch.dtype) -> nn.Module:
     else:
         part = make_from_dict(class_name, _diffusers_config(class_name, folder))
     stored = weights.canonical()
-    names = {name: stored.get(todays(name), name) for name in part.state_dict()}
-    return fill(part, weights, names, dtype)
+    places = {name: Place(stored.get(todays(name), name)) for name in part.state_dict()}
+    return fill(part, weights, places, dtype)
 
 
 def _diffusers_config(class_name: str, folder: Path) -> dict[str, Any]:
@@ -100,19 +120,19 @@ def make_empty(make: Callable[[], nn.Module]) -> nn.Module:
 
 
 def fill(
-    part: nn.Module, weights: Weights, names: Mapping[str, str], dtype: torch.dtype
+    part: nn.Module, weights: Weights, places: Mapping[str, Place], dtype: torch.dtype
 ) -> nn.Module:
-    """The component with its weights, `names` says which; raises InvalidInput for those that do not fit."""
+    """The component with its weights, `places` says which; raises InvalidInput for those that do not fit."""
     from accelerate.utils import set_module_tensor_to_device
 
     for name, wanted in part.state_dict().items():
-        stored = names[name]
-        tensor = weights.tensor(stored, dtype if wanted.is_floating_point() else wanted.dtype)
+        place = places[name]
+        tensor = weights.tensor(place, dtype if wanted.is_floating_point() else wanted.dtype)
         if tensor.shape != wanted.shape:
             tensor = _as_matrix(tensor)
         if tensor.shape != wanted.shape:
             raise InvalidInput(
-                f"{weights.file(stored)}: {stored} has the shape {list(tensor.shape)}, its configuration "
+                f"{weights.file(place)}: {place.key} has the shape {list(tensor.shape)}, its configuration "
                 f"asks for {list(wanted.shape)}"
             )
         set_module_tensor_to_device(part, name, "cpu", value=tensor, dtype=tensor.dtype)

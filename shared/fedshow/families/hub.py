@@ -1,15 +1,12 @@
-"""Bases from the hub: their folder in its cache, with no more files than are needed, never a pickle."""
+"""What the hub has: downloaded, or from its cache when it cannot be asked. Knows no families."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fedshow.errors import FedshowError, InvalidInput, Unreachable, first_line
-from fedshow.families.family import Family
-from fedshow.families.stored import choose
-from fedshow.families.telling import INDEX, family_at, told_by
 
 TRANSIENT_STATUS = (408, 429, 500, 502, 503, 504)
 TOKENIZER_FILES = (
@@ -22,77 +19,63 @@ TOKENIZER_FILES = (
 )
 
 
-def fetched(repo: str) -> Path:
-    """The folder of a hub id, downloaded where it is not in the hub's cache; offline what is there.
+def fetched_files(repo: str, names: Sequence[str]) -> Path:
+    """A base's folder in the hub's cache with those of these files that there are, the first among them.
 
-    Raises InvalidInput when there is no such base or, offline, when it is not whole in the cache; Unreachable
+    Raises InvalidInput when there is no such base, Unreachable when neither hub nor cache has it now.
+    """
+    from huggingface_hub import snapshot_download
+
+    def download() -> Path:
+        wanted = sorted(listed(repo).intersection(names))
+        return Path(snapshot_download(repo, allow_patterns=wanted))
+
+    def cached(why: str) -> Path:
+        if (found := in_cache(repo, names[0])) is None:
+            raise InvalidInput(f"base {repo!r} is not in the hub's cache, and {why}")
+        return found.parent
+
+    return asked(repo, download, cached)
+
+
+def listed(repo: str) -> set[str]:
+    """What files a repository has; asks the hub."""
+    from huggingface_hub import HfApi
+
+    return {file.rfilename for file in HfApi().model_info(repo).siblings or ()}
+
+
+def asked(repo: str, download: Callable[[], Path], cached: Callable[[str], Path]) -> Path:
+    """What is downloaded of a base, or found in the hub's cache, told why the hub is not asked.
+
+    Raises InvalidInput when there is no such base or, offline, when the cache does not have it; Unreachable
     when the hub cannot be asked now and the cache does not have it either.
     """
     from huggingface_hub import constants
 
     if constants.is_offline_mode():
-        return _cached(repo, "HF_HUB_OFFLINE is set")
+        return cached("HF_HUB_OFFLINE is set")
     foreseen: tuple[type[Exception], ...] = (OSError, ValueError, *_transport_errors())
     try:
-        return _download(repo)
+        return download()
     except foreseen as error:
         refused = refusal(f"base {repo!r}", error)
     if not isinstance(refused, Unreachable):
         raise refused
     try:
-        return _cached(repo, "the hub does not answer")
+        return cached("the hub does not answer")
     except InvalidInput:
         raise refused from None
 
 
-def _download(repo: str) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-
-    listed = {file.rfilename for file in HfApi().model_info(repo).siblings or ()}
-    if INDEX not in listed:
-        raise InvalidInput(
-            f"base {repo!r}: the hub has it, but no {INDEX} in it: not a diffusers folder"
-        )
-    family = told_by(Path(hf_hub_download(repo, INDEX)))
-    return Path(snapshot_download(repo, allow_patterns=sorted(needed(family, listed, repo))))
-
-
-def needed(family: Family, listed: Collection[str], repo: str) -> set[str]:
-    """Of the files in a repository those to open it with; raises InvalidInput when weights are pickles."""
-    wanted = {INDEX, "scheduler/scheduler_config.json"}
-    for part, class_name in family.parts.items():
-        inside = {name.removeprefix(f"{part}/") for name in listed if name.startswith(f"{part}/")}
-        if class_name == "CLIPTokenizer":
-            names = inside.intersection(TOKENIZER_FILES)
-        else:
-            names = {"config.json", *choose(inside)}
-            if len(names) == 1:
-                raise InvalidInput(
-                    f"base {repo!r}: the hub has no safetensors in {part}/; pickles are never opened"
-                )
-        wanted |= {f"{part}/{name}" for name in names}
-    return wanted
-
-
-def _cached(repo: str, why: str) -> Path:
-    """The snapshot in the hub's cache; raises InvalidInput unless all files are there."""
-    if (index := in_cache(repo, INDEX)) is None:
-        raise InvalidInput(f"base {repo!r} is not in the hub's cache, and {why}")
-    folder = index.parent
-    try:
-        family_at(folder)
-    except InvalidInput as error:
-        raise InvalidInput(
-            f"base {repo!r} is not whole in the hub's cache, and {why}: {error}"
-        ) from None
-    return folder
-
-
 def in_cache(repo: str, name: str) -> Path | None:
-    """A file in the hub's cache, without asking the hub."""
+    """A file in the hub's cache, without asking the hub; None, too, for what is no hub id."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo, name)
+    try:
+        found = try_to_load_from_cache(repo, name)
+    except ValueError:
+        return None
     return Path(found) if isinstance(found, str) else None
 
 

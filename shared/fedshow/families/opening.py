@@ -16,9 +16,10 @@ from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.families.encoded import Encoded
 from fedshow.families.family import Family
+from fedshow.families.fetching import fetched
 from fedshow.families.filling import open_part
 from fedshow.families.fingerprint import fingerprint
-from fedshow.families.hub import fetched, refusal
+from fedshow.families.hub import refusal
 from fedshow.families.locating import locate, public_name
 from fedshow.families.placing import computes_on
 from fedshow.families.single_file import open_single_file
@@ -140,8 +141,8 @@ def load_pipeline(located: str, device: str, dtype: torch.dtype) -> Any:
     where = Path(located)
     try:
         if where.is_file():
-            family = FAMILIES["sd1"]
-            pipeline = open_single_file(where, family, dtype)
+            pipeline = open_single_file(where, dtype)
+            family = family_of(pipeline)
         else:
             folder = where if where.is_dir() else fetched(located)
             family = family_at(folder)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fedshow.documents import MAX_BYTES, read_json
 from fedshow.errors import InvalidInput
@@ -32,6 +32,17 @@ class Header:
     metadata: dict[str, str]
     size_bytes: int
     """Of the whole file, as the header tells."""
+
+
+class Place(NamedTuple):
+    """Where a component's weight lies among stored ones."""
+
+    key: str
+    third: int | None = None
+    """Which third of the rows it is, where several weights lie in one matrix."""
+
+    turned: bool = False
+    """Whether rows and columns are exchanged."""
 
 
 def choose(names: Collection[str]) -> list[str]:

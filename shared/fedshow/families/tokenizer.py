@@ -12,8 +12,8 @@ REPO = "openai/clip-vit-large-patch14"
 VARIABLE = "FEDSHOW_TOKENIZER"
 
 
-def clip_tokenizer(checkpoint: Checkpoint) -> Any:
-    """From the folder that FEDSHOW_TOKENIZER names, else from the hub's cache, else from the hub.
+def clip_tokenizer(checkpoint: Checkpoint, component: str) -> Any:
+    """Of a text encoder; from the folder that FEDSHOW_TOKENIZER names, else the hub's cache, else the hub.
 
     Raises InvalidInput when it is not the one that the checkpoint's text encoder was trained with, or nowhere
     to be had; Unreachable when the hub does not answer.
@@ -21,16 +21,18 @@ def clip_tokenizer(checkpoint: Checkpoint) -> Any:
     from transformers import CLIPTokenizer
 
     folder = _named() or _fetched(checkpoint.file)
-    positions = checkpoint.text_encoder["max_position_embeddings"]
+    said, padding = checkpoint.text_encoder(component), checkpoint.texts[component].padding
+    options = {"model_max_length": said["max_position_embeddings"]}
+    options |= {} if padding is None else {"pad_token": padding}
     try:
-        found = CLIPTokenizer.from_pretrained(folder, model_max_length=positions)
+        found = CLIPTokenizer.from_pretrained(folder, **options)
     except (OSError, ValueError) as error:
         raise refusal(f"tokenizer {str(folder)!r}", error) from error
-    words = checkpoint.text_encoder["vocab_size"]
+    words = said["vocab_size"]
     if len(found) != words:
         raise InvalidInput(
-            f"{checkpoint.file}: its text encoder knows {words} tokens, the tokenizer in {folder} "
-            f"{len(found)}"
+            f"{checkpoint.file}: its {component.replace('_', ' ')} knows {words} tokens, the tokenizer in "
+            f"{folder} {len(found)}"
         )
     return found
 

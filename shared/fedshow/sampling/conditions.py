@@ -25,11 +25,6 @@ KNOWN: dict[str, dict[Kind, dict[str, str]]] = {
             "pose": "lllyasviel/control_v11p_sd15_openpose",
             "depth": "lllyasviel/control_v11f1p_sd15_depth",
         },
-        "adapter": {
-            "sketch": "TencentARC/t2iadapter_sketch_sd15v2",
-            "pose": "TencentARC/t2iadapter_openpose_sd14v1",
-            "depth": "TencentARC/t2iadapter_depth_sd15v2",
-        },
     },
     "sdxl": {
         "control": {
@@ -44,7 +39,10 @@ KNOWN: dict[str, dict[Kind, dict[str, str]]] = {
         },
     },
 }
-"""By family what people name by type; toyworld has its own."""
+"""By family what people name by type, of the hub, each with `diffusion_pytorch_model.safetensors`.
+
+T2I-Adapters of 1.x are there as pickles only, which are never opened. toyworld has its own.
+"""
 
 
 def types(base: str, family: str, kind: Kind) -> dict[str, str]:

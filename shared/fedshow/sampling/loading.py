@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fedshow.concepts import read_concept
 from fedshow.errors import InvalidInput
-from fedshow.families.checkpoint import is_checkpoint
+from fedshow.families.checkpoint_kinds import is_checkpoint
 from fedshow.families.opening import open_base
 from fedshow.families.placing import Arrange, settle
 from fedshow.sampling.model import Model

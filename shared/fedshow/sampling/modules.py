@@ -31,9 +31,10 @@ class ConditionModules:
     def _open(self, kind: Kind, name: str) -> nn.Module:
         known = types(self.base.card.name, self.base.family.name, kind)
         if name not in known and not Path(name).is_dir():
-            raise InvalidInput(
-                f"{kind} {name!r}: no folder, and none of {', '.join(known) or 'no types'}"
+            others = (
+                f"none of {', '.join(known)}" if known else "this base has no types: name a folder"
             )
+            raise InvalidInput(f"{kind} {name!r}: no folder, and {others}")
         module: nn.Module = _load(kind, known.get(name, name))
         self._check(kind, name, module)
         module.to(self.base.device, self.base.dtype).eval().requires_grad_(False)

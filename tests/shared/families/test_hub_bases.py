@@ -9,6 +9,7 @@ import pytest
 
 from fedshow.errors import InvalidInput, Unreachable
 from fedshow.families import open_base
+from fedshow_client.tuning.data.bases import frame_and_width
 from tests.stage import stored
 from tests.stage.hub import Hub
 
@@ -113,6 +114,31 @@ def test_not_in_the_cache_and_the_hub_is_silent(hub: Hub, monkeypatch: pytest.Mo
     silence(hub, monkeypatch)
     with pytest.raises(Unreachable, match=f"base '{ID}' cannot be fetched now"):
         open_base(ID)
+
+
+def test_sizes_are_read_from_three_small_files(
+    hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert frame_and_width(ID) == frame_and_width(str(folder))
+    parts = ("unet", "vae", "text_encoder")
+    assert hub.asked == {"model_index.json", *(f"{part}/config.json" for part in parts)}
+    hub.asked.clear()
+    silence(hub, monkeypatch)
+    assert frame_and_width(ID) == frame_and_width(str(folder)), "from the cache"
+    assert not hub.asked
+
+
+def test_sizes_that_cannot_be_asked_for_are_refused_as_bases_are(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidInput, match="base 'people/other' cannot be loaded"):
+        frame_and_width("people/other")
+    silence(hub, monkeypatch)
+    with pytest.raises(Unreachable, match=f"base '{ID}' cannot be fetched now"):
+        frame_and_width(ID)
+    offline(monkeypatch)
+    with pytest.raises(InvalidInput, match=f"'{ID}' is not in the hub's cache, and HF_HUB_OFFLINE"):
+        frame_and_width(ID)
 
 
 def test_pickles_are_not_even_downloaded(hub: Hub) -> None:

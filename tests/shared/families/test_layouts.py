@@ -4,14 +4,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fedshow.errors import InvalidInput
 from fedshow.families import Base, open_base
-from fedshow.families.stored import choose
+from fedshow.families.filling import Weights
+from fedshow.families.stored import Place, choose, weights_in
 from fedshow.toyworld import WEIGHTS
 from tests.stage import stored
 
@@ -68,6 +71,28 @@ def test_the_fingerprint_is_that_of_the_weights(
     again = open_base(str(store(folder, tmp_path / "other")), dtype=dtype)
     assert again.card.sha256 == opened.card.sha256
     assert all(p.dtype == dtype for part in again.parts.values() for p in part.parameters())
+
+
+@pytest.mark.parametrize("limit", [1 << 30, 100_000])
+def test_files_are_opened_anew_only_for_their_pages(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Once for all tensors of a shard, but no more than the limit and one tensor stays in memory."""
+    files = weights_in(stored.sharded(folder, tmp_path / "base") / "unet")
+    opened: list[Path] = []
+
+    def counted(file: Path, framework: str) -> Any:
+        opened.append(file)
+        return safe_open(file, framework)
+
+    monkeypatch.setattr("safetensors.safe_open", counted)
+    monkeypatch.setattr("fedshow.families.filling.MOST_MAPPED_BYTES", limit)
+    weights = Weights(files)
+    read = [weights.tensor(Place(name), torch.float32) for name in sorted(weights.shapes)]
+    assert set(opened) == set(files)
+    turns = sum(tensor.nbytes for tensor in read) // limit + 1
+    largest = max(tensor.nbytes for tensor in read)
+    assert turns / (1 + largest / limit) < len(opened) / len(files) <= turns
 
 
 def test_other_weights_are_another_base(copy: Path, opened: Base) -> None:

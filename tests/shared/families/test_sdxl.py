@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fedshow.concepts import ConceptFile, read_concept
-from fedshow.errors import RefusedConcept
+from fedshow.errors import InvalidInput, RefusedConcept
 from fedshow.families import Base, BaseCard
 from fedshow.sampling.conditions import Condition
 from fedshow.sampling.model import Model
@@ -118,6 +118,22 @@ def test_conditions_count(model: Model, tmp_path: Path, kind: str) -> None:
     condition = Condition(kind=kind, name=str(folder), picture=shown)  # type: ignore[arg-type]
     plain = model("a <potter>", steps=1).images[0].tobytes()
     assert model("a <potter>", steps=1, conditions=[condition]).images[0].tobytes() != plain
+
+
+@pytest.mark.parametrize(
+    ("family", "says"),
+    [("sd1", "has no types: name a folder"), ("sdxl", "none of sketch, pose, depth")],
+)
+def test_what_is_no_type_is_told_with_those_that_are(
+    members: dict[str, Base], family: str, says: str
+) -> None:
+    shown = Image.new("RGB", (64, 64), "white")
+    opened = Model(members[family])
+    with pytest.raises(InvalidInput, match=f"adapter 'lines': no folder, and .*{says}"):
+        opened(
+            "a man", steps=1, conditions=[Condition(kind="adapter", name="lines", picture=shown)]
+        )
+    opened.restore()
 
 
 def _make_condition(kind: str, base: Base, folder: Path) -> Path:

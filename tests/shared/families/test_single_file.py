@@ -12,13 +12,15 @@ from torch import Tensor
 import fedshow
 from fedshow.errors import InvalidInput
 from fedshow.families import Base, open_base
-from fedshow.families.checkpoint import TEXT, UNET, VAE, Checkpoint, read_checkpoint
+from fedshow.families.checkpoint import UNET, VAE
+from fedshow.families.checkpoint_kinds import SD1Checkpoint, read_checkpoint
 from fedshow.families.filling import make_empty, make_from_dict
 from fedshow.families.locating import anywhere, locate, public_name
 from fedshow.families.stored import Header
 from fedshow_client.tuning.data.bases import frame_and_width
 from tests.conftest import Call, MakeConcept
 from tests.stage import stored
+from tests.stage.stored import TEXT
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +140,8 @@ def test_at_true_widths_it_is_stable_diffusion_1() -> None:
     }
     fc1 = "text_model.encoder.layers.{}.mlp.fc1.weight"
     shapes |= {TEXT + fc1.format(layer): (3072, 768) for layer in range(12)}
-    found = Checkpoint(Path("model.safetensors"), Header(shapes, {}, 0))
-    config = CLIPTextConfig(**found.text_encoder)
+    found = SD1Checkpoint(Path("model.safetensors"), Header(shapes, {}, 0))
+    config = CLIPTextConfig(**found.text_encoder())
     text = make_empty(lambda: CLIPTextModel(config))
     parts = [
         make_from_dict("UNet2DConditionModel", found.unet),
@@ -168,7 +170,10 @@ def for_inpainting(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         (without(f"{UNET}out."), r"out.2.weight is missing"),
         (without(f"{UNET}middle_block.1.proj_in.bias"), r"middle_block.1.proj_in.bias is missing"),
         (for_inpainting, "reads 9 channels, as for inpainting"),
-        (lambda t: {**t, "conditioner.embedders.0.a": torch.zeros(1)}, "of Stable Diffusion XL"),
+        (
+            lambda t: {**t, "conditioner.embedders.0.model.a": torch.zeros(1)},
+            "the refiner of Stable Diffusion XL",
+        ),
         (lambda t: {**t, "cond_stage_model.model.a": torch.zeros(1)}, "of Stable Diffusion 2"),
         (lambda _: {"lora_unet_a.lora_up.weight": torch.zeros(1)}, "is a LoRA, no base"),
     ],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedshow.concepts.names import expand_prompt, words_of
 from fedshow.errors import InvalidInput
+from fedshow.families.hub import in_cache
 from fedshow.toyworld import WEIGHTS
 from fedshow_client.tuning.data.captions import captions_for
 
@@ -96,16 +97,5 @@ def _folder(base: str) -> Path | None:
     folder = WEIGHTS if base == "toyworld" else Path(base)
     places = (folder / "tokenizer" / name for name in FILES)
     if not folder.is_dir():
-        places = (Path(found) for name in FILES if (found := _in_cache(base, f"tokenizer/{name}")))
+        places = (found for name in FILES if (found := in_cache(base, f"tokenizer/{name}")))
     return next((place.parent for place in places if place.is_file()), None)
-
-
-def _in_cache(base: str, name: str) -> str | None:
-    """What was fetched from the hub before."""
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        found = try_to_load_from_cache(base, name)
-    except ValueError:  # no hub id
-        return None
-    return found if isinstance(found, str) else None
