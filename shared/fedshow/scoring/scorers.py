@@ -29,7 +29,7 @@ class Scorer(Protocol):
 
 
 def scorer_of(base: Base, folder: Path | None = None) -> Scorer | None:
-    """The CLIP or DINOv2 model in `folder`; else the base's own; None when it has none.
+    """The CLIP, DINOv2 or ArcFace model in `folder`; else the base's own; None when it has none.
 
     Raises InvalidInput when there is no such model in the folder.
     """
@@ -37,7 +37,12 @@ def scorer_of(base: Base, folder: Path | None = None) -> Scorer | None:
         from fedshow.scoring.encoders import open_encoder
 
         return open_encoder(folder, base.device)
-    return ToyworldScorer() if base.card.name == TOYWORLD else None
+    return own_scorer(base.card.name)
+
+
+def own_scorer(base: str) -> Scorer | None:
+    """The scorer that comes with the base of this public name; None for all but toyworld."""
+    return ToyworldScorer() if base == TOYWORLD else None
 
 
 def identity_scores(features_ND: Tensor, reference_MD: Tensor) -> Tensor:
