@@ -15,7 +15,12 @@ from fedshow.evaluation.pictures import Pictures
 from fedshow.evaluation.plans import Plan
 from fedshow.evaluation.references import reference_features
 from fedshow.sampling.judging import crop
-from fedshow.scoring.alignment import feature_drift, image_alignment, region_alignment
+from fedshow.scoring.alignment import (
+    alignment_among,
+    feature_drift,
+    image_alignment,
+    region_alignment,
+)
 
 Drawn = tuple[Plan, Pictures]
 
@@ -40,6 +45,17 @@ class Findings:
     scenes: dict[str, list[RegionFindings]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Found:
+    """All that one scorer says."""
+
+    models: Sequence[Findings]
+    """In the order in which they were drawn."""
+
+    among: Mapping[str, float]
+    """By concept, how alike its own pictures are: where image alignment ends."""
+
+
 class Measuring:
     """One scorer at work."""
 
@@ -48,11 +64,13 @@ class Measuring:
         folders = lineup.references.items()
         self.references = {n: reference_features(features.scorer, folder) for n, folder in folders}
 
-    def __call__(self, drawn: Sequence[Drawn]) -> list[Findings]:
-        """Of every model."""
+    def __call__(self, drawn: Sequence[Drawn]) -> Found:
+        """Of every model, and of the references."""
         base = next((one for one in drawn if one[0].candidate.kind == "base"), None)
         of_base = None if base is None else self._drift_features(*base)
-        return [self._findings(plan, pictures, of_base) for plan, pictures in drawn]
+        models = [self._findings(plan, pictures, of_base) for plan, pictures in drawn]
+        among = {name: alignment_among(reference) for name, reference in self.references.items()}
+        return Found(models, {name: value for name, value in among.items() if value is not None})
 
     def _findings(self, plan: Plan, pictures: Pictures, of_base_PSD: Tensor | None) -> Findings:
         found = Findings(drift_PS=self._drift(plan, pictures, of_base_PSD))
@@ -115,6 +133,6 @@ def first_before(plans: Sequence[Plan], name: str) -> int | None:
     return next((k for k in numbers if name in plans[k].concepts), None)
 
 
-def by_scorer(found: Mapping[str, Sequence[Findings]], number: int) -> dict[str, Findings]:
+def by_scorer(found: Mapping[str, Found], number: int) -> dict[str, Findings]:
     """One model's findings of every scorer."""
-    return {scorer: findings[number] for scorer, findings in found.items()}
+    return {scorer: one.models[number] for scorer, one in found.items()}

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
-from fedshow.evaluation.measuring import Drawn, Findings, by_scorer, first_before
+from fedshow.evaluation.measuring import Drawn, Findings, Found, by_scorer, first_before
+from fedshow.evaluation.pictures import Pictures
+from fedshow.sampling.recipe import Recipe
 from fedshow.scoring.alignment import squared_drift
 from fedshow.scoring.intervals import Interval, mean_interval, ratio_interval
 
@@ -53,6 +55,9 @@ class ModelScores:
 
     model: str
     kind: str
+    sha256: str | None
+    """Of the concept file, or of the release's manifest."""
+
     concepts: dict[str, ConceptScores]
     drift: DriftScores | None
     scenes: dict[str, list[RegionScores]]
@@ -67,6 +72,9 @@ class Report:
     seeds: Sequence[int]
     steps: int
     scorers: Sequence[str]
+    among: Mapping[str, Mapping[str, float]]
+    """By scorer and concept, how alike the concept's own pictures are: where image alignment ends."""
+
     models: Sequence[ModelScores]
 
     def facts(self) -> dict[str, Any]:
@@ -74,31 +82,35 @@ class Report:
         return asdict(self)
 
 
-def model_scores(
-    drawn: Sequence[Drawn], found: Mapping[str, Sequence[Findings]]
-) -> list[ModelScores]:
+def model_scores(drawn: Sequence[Drawn], found: Mapping[str, Found]) -> list[ModelScores]:
     """Of every model that was named; `found` are all scorers' findings, in the order of `drawn`."""
     base = next((pictures for plan, pictures in drawn if plan.candidate.kind == "base"), None)
     scores = []
     for number, (plan, pictures) in enumerate(drawn):
         if not plan.is_shown:
             continue
-        own = by_scorer(found, number)
+        one, own = plan.candidate, by_scorer(found, number)
         concepts = {name: _concept(name, number, drawn, found) for name in plan.concepts}
         drift = None
-        if base is not None and plan.drift is not None and plan.candidate.kind != "base":
-            shape = len(plan.drift.prompts), len(plan.drift.seeds)
-            moved = squared_drift(pictures.of(plan.drift), base.of(plan.drift)).view(shape)
-            features = {k: f.drift_PS for k, f in own.items()}
-            drift = DriftScores(moved.numel(), mean_interval(moved), _means(features))
+        if base is not None and plan.drift is not None and one.kind != "base":
+            drift = _drift(plan.drift, pictures, base, own)
         scenes = {name: _regions(name, own) for name in plan.scenes}
-        one = plan.candidate
-        scores.append(ModelScores(one.name, one.kind, concepts, drift, scenes))
+        scores.append(ModelScores(one.name, one.kind, one.digest or None, concepts, drift, scenes))
     return scores
 
 
+def _drift(
+    table: Recipe, pictures: Pictures, base: Pictures, own: Mapping[str, Findings]
+) -> DriftScores:
+    """Prompt by prompt: large pictures do not all fit into memory."""
+    rows = ((pictures.row(table, prompt), base.row(table, prompt)) for prompt in table.prompts)
+    moved_PS = torch.stack([squared_drift(*pair) for pair in rows])
+    features = _means({scorer: one.drift_PS for scorer, one in own.items()})
+    return DriftScores(moved_PS.numel(), mean_interval(moved_PS), features)
+
+
 def _concept(
-    name: str, number: int, drawn: Sequence[Drawn], found: Mapping[str, Sequence[Findings]]
+    name: str, number: int, drawn: Sequence[Drawn], found: Mapping[str, Found]
 ) -> ConceptScores:
     plan, own = drawn[number][0], by_scorer(found, number)
     table = plan.concepts[name]
@@ -107,7 +119,7 @@ def _concept(
     if plan.candidate.kind == "release" and before is not None:
         for scorer, one in own.items():
             if name in one.image:
-                share = ratio_interval(one.image[name], found[scorer][before].image[name])
+                share = ratio_interval(one.image[name], found[scorer].models[before].image[name])
                 kept |= {} if share is None else {scorer: share}
     return ConceptScores(
         pictures=len(table.prompts) * len(table.seeds),

@@ -11,13 +11,13 @@ from fedshow.errors import InvalidInput
 from fedshow.evaluation.candidates import Candidate, check_base
 from fedshow.evaluation.features import Features, scorer_key
 from fedshow.evaluation.lineup import Lineup
-from fedshow.evaluation.measuring import Drawn, Findings, Measuring
+from fedshow.evaluation.measuring import Drawn, Found, Measuring
 from fedshow.evaluation.pictures import OnPictures, Pictures, drawn_with
 from fedshow.evaluation.plans import Plan, plans_for
 from fedshow.evaluation.report import Report, model_scores
 from fedshow.evaluation.settings import Settings
 from fedshow.families import Base
-from fedshow.families.locating import TOYWORLD
+from fedshow.families.locating import TOYWORLD, public_name
 from fedshow.families.placing import settle
 from fedshow.sampling.loading import load
 from fedshow.sampling.model import Model
@@ -63,11 +63,12 @@ def evaluate(
         scorer.name: _measure(scorer, key, lineup, drawn, place, progress) for scorer, key in opened
     }
     report = Report(
-        base=lineup.base,
+        base=None if lineup.base is None else public_name(lineup.base),
         prompts=settings.prompts,
         seeds=settings.seeds,
         steps=settings.steps,
         scorers=list(found),
+        among={scorer: one.among for scorer, one in found.items()},
         models=model_scores(drawn, found),
     )
     return report, drawn
@@ -106,6 +107,7 @@ def _draw_all(
         check_base(lineup.candidates, model.base.card.ref)
         digest = plan.candidate.digest or model.base.card.sha256
         pictures = Pictures(place.work / "pictures", drawn_with(model, digest))
+        model.tokens.check([text for table in plan.tables for text in table.texts])
         for table in plan.tables:
             pictures.draw(model, table, on_pictures)
         drawn.append((plan, pictures))
@@ -145,7 +147,7 @@ def _measure(
     drawn: Sequence[Drawn],
     place: Place,
     progress: Progress,
-) -> list[Findings]:
+) -> Found:
     with progress(f"measuring with {scorer.name}") as on_progress:
         features = Features(place.work / "features", scorer, key)
         counted = _counting([plan for plan, _ in drawn], on_progress)

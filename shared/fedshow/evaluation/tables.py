@@ -13,6 +13,7 @@ CONCEPTS = ("concept", "model", "scorer", "image alignment", "text alignment", "
 DRIFT = ("drift of", "scorer", "squared difference", "1 - cosine")
 SCENES = ("scene", "model", "region of", "scorer", "image alignment", "nearest")
 NOTHING = "-"
+OWN = "(own pictures)"
 
 
 def tables(report: Report) -> list[Table]:
@@ -24,6 +25,9 @@ def tables(report: Report) -> list[Table]:
 def _concepts(report: Report) -> Iterator[Row]:
     names = dict.fromkeys(name for model in report.models for name in model.concepts)
     for name in names:
+        for scorer in report.scorers:
+            if (among := report.among[scorer].get(name)) is not None:
+                yield f"<{name}>", OWN, scorer, _number(among), NOTHING, NOTHING
         for model in report.models:
             if (one := model.concepts.get(name)) is None:
                 continue

@@ -20,6 +20,13 @@ def image_alignment(features_ND: Tensor, reference_MD: Tensor) -> Tensor:
     return identity_scores(features_ND, reference_MD)
 
 
+def alignment_among(reference_MD: Tensor) -> float | None:
+    """Mean cosine of the reference pictures to one another, the most to be hoped for; None for one alone."""
+    count = len(reference_MD)
+    with_itself = float(identity_scores(reference_MD, reference_MD).mean())
+    return None if count < 2 else (with_itself * count - 1) / (count - 1)
+
+
 def text_alignment(
     scorer: Scorer, images: Sequence[Image], prompts: Sequence[str], classes: Mapping[str, str]
 ) -> Tensor | None:

@@ -25,6 +25,7 @@ def folder(studio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     (tmp_path / "empty").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
     (tmp_path / "bad.txt").write_text("a cat\n")
+    (tmp_path / "long.txt").write_text("a {}\na {}" + " word" * 40)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -51,6 +52,7 @@ FIGARO = "figaro.safetensors"
         (f"{FIGARO} toyworld --base elsewhere/else", "two bases, elsewhere/else and toyworld"),
         (f"{FIGARO} --prompts nowhere.txt", "prompts nowhere.txt cannot be read"),
         (f"{FIGARO} --prompts bad.txt", "prompt 1, 'a cat', needs {} where the concept stands"),
+        (f"{FIGARO} --prompts long.txt", "tokens, limit 32: 'a kitten word"),
         (f"{FIGARO} --per-prompt 0", "--per-prompt 0: use 1 to 64 pictures"),
         (f"{FIGARO} --drift 65", "--drift 65: use 0 to 64 pictures"),
         (f"{FIGARO} --steps 0", "steps 0: must be a number of 1 to 1000"),

@@ -9,6 +9,7 @@ from PIL import Image
 
 from fedshow.errors import InvalidInput
 from fedshow.scoring.alignment import (
+    alignment_among,
     feature_drift,
     image_alignment,
     region_alignment,
@@ -36,6 +37,12 @@ def test_pictures_of_the_concept_are_nearer_than_others(scorer: ToyworldScorer) 
     reference = scorer.features(pictures("gloop", 1))
     own, other = (scorer.features(pictures(name, 2)) for name in ("gloop", "luna"))
     assert image_alignment(own, reference).min() > image_alignment(other, reference).max() + 0.2
+
+
+def test_what_is_among_the_references_is_without_each_itself() -> None:
+    assert alignment_among(torch.eye(3)) == pytest.approx(0, abs=1e-6)
+    assert alignment_among(torch.tensor([[1.0, 0.0], [0.6, 0.8]])) == pytest.approx(0.6)
+    assert alignment_among(torch.eye(3)[:1]) is None
 
 
 def test_texts_are_read_with_the_class_in_the_concepts_place(scorer: ToyworldScorer) -> None:
