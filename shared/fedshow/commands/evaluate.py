@@ -68,7 +68,7 @@ def evaluate(
         output_file(sheet, ".png")
     from fedshow.device import choose_device
     from fedshow.evaluation.lineup import line_up
-    from fedshow.evaluation.references import parse_reference
+    from fedshow.evaluation.references import parse_references
     from fedshow.evaluation.run import Place
     from fedshow.evaluation.run import evaluate as run
     from fedshow.evaluation.settings import Settings
@@ -76,7 +76,7 @@ def evaluate(
     from fedshow.evaluation.tables import tables
     from fedshow.scoring.prompts import read_prompts
 
-    lineup = line_up(models, base, dict(map(parse_reference, reference)), scene)
+    lineup = line_up(models, base, parse_references(reference), scene)
     settings = Settings.chosen(
         lineup.is_toyworld,
         prompts=None if prompts is None else read_prompts(prompts),

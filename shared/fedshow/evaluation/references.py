@@ -1,6 +1,6 @@
 """Private pictures to compare with: read from a local folder, and never written anywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -25,14 +25,18 @@ def reference_files(folder: Path) -> list[Path]:
     return found
 
 
-def parse_reference(said: str) -> tuple[str, Path]:
-    """Concept and folder of `NAME=FOLDER`; raises InvalidInput."""
-    name, sign, folder = said.partition("=")
-    if not (name and sign and folder):
-        raise InvalidInput(f"reference {said!r}: write NAME=FOLDER, such as mimi=cat-pictures")
-    path = Path(folder).expanduser()
-    reference_files(path)
-    return name.strip("<>"), path
+def parse_references(given: Iterable[str]) -> dict[str, Path]:
+    """Concept to folder, each written as `NAME=FOLDER`; raises InvalidInput."""
+    found: dict[str, Path] = {}
+    for said in given:
+        name, sign, folder = said.partition("=")
+        if not (name and sign and folder):
+            raise InvalidInput(f"reference {said!r}: write NAME=FOLDER, such as mimi=cat-pictures")
+        if name in found:
+            raise InvalidInput(f"reference {said!r}: {name} has a folder already, {found[name]}")
+        found[name] = Path(folder).expanduser()
+        reference_files(found[name])
+    return found
 
 
 def reference_features(scorer: Scorer, folder: Path) -> Tensor:

@@ -41,6 +41,10 @@ FIGARO = "figaro.safetensors"
         (f"{FIGARO} --reference figaro=nowhere", "nowhere: not a folder of reference pictures"),
         (f"{FIGARO} --reference figaro=empty", "empty: no pictures (looked for .png"),
         (f"{FIGARO} --reference figaro", "reference 'figaro': write NAME=FOLDER"),
+        (
+            f"{FIGARO} --reference figaro=figaro-pictures --reference figaro=bolt-pictures",
+            "figaro has a folder already, figaro-pictures",
+        ),
         (f"{FIGARO} --reference bolt=bolt-pictures", "<bolt> is in none of these models"),
         (
             f"{FIGARO} fused --reference bolt=bolt-pictures",
