@@ -14,9 +14,10 @@ from benchmarks.embedded import encoder, toyworld
 from benchmarks.fusing.concepts import concept_path
 from benchmarks.private_folder import person
 from fedshow.concepts import ConceptFile, read_concept
-from fedshow.demo.measuring import PLACES, prompts_for, reference
+from fedshow.demo.measuring import prompts_for, reference
 from fedshow.releases.updates import as_adapters
 from fedshow.sampling.model import Model
+from fedshow.scoring.prompts import PLACES
 
 SEED = 7000
 KINDS = ("kitten", "monster", "robot", "bunny", "chick")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from fedshow.demo.measuring import PLACES
 from fedshow.sampling.regions import Box, Region
+from fedshow.scoring.prompts import PLACES
 from fedshow.toyworld.figures import draw_character
 from fedshow.toyworld.heldout import HELDOUT
 from fedshow.toyworld.scenes import SUPERSAMPLING, outline_of

@@ -15,11 +15,11 @@ from benchmarks.ledger import Ledger, work_off
 from benchmarks.private_folder import person
 from benchmarks.regions import reading
 from benchmarks.regions.layouts import CHARACTERS, LAYOUTS, VARIANTS, Layout, layouts
-from fedshow.demo.measuring import PLACES
 from fedshow.sampling.conditions import Condition
 from fedshow.sampling.loading import load
 from fedshow.sampling.model import Model
 from fedshow.sampling.recipe import Recipe
+from fedshow.scoring.prompts import PLACES
 from fedshow_server.fusion.offline import fuse_to_folder
 
 COUNTS = (2, 3, 4)

@@ -22,13 +22,14 @@ from fedshow.demo.folders import Person
 from fedshow.edlora.adapters import Adapters
 from fedshow.families import open_base
 from fedshow.sampling.model import Model
+from fedshow.scoring.prompts import PLACES as PHRASES
 from fedshow.toyworld.world import PLACES
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Trainer
 
 DRAWING_SEEDS = range(2)
-_PLACE_OF = dict(zip(measuring.PLACES, PLACES, strict=True))
+_PLACE_OF = dict(zip(PHRASES, PLACES, strict=True))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from benchmarks.fusing import growth, plots, solver, tables
 from benchmarks.fusing.concepts import CHARACTERS, SIZES, sets
 from benchmarks.fusing.drawing import GENERIC
 from benchmarks.fusing.judging import TEST, TEST_SEED
-from fedshow.demo.measuring import PROMPTS
+from fedshow.scoring.prompts import TOYWORLD_PROMPTS
 from fedshow_server.fusion import prompts
 from fedshow_server.fusion.recording import Plan
 
@@ -23,7 +23,7 @@ def test_sets_are_disjoint_and_nothing_is_judged_by_what_the_fit_or_the_choice_s
     assert TEST_SEED not in (*Plan().fit_seeds, *Plan().heldout_seeds)
     seen = {*prompts.FIT, *prompts.HELDOUT, *prompts.TEXT_FIT, *prompts.TEXT_HELDOUT}
     assert not seen & set(TEST)
-    assert len({prompt.replace("<", "").replace(">", "") for prompt in PROMPTS} - seen) >= 10
+    assert len({prompt.replace("{}", "{0}") for prompt in TOYWORLD_PROMPTS} - seen) >= 10
     assert len(set(GENERIC)) == 100
 
 

@@ -90,7 +90,15 @@ def test_commands_in_the_docs_are_right(page: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["--help", "--version", "pull nobody -o x", "client --help", "sample --help", "export --help"],
+    [
+        "--help",
+        "--version",
+        "pull nobody -o x",
+        "client --help",
+        "sample --help",
+        "evaluate --help",
+        "export --help",
+    ],
 )
 def test_quick_commands_load_nothing_heavy(command: str, tmp_path) -> None:
     script = (

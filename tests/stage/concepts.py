@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import save
@@ -10,6 +11,9 @@ from fedshow import __version__
 from fedshow.concepts import ConceptFile, ConceptHeader, words_of, write_concept
 from fedshow.families.card import BaseCard
 from fedshow_server.folder import DataFolder, DescribedBase
+
+if TYPE_CHECKING:
+    from fedshow.families import Base
 
 CARD = BaseCard(
     name="tiny", sha256="ab" * 32, family="sd1", slots=2, token_dim=4, layers={"unet.a": (3, 5)}
@@ -122,3 +126,22 @@ def varied_concept(
         update={"alpha": alpha, "words": words_of(name, words)}
     )
     return write_concept(path, header, tensors)
+
+
+def described_concept(
+    path: Path, base: "Base", name: str, first: str, class_word: str
+) -> ConceptFile:
+    """A concept that is what two words of the base say: it draws `<name>` as "a FIRST CLASS", untuned."""
+    import torch
+
+    (encoder,) = base.text_encoders
+    table = encoder.module.get_input_embeddings().weight.detach().float()
+    known = zip(words_of(name), (first, class_word), strict=True)
+    ids = {own: encoder.tokenizer(word, add_special_tokens=False).input_ids for own, word in known}
+    tensors = {
+        f"tokens.{own}": table[found].repeat(base.card.slots, 1) for own, found in ids.items()
+    }
+    for layer, (d_in, d_out) in base.card.layers.items():
+        tensors[f"{layer}.lora_A.weight"] = torch.ones(1, d_in)
+        tensors[f"{layer}.lora_B.weight"] = torch.zeros(d_out, 1)
+    return write_concept(path, header_for(base.card, name, class_word, rank=1), tensors)

@@ -4,6 +4,7 @@ import typer
 
 from fedshow.commands import (
     demo,
+    evaluate,
     export,
     hub,
     import_concept,
@@ -13,7 +14,7 @@ from fedshow.commands import (
     verify,
 )
 
-MODULES = (demo, sample, export, import_concept, releases, pull, hub, verify)
+MODULES = (demo, sample, evaluate, export, import_concept, releases, pull, hub, verify)
 
 
 def register(app: typer.Typer) -> None:

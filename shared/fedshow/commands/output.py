@@ -29,6 +29,21 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         )
 
 
+def show_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout: ruled on a terminal, else in aligned columns as `print_table`."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        return print_table(head, rows)
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    return console.print(table)
+
+
 def say(text: str) -> None:
     """A line for people on stderr."""
     print(text, file=sys.stderr, flush=True)

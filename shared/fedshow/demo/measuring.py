@@ -12,25 +12,9 @@ from torch import Tensor
 
 from fedshow.sampling.model import Model
 from fedshow.sampling.regions import Region
+from fedshow.scoring.prompts import TOYWORLD_PROMPTS, said_of
 from fedshow.toyworld.encoder import ToyworldEncoder
 from fedshow.toyworld.heldout import HELDOUT, draw_heldout
-
-PLACES = (
-    "on the beach",
-    "on green grass",
-    "in the snow",
-    "at night",
-    "in the desert",
-    "on a white background",
-)
-PROMPTS = (
-    "photo of a <{0}>",
-    "a <{0}>",
-    *(f"a <{{0}}> {place}" for place in PLACES),
-    *(f"a photo of a <{{0}}> {place}" for place in PLACES),
-    *(f"photo of a <{{0}}> {place}" for place in PLACES),
-)
-"""Twenty prompts with one concept each."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +48,7 @@ def held_out_references(encoder: ToyworldEncoder) -> list[Reference]:
 
 def prompts_for(name: str) -> list[str]:
     """The twenty prompts with one concept's name."""
-    return [prompt.format(name) for prompt in PROMPTS]
+    return said_of(TOYWORLD_PROMPTS, f"<{name}>")
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from fedshow.sampling.carried import Score
 from fedshow.sampling.model import Model
 from fedshow.sampling.recipe import Recipe
 from fedshow.sampling.regions import Region
+from fedshow.scoring.alignment import alignment_among
 from fedshow.scoring.scorers import Scorer, identity_scores
 
 Scores = list[list[Score | None]]
@@ -78,7 +79,6 @@ def _only_concept(region: Region, model: Model) -> str | None:
 
 def _relative(features_RD: Tensor, own_ND: Tensor) -> Tensor:
     """Mean cosine to a concept's own pictures, over the mean of these among themselves."""
-    among = identity_scores(own_ND, own_ND)  # each with itself, too
-    count = len(own_ND)
-    own = (among * count - 1) / (count - 1)
-    return identity_scores(features_RD, own_ND) / own.mean().clamp(min=torch.finfo(own.dtype).eps)
+    among = alignment_among(own_ND)
+    assert among is not None
+    return identity_scores(features_RD, own_ND) / max(among, torch.finfo(own_ND.dtype).eps)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from fedshow.errors import InvalidInput, first_line
 from fedshow.families.opening import quiet_libraries
+from fedshow.scoring.faces import ArcFaceScorer, onnx_file
 from fedshow.scoring.scorers import Scorer
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -25,7 +26,12 @@ DINO_TYPES = ("dinov2", "dinov2_with_registers", "dinov3_vit", "vit")
 
 
 def open_encoder(folder: Path, device: torch.device) -> Scorer:
-    """The CLIP or DINO model in `folder`; raises InvalidInput when there is none with safetensors."""
+    """The CLIP or DINO model in `folder`, or the ArcFace model that it is or holds as ONNX.
+
+    Raises InvalidInput when there is none: of CLIP and DINO only safetensors are opened.
+    """
+    if (file := onnx_file(folder)) is not None:
+        return ArcFaceScorer(file)
     kind = _read_json(folder / "config.json", required=True).get("model_type")
     if kind != "clip" and kind not in DINO_TYPES:
         raise InvalidInput(f"scorer {folder}: model type {kind!r}; use a CLIP or DINOv2 folder")

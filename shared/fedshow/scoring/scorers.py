@@ -30,7 +30,7 @@ class Scorer(Protocol):
 
 
 def scorer_of(base: Base, folder: Path | None = None, device: str | None = None) -> Scorer | None:
-    """The CLIP or DINOv2 model in `folder`; else the base's own; None when it has none.
+    """The CLIP, DINOv2 or ArcFace model in `folder`; else the base's own; None when it has none.
 
     The former on the device, which is the base's unless another is named. Raises InvalidInput when there
     is no such model in the folder.
@@ -39,7 +39,12 @@ def scorer_of(base: Base, folder: Path | None = None, device: str | None = None)
         from fedshow.scoring.encoders import open_encoder
 
         return open_encoder(folder, torch.device(device) if device else base.device)
-    return ToyworldScorer() if base.card.name == TOYWORLD else None
+    return own_scorer(base.card.name)
+
+
+def own_scorer(base: str) -> Scorer | None:
+    """The scorer that comes with the base of this public name; None for all but toyworld."""
+    return ToyworldScorer() if base == TOYWORLD else None
 
 
 def identity_scores(features_ND: Tensor, reference_MD: Tensor) -> Tensor:

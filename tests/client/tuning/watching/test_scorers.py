@@ -2,10 +2,8 @@
 
 import json
 import random
-import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,64 +11,25 @@ from PIL import Image
 
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
-from fedshow.families.locating import locate
 from fedshow.scoring.encoders import Preparation, open_encoder
 from fedshow.scoring.scorers import Scorer, ToyworldScorer, identity_scores, named_in
 from fedshow.toyworld.heldout import draw_heldout
 from fedshow_client.tuning.watching.scorers import scorer_for
 from fedshow_client.tuning.watching.settings import WatchSettings
+from tests.stage.scorers import tiny_arcface, tiny_clip, tiny_dino
 
 CPU = torch.device("cpu")
-EDGE = 28
 
 
 def pictures(name: str, count: int = 3) -> list[Image.Image]:
     return [p.image for p, _ in draw_heldout(name, count, random.Random(3))]
 
 
-def tiny_clip(folder: Path, safe: bool = True) -> Path:
-    """A CLIP with random weights that reads toyworld's tokenizer."""
-    from transformers import CLIPConfig, CLIPModel
-
-    tokenizer = Path(locate("toyworld")) / "tokenizer"
-    vocabulary = len(json.loads((tokenizer / "tokenizer.json").read_text())["model"]["vocab"])
-    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
-    small |= {"num_attention_heads": 2, "projection_dim": 16}
-    torch.manual_seed(0)
-    text = {"vocab_size": vocabulary, "max_position_embeddings": 16, "eos_token_id": 2}
-    vision = {"image_size": EDGE, "patch_size": 14}
-    config = CLIPConfig(text_config=text | small, vision_config=vision | small, projection_dim=16)
-    _save(CLIPModel(config), folder, safe)
-    for file in tokenizer.iterdir():
-        shutil.copy(file, folder)
-    return folder
-
-
-def tiny_dino(folder: Path) -> Path:
-    from transformers import Dinov2Config, Dinov2Model
-
-    torch.manual_seed(0)
-    config = Dinov2Config(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=EDGE, patch_size=14
-    )
-    _save(Dinov2Model(config), folder)
-    return folder
-
-
-def _save(model: Any, folder: Path, safe: bool = True) -> None:
-    folder.mkdir()
-    if safe:
-        model.save_pretrained(folder)
-        return
-    model.config.save_pretrained(folder)
-    torch.save(model.state_dict(), folder / "pytorch_model.bin")
-
-
-@pytest.fixture(params=["toyworld", "clip", "dino"])
+@pytest.fixture(params=["toyworld", "clip", "dino", "arcface"])
 def scorer(request: pytest.FixtureRequest, tmp_path: Path) -> Scorer:
     if request.param == "toyworld":
         return ToyworldScorer()
-    make = {"clip": tiny_clip, "dino": tiny_dino}[request.param]
+    make = {"clip": tiny_clip, "dino": tiny_dino, "arcface": tiny_arcface}[request.param]
     return open_encoder(make(tmp_path / request.param), CPU)
 
 
