@@ -9,7 +9,7 @@ from typing import Literal
 from fedshow.concepts import BaseRef, check_class, read_concept
 from fedshow.documents import read_json
 from fedshow.errors import BaseMismatch, Damaged, InvalidInput
-from fedshow.families.checkpoint import is_checkpoint
+from fedshow.families.checkpoint_kinds import is_checkpoint
 from fedshow.families.locating import is_public, locate
 from fedshow.releases.manifest import FILE_NAME, Manifest
 from fedshow.releases.verify import CONCEPTS, check_concepts
