@@ -170,6 +170,7 @@ def _server(folder: Path, database: str) -> Service:
     command = (
         *(sys.executable, "-m", "fedshow.cli", "server", "run"),
         *("--data", str(folder / "server"), "--base", "toyworld", "--quiet-seconds", "2"),
+        *("--sample-steps", "0"),
         *("--listen", f"{SERVER}:{free_port()}", "--grpc-listen", f"{SERVER}:{free_port()}"),
     )
     settings = {"FEDSHOW_SERVER_DATABASE": database, "PGAPPNAME": APPLICATION}

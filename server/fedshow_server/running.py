@@ -29,6 +29,8 @@ from fedshow_server.releasing.publishing import sign_earlier
 from fedshow_server.releasing.queue import FusionQueue
 from fedshow_server.releasing.ray_cluster import check_address
 from fedshow_server.releasing.signing import Signer, open_signer
+from fedshow_server.samples.queue import SampleQueue
+from fedshow_server.samples.scorer import ScorerChoice
 from fedshow_server.services.admin import admin_servicer
 from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.doors import Doors, Entrance
@@ -42,6 +44,7 @@ from fedshow_server.upkeep.disk import Disk
 from fedshow_server.upkeep.health import FINE, Health
 from fedshow_server.upkeep.metrics import Metrics
 from fedshow_server.upkeep.renewing import Renewal
+from fedshow_server.web.concepts import concept_routes
 from fedshow_server.web.doors import HttpDoors
 from fedshow_server.web.drawings import drawing_routes
 from fedshow_server.web.edge import make_edge
@@ -168,6 +171,14 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
     card_lock = asyncio.Lock()
     fusion = FusionQueue(store, ground.folder, settings, card_lock, fused)
     drawing = DrawingQueue(store, ground.folder, settings, card_lock)
+    sampling = SampleQueue(
+        store,
+        ground.folder,
+        settings,
+        ScorerChoice.of(card, settings.scorer),
+        card_lock,
+        lambda: fusion.wants_card or store.drawings.waiting(),
+    )
     health = _health(ground, superlink, fusion)
     add_services(
         listener,
@@ -177,6 +188,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
     )
     routers = (
         *_routers(ground, signer, health),
+        concept_routes(store.showcase, card),
         drawing_routes(store, card, settings, ground.folder.drawings, drawing.wake),
     )
     edge = _edge(ground, superlink, enrolment, routers, Gallery(card.name))
@@ -191,6 +203,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
                 "collector": lasting(collector.collect_forever),
                 "fusion": lasting(fusion.fuse_forever),
                 "drawing": lasting(drawing.draw_forever),
+                "sampling": lasting(sampling.sample_forever),
                 "revocations": lasting(enrolment.follow_revocations),
                 "streams": lasting(ground.streams.cut_revoked_forever),
                 "renewal": Renewal(ground.certificates, settings.name, renewed).renew_forever(),
@@ -222,7 +235,7 @@ def _routers(ground: Ground, signer: Signer, health: Health) -> tuple[APIRouter,
     return (
         health_routes(health),
         metrics_routes(ground.metrics.text, ground.settings.metrics_token),
-        release_routes(releases, sender, signer),
+        release_routes(ground.store, sender, signer),
         hub_routes(releases, sender),
     )
 

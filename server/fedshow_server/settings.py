@@ -86,12 +86,25 @@ class ServerSettings(BaseSettings):
     """Pixels of one picture, at most."""
     drawings_kept_hours: float = Field(default=24 * 7.0, gt=0)
     """So long pictures are kept after they were drawn."""
+    sample_steps: int = Field(default=20, ge=0, le=1000)
+    """Steps of the pictures that the server draws of each concept, for people to look at; 0: none."""
+    scorer: Path | None = None
+    """Folder of a CLIP or DINOv2 model that measures them; None: the base's own, if it has one."""
     ray: str | None = None
     """Address of the Ray cluster that fuses; None: this machine does."""
 
     @field_validator("data")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("scorer")
+    @classmethod
+    def _known_scorer(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        if not (value.expanduser() / "config.json").is_file():
+            raise ValueError("no folder of a CLIP or DINOv2 model: config.json is missing")
         return value.expanduser().absolute()
 
     @field_validator("store")

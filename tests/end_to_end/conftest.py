@@ -74,6 +74,7 @@ class Federation:
         self.data.keep_base(DescribedBase(base=BASE, fedshow=__version__, card=self.card))
         arguments = ["--data", str(self.data.path), "--listen", self.listen, "--base", BASE]
         arguments += ["--grpc-listen", self.grpc, "--quiet-seconds", "3600"]
+        arguments += ["--sample-steps", "0"]
         self.server = server = self.start("server", "server", "run", *arguments, **env)
         wait_for(lambda: self._reachable(server), self.logs)
         return server

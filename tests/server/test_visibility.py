@@ -223,6 +223,7 @@ def test_every_door_shows_a_node_what_it_may_have(own_server, joined, tools, hom
         commit = both.manifest_sha256[:40]
         with own_server.http() as client:
             for url in (
+                "/api/concepts/dobby",
                 f"/api/releases/{both.id}",
                 f"/releases/{both.id}/fused.safetensors",
                 f"/api/models/fedshow/{both.id}",
@@ -239,6 +240,8 @@ def test_every_door_shows_a_node_what_it_may_have(own_server, joined, tools, hom
                 assert said == release.manifest_sha256
                 model = client.get("/api/models/fedshow/latest", headers=member.bearer).json()
                 assert model["sha"] == release.manifest_sha256[:40]
+            found = client.get("/api/concepts", headers=carl.bearer).json()["concepts"]
+            assert [concept["name"] for concept in found] == ["potter"]
             found = client.get("/api/releases", headers=carl.bearer).json()
             assert [release["id"] for release in found] == [general.id]
 

@@ -20,6 +20,7 @@ from fedshow_server.services.doors import Entrance
 from fedshow_server.services.policies import Policy
 from fedshow_server.settings import ServerSettings
 from fedshow_server.upkeep.health import Health
+from fedshow_server.web.concepts import concept_routes
 from fedshow_server.web.doors import POLICIES, HttpDoors, routes_of
 from fedshow_server.web.drawings import drawing_routes
 from fedshow_server.web.edge import make_edge
@@ -65,11 +66,12 @@ def application(*routers):
 
 
 def test_every_route_has_a_policy_and_no_other():
-    nothing = ("members", "sessions", "concepts", "releases", "drawings", "database")
+    nothing = ("members", "sessions", "concepts", "releases", "drawings", "database", "showcase")
     store = SimpleNamespace(**dict.fromkeys(nothing))
     drawings = drawing_routes(store, None, None, None, None)
     pages = gallery_routes(Gallery("tiny"), store, None, 1.0)
-    app = application(release_routes(None, None, None), hub_routes(None, None), drawings, *pages)
+    others = (release_routes(store, None, None), hub_routes(None, None), concept_routes(None, None))
+    app = application(*others, drawings, *pages)
     assert routes_of(app) == set(POLICIES)
 
 
@@ -98,6 +100,7 @@ def test_no_good_token_no_answer(server, everybody, useless_tokens, member, rele
     values = {"release": release.release, "path:path": "README.md", "revision": "main"}
     values |= {"namespace": "fedshow", "repo": release.release, "drawing": "0" * 16, "number": "1"}
     values |= {"name": "nobody"}
+    values |= {"concept": "potter", "picture": f"{'0' * 32}.webp"}
     url = re.sub(r"{([a-z:]+)}", lambda found: values[found[1]], path)
     token = member.reply.token
     with server.http() as client:

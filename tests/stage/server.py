@@ -30,6 +30,7 @@ PATIENT = {  # all tests come from one address
     "FEDSHOW_SERVER_JOINS_PER_MINUTE": "1000000",
     "FEDSHOW_SERVER_WRONG_TOKENS_PER_MINUTE": "1000000",
     "FEDSHOW_SERVER_CALLS_PER_MINUTE": "1000000",
+    "FEDSHOW_SERVER_SAMPLE_STEPS": "0",  # that takes torch
 }
 
 

@@ -119,13 +119,15 @@ def answered(route: str, answer: Answer) -> bool:
 
 
 def values_for(cast: Cast) -> dict[str, str]:
-    """For every parameter of any route something that exists, but for drawings."""
+    """For every parameter of any route something that exists, but for concepts and drawings."""
     return {
         "release": cast.release.release,
         "path": FILE,
         "namespace": "fedshow",
         "repo": cast.release.release,
         "revision": "main",
+        "concept": "potter",
+        "picture": f"{'0' * 32}.webp",
         "drawing": "0" * 16,
         "number": "1",
         "name": "nobody",

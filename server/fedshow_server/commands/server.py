@@ -56,6 +56,12 @@ def run(
     log_format: str | None = typer.Option(
         None, help="Log lines on stderr: text, or json for machines. [default: text]"
     ),
+    sample_steps: int | None = typer.Option(
+        None, help="Steps of the pictures drawn of each concept; 0: none are drawn. [default: 20]"
+    ),
+    scorer: Path | None = typer.Option(
+        None, help="Folder of a CLIP or DINOv2 model that measures them. [default: the base's own]"
+    ),
     ray: str | None = typer.Option(
         None, help="Ray cluster that fuses: auto, HOST:PORT or ray://HOST:PORT. [default: none]"
     ),
@@ -85,6 +91,8 @@ def run(
         quiet_seconds=quiet_seconds,
         max_concept_bytes=max_concept_bytes,
         log_format=log_format,
+        sample_steps=sample_steps,
+        scorer=scorer,
         ray=ray,
     )
     quiet_grpc()

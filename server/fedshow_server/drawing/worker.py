@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from fedshow.device import choose_device
 from fedshow.documents import BadDocument, read_document
-from fedshow.errors import FedshowError, InvalidInput
+from fedshow.errors import FedshowError
 from fedshow.sampling.carried import carried, save
 from fedshow.sampling.document import RecipeDocument
 from fedshow_server.children import die_with_parent
 from fedshow_server.drawing.orders import check_pixels
 from fedshow_server.folder import DataFolder
+from fedshow_server.releasing.fetching import fetch_release
 from fedshow_server.store import Drawing, Store
 from fedshow_server.upkeep.logs import set_up_logs
 
@@ -117,21 +118,10 @@ class Painter:
         if self._opened is None or self._opened[0] != release:
             self._opened = None  # before the next one is opened: a card holds one
             folder = self._work / release
-            self._fetch(release, folder)
+            fetch_release(self._store, release, folder)
             self._opened = release, load_release(folder, choose_device())
             shutil.rmtree(folder)
         return self._opened[1]
-
-    def _fetch(self, release: str, folder: Path) -> None:
-        """Puts the release's files into `folder`. Raises NotFound."""
-        files = self._store.releases.files(release)
-        if not files:
-            raise InvalidInput(f"release {release} is gone")
-        for path, entry in files.items():
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with self._store.blobs.open(entry.sha256) as source, target.open("wb") as file:
-                shutil.copyfileobj(source, file, 1 << 20)
 
 
 if __name__ == "__main__":

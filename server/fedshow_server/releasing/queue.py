@@ -48,6 +48,8 @@ class FusionQueue:
         self._on_fused = on_fused
         self.problem = ""
         """What is wrong with fusing; empty when nothing is."""
+        self.wants_card = False
+        """Whether it fuses, or would if the card were free."""
         self._seen, self._due = -1, Due()
         """How far the audit log went when we looked last, and what was due then."""
 
@@ -58,9 +60,11 @@ class FusionQueue:
         pause = FIRST_PAUSE_SECONDS
         while True:
             due = await self._next_due()
+            self.wants_card = True
             async with self._card:
                 started = time.monotonic()
                 succeeded = await self._fuse(due)
+            self.wants_card = False
             self._on_fused(succeeded, time.monotonic() - started)
             if succeeded:
                 await asyncio.to_thread(self._log_release)

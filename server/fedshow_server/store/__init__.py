@@ -1,4 +1,4 @@
-"""What the server remembers: members and their sessions, concepts, releases, drawings, content by digest."""
+"""What the server remembers: members, sessions, concepts, samples, releases, drawings, content by digest."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,9 @@ from fedshow_server.store.members import Members, Node
 from fedshow_server.store.releases import Release, Releases
 from fedshow_server.store.runs import Runs
 from fedshow_server.store.s3 import SCHEME, S3Blobs
+from fedshow_server.store.samples import Samples
 from fedshow_server.store.sessions import Sessions
+from fedshow_server.store.showcase import Showcase
 
 __all__ = [
     "Audit",
@@ -35,7 +37,9 @@ __all__ = [
     "Releases",
     "Removal",
     "Runs",
+    "Samples",
     "Sessions",
+    "Showcase",
     "Sought",
     "State",
     "Store",
@@ -55,6 +59,8 @@ class Store:
     runs: Runs
     drawings: Drawings
     sessions: Sessions
+    samples: Samples
+    showcase: Showcase
     audit: Audit
 
     def close(self) -> None:
@@ -78,5 +84,7 @@ def open_store(url: str, blobs: Path | str) -> Store:
         runs=Runs(database),
         drawings=Drawings(database),
         sessions=Sessions(database),
+        samples=Samples(database),
+        showcase=Showcase(database),
         audit=Audit(database),
     )

@@ -10,7 +10,15 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from fedshow.errors import Exhausted, InvalidInput, NotFound
 from fedshow_server.store.audit import note
 from fedshow_server.store.database import Database
-from fedshow_server.store.tables import concepts, nodes, removals, viewers
+from fedshow_server.store.tables import (
+    concepts,
+    fused_identities,
+    nodes,
+    removals,
+    sampled,
+    samples,
+    viewers,
+)
 from fedshow_server.store.visibility import Viewer, hides
 
 
@@ -125,6 +133,7 @@ class Concepts:
             found = _one(connection, where)
             if found is None:
                 raise NotFound(f"no concept {name!r} that could be taken out")
+            _delete_samples(connection, where)
             connection.execute(update(concepts).where(where).values(state=State.WITHDRAWN))
             action = "concept.removed" if node_id is None else "concept.withdrawn"
             note(connection, action, name, sha256=found.sha256)
@@ -146,14 +155,18 @@ class Concepts:
             assert after is not None
             return after
 
-    def admit(self, sha256: str) -> None:
-        """A WANTED concept goes into the next release, in place of an older one of its name."""
+    def admit(self, sha256: str, rank: int | None = None) -> None:
+        """A WANTED concept goes into the next release, in place of an older one of its name.
+
+        `rank` is what its file says.
+        """
         with self._database.writing() as connection:
             found = _one(connection, _wanted(sha256))
             if found is None:  # withdrawn meanwhile, or handed over twice
                 return
             _replace_older(connection, found)
-            connection.execute(update(concepts).where(_wanted(sha256)).values(state=State.ADMITTED))
+            values = {"state": State.ADMITTED, "rank": rank}
+            connection.execute(update(concepts).where(_wanted(sha256)).values(values))
             note(connection, "concept.admitted", found.name, sha256=sha256, owner=found.owner)
 
     def refuse(self, sha256: str, reason: str) -> None:
@@ -186,6 +199,7 @@ class Concepts:
         """The PENDING concept of this name, refused for good. Raises NotFound."""
         with self._database.writing() as connection:
             found = _pending(connection, name)
+            _delete_samples(connection, concepts.c.sha256 == found.sha256)
             values = {"state": State.REFUSED, "reason": REJECTED.format(found.reason)}
             return _decided(connection, found, "concept.rejected", values)
 
@@ -194,6 +208,7 @@ class Concepts:
             found = _one(connection, where)
             if found is None:
                 return
+            _delete_samples(connection, where)
             values = {"state": State.REFUSED, "reason": reason}
             connection.execute(update(concepts).where(where).values(values))
             note(
@@ -229,6 +244,13 @@ class Concepts:
         with self._database.reading() as connection:
             return read_concepts(connection, ~hides(viewer))
 
+    def special_viewers(self) -> set[int]:
+        """Ids of nodes that may have a concept that not everybody may; all others may have the same."""
+        named = select(nodes.c.id).join(viewers, viewers.c.node_name == nodes.c.name)
+        owning = select(concepts.c.node_id).where(concepts.c.restricted)
+        with self._database.reading() as connection:
+            return {*connection.scalars(named), *connection.scalars(owning)}
+
     def wanted(self) -> list[Concept]:
         """Concepts to collect: WANTED, of nodes that are not revoked; newest first."""
         with self._database.reading() as connection:
@@ -260,8 +282,16 @@ def _refuse_tooread_concepts(connection: Connection, node_id: int, at_once: int)
 def _replace_older(connection: Connection, newer: Concept) -> None:
     older = (concepts.c.name == newer.name) & (concepts.c.sha256 != newer.sha256)
     older &= concepts.c.state.in_((State.ADMITTED, State.PENDING))
+    _delete_samples(connection, older)
     values = {"state": State.REPLACED, "reason": "replaced by a newer one"}
     connection.execute(update(concepts).where(older).values(values))
+
+
+def _delete_samples(connection: Connection, where: Any) -> None:
+    """What was drawn with these concepts, and measured in it."""
+    gone = connection.scalars(select(concepts.c.id).where(where)).all()
+    for table in (samples, sampled, fused_identities):
+        connection.execute(delete(table).where(table.c.concept_id.in_(gone)))
 
 
 def _pending(connection: Connection, name: str) -> Concept:

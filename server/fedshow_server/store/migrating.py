@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 
 from fedshow.errors import InvalidInput
 
-REVISION = "0007"
+REVISION = "0008"
 """The newest migration in `migrations/versions`."""
 FIRST_REVISION = "0001"
 BEFORE_ALEMBIC = 1

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -82,6 +83,7 @@ concepts = Table(
         "approved", Boolean, nullable=False, server_default=false()
     ),  # odd, but by the owner's word
     Column("restricted", Boolean, nullable=False, server_default=false()),  # see `viewers`
+    Column("rank", Integer),  # as its file says; unknown before there is one
     Column("created", Moment, nullable=False),
 )
 
@@ -117,7 +119,7 @@ release_concepts = Table(
     metadata,
     Column("release_id", ForeignKey("releases.id"), primary_key=True),
     Column("name", String(32), primary_key=True),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
 )
 
 release_files = Table(
@@ -170,6 +172,41 @@ sessions = Table(
         "token_sha256", String(64), nullable=False
     ),  # the node's when it began: both end together
     Column("expires", Moment, nullable=False),
+)
+
+samples = Table(
+    "samples",  # pictures drawn here with a concept's adapter; small, and gone when the concept is
+    metadata,
+    Column("concept_id", ForeignKey("concepts.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("prompt", Text, nullable=False),
+    Column("scale", Float, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),  # of the content
+    Column("content", LargeBinary, nullable=False),  # WebP
+)
+
+sampled = Table(
+    "sampled",  # how far the samples of a concept are, and what they measure
+    metadata,
+    Column("concept_id", ForeignKey("concepts.id"), primary_key=True),
+    Column("attempts", Integer, nullable=False),  # since the last picture
+    Column("done", Boolean, nullable=False),
+    Column("scorer", String(128)),
+    Column("identity", Float),
+    Column("likeness", LargeBinary),  # what the scorer makes of other samples: float32
+)
+
+fused_identities = Table(
+    "fused_identities",  # the same measured in a release
+    metadata,
+    Column("release_id", ForeignKey("releases.id"), primary_key=True),
+    Column("concept_id", ForeignKey("concepts.id"), primary_key=True, index=True),
+    Column("scorer", String(128), nullable=False),
+    Column("identity", Float, nullable=False),
 )
 
 runs = Table(

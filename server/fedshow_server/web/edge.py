@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from math import ceil
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -57,6 +58,7 @@ def make_edge(
     )  # fmt: skip
     app.add_exception_handler(FedshowError, _refusing(_refuse, show_refusal))
     app.add_exception_handler(HTTPException, _refusing(_refuse_http, show_refusal))
+    app.add_exception_handler(RequestValidationError, _refusing(_refuse_question, show_refusal))
     app.include_router(_joining(enrolment, ca_pem))
     for router in routers:
         app.include_router(router)
@@ -126,3 +128,10 @@ def _refuse_http(_: Request, error: Exception) -> JSONResponse:
     kind = next((kind for kind, code in STATUS.items() if code == error.status_code), FedshowError)
     refusal = Refusal(reason=rpc.reason_of(kind()), message=str(error.detail))
     return JSONResponse(refusal.model_dump(), error.status_code)
+
+
+def _refuse_question(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"][1:]))
+    return _refuse(request, InvalidInput(f"{where} = {first['input']!r:.80}: {first['msg']}"))

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from fedshow.releases import FileEntry
 from fedshow.releases.signing import Signature
 from fedshow_server.releasing.signing import Signer
-from fedshow_server.store import Release, Releases
+from fedshow_server.store import Release, Store
 from fedshow_server.store.releases import LATEST
 from fedshow_server.web.caching import ASK_AGAIN, FOR_EVER
+from fedshow_server.web.concepts import IdentityInfo
 from fedshow_server.web.doors import visitor
 from fedshow_server.web.files import FileSender
 
@@ -40,6 +41,8 @@ class ReleaseDetails(ReleaseSummary):
     """One release with every file by path, manifest.json among them."""
 
     files: dict[str, FileEntry]
+    identity: dict[str, IdentityInfo]
+    """What concepts keep of themselves in it, by name, as far as this server measured it."""
 
 
 class SignedLatest(BaseModel):
@@ -51,9 +54,9 @@ class SignedLatest(BaseModel):
     """Ed25519 over "fedshow latest release", a zero byte and the statement in UTF-8."""
 
 
-def release_routes(releases: Releases, sender: FileSender, signer: Signer) -> APIRouter:
+def release_routes(store: Store, sender: FileSender, signer: Signer) -> APIRouter:
     """Lists and files; a release is an id, the first eight digits or more of one, or `latest`."""
-    routes = APIRouter()
+    routes, releases = APIRouter(), store.releases
 
     @routes.get("/api/releases")
     async def list_releases(request: Request) -> list[ReleaseSummary]:
@@ -67,7 +70,10 @@ def release_routes(releases: Releases, sender: FileSender, signer: Signer) -> AP
         shelf = releases.seen_by(visitor(request))
         found = await asyncio.to_thread(shelf.get, release)
         files = await asyncio.to_thread(shelf.files, found.id)
-        return ReleaseDetails(**ReleaseSummary.of(found).model_dump(), files=files)
+        measured = await asyncio.to_thread(store.showcase.identities, found.id)
+        identity = {name: IdentityInfo.of(one) for name, one in measured.items()}
+        summary = ReleaseSummary.of(found).model_dump()
+        return ReleaseDetails(**summary, files=files, identity=identity)
 
     @routes.get("/api/latest")
     async def latest(request: Request) -> SignedLatest:
