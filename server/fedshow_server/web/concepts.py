@@ -151,7 +151,7 @@ def concept_routes(showcase: Showcase, base: BaseCard) -> APIRouter:
         found = await asyncio.to_thread(showcase.picture, visitor(request), concept, prefix)
         sha256, content = found
         etag = f'"{sha256}"'
-        headers = {"etag": etag, "cache-control": A_WHILE, "x-content-type-options": "nosniff"}
+        headers = {"etag": etag, "cache-control": A_WHILE}
         if is_known(request.headers, etag):
             return Response(status_code=304, headers=headers)
         return Response(content, media_type="image/webp", headers=headers)
