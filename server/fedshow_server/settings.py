@@ -89,7 +89,7 @@ class ServerSettings(BaseSettings):
     sample_steps: int = Field(default=20, ge=0, le=1000)
     """Steps of the pictures that the server draws of each concept, for people to look at; 0: none."""
     scorer: Path | None = None
-    """Folder of a CLIP or DINOv2 model that measures them; None: the base's own, if it has one."""
+    """CLIP, DINOv2 or ArcFace model that measures them; None: the base's own, if it has one."""
     ray: str | None = None
     """Address of the Ray cluster that fuses; None: this machine does."""
 
@@ -103,9 +103,14 @@ class ServerSettings(BaseSettings):
     def _known_scorer(cls, value: Path | None) -> Path | None:
         if value is None:
             return None
-        if not (value.expanduser() / "config.json").is_file():
-            raise ValueError("no folder of a CLIP or DINOv2 model: config.json is missing")
-        return value.expanduser().absolute()
+        path = value.expanduser().absolute()
+        if not (
+            path.suffix == ".onnx" or any(path.glob("*.onnx")) or (path / "config.json").is_file()
+        ):
+            raise ValueError(
+                "no CLIP, DINOv2 or ArcFace model: config.json or an .onnx file is missing"
+            )
+        return path
 
     @field_validator("store")
     @classmethod

@@ -374,7 +374,9 @@ def test_a_server_need_not_draw_samples(own_store, anna, tmp_path, monkeypatch):
 
 
 def test_a_scorer_is_a_folder_of_one(tmp_path):
-    with pytest.raises(InvalidInput, match=r"--scorer: scorer = .*config\.json is missing"):
+    with pytest.raises(
+        InvalidInput, match=r"--scorer: scorer = .*config\.json or an \.onnx file is missing"
+    ):
         load_settings(data=tmp_path, scorer=tmp_path)
     (tmp_path / "config.json").write_text("{}")
     scorer = load_settings(data=tmp_path, scorer=tmp_path).scorer

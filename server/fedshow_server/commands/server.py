@@ -60,7 +60,7 @@ def run(
         None, help="Steps of the pictures drawn of each concept; 0: none are drawn. [default: 20]"
     ),
     scorer: Path | None = typer.Option(
-        None, help="Folder of a CLIP or DINOv2 model that measures them. [default: the base's own]"
+        None, help="CLIP, DINOv2 or ArcFace model that measures them. [default: the base's own]"
     ),
     ray: str | None = typer.Option(
         None, help="Ray cluster that fuses: auto, HOST:PORT or ray://HOST:PORT. [default: none]"

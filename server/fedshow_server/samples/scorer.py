@@ -14,11 +14,11 @@ class ScorerChoice:
     name: str
     """Numbers of two names never compare; empty: nothing is measured."""
     folder: Path | None = None
-    """Of a CLIP or DINOv2 model; None: the base's own."""
+    """Of a CLIP, DINOv2 or ArcFace model; None: the base's own."""
 
     @classmethod
     def of(cls, base: BaseCard, folder: Path | None) -> "ScorerChoice":
-        """The model in `folder`, else what the base brings."""
+        """The model in `folder` (ArcFace: or that file), else what the base brings."""
         if folder is not None:
             return cls(folder.resolve().name, folder)
         return cls(TOYWORLD if base.name == TOYWORLD else "")

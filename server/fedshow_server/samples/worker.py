@@ -88,6 +88,7 @@ class Sampler:
 
     def _draw_or_give_up(self, subject: Subject) -> None:
         base = self._open_base()
+        self._open_scorer(base)  # what is wrong with it is no failure of the concept's
         try:
             concept = self._file_of(subject)
         except (NotFound, RefusedConcept, BaseMismatch) as error:
