@@ -1,0 +1,111 @@
+"""Objects and scenes by lot, how alike two of them are, and pictures of them: what the study's eye learns from."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.study.concepts import OBJECTS, SCENES, Looks, figure_of
+from benchmarks.study.scenery import SPOTS, Spot, paint_spot
+from benchmarks.study.things import THINGS, Thing
+from fedshow.toyworld.places import paint_place
+from fedshow.toyworld.scenes import SUPERSAMPLING, Figure, compose
+from fedshow.toyworld.training.identities import Bytes, colour_likeness
+from fedshow.toyworld.world import PLACES, wide_character, wide_colour
+
+SIZE = 32
+VIEWS = 3
+"""Two of one, the third of a relative that differs in one thing."""
+
+HELDOUT = (*OBJECTS.values(), *SCENES.values())
+KIND_DROP = 0.7
+"""By how much the cosine falls when the kinds differ."""
+
+COLOUR_DROPS = {"colour": 0.6, "second": 0.4, "sky": 0.35, "land": 0.35, "feature": 0.5}
+"""And when a colour differs altogether."""
+
+HELD_OUT_LIKENESS = 0.93
+"""Whatever is more alike than this to one of the study's own is never trained on."""
+
+
+def anything(rng: random.Random) -> Looks:
+    """An object, a scene or, rarely, a character; none of the study's own and none that looks like them."""
+    lot = rng.random()
+    if lot < 0.1:
+        return wide_character(rng)
+    if lot < 0.55:
+        looks: Looks = Thing(rng.choice(tuple(THINGS)), wide_colour(rng), wide_colour(rng))
+    else:
+        colours = (wide_colour(rng) for _ in range(3))
+        looks = Spot(rng.choice(tuple(SPOTS)), *colours)
+    return anything(rng) if _is_held_out(looks) else looks
+
+
+def relative(looks: Looks, rng: random.Random) -> Looks:
+    """One that differs in a single thing: the hardest to tell apart."""
+    name = rng.choice([field.name for field in fields(looks)])
+    while type(other := anything(rng)) is not type(looks):
+        pass
+    found: Looks = replace(looks, **{name: getattr(other, name)})
+    return relative(looks, rng) if _is_held_out(found) else found
+
+
+def _is_held_out(looks: Looks) -> bool:
+    return any(likeness(looks, own) > HELD_OUT_LIKENESS for own in HELDOUT)
+
+
+def likeness(first: Looks, second: Looks) -> float:
+    """The cosine that the two should have: 1 for one and the same, 0 for an object and a scene."""
+    if type(first) is not type(second) or not isinstance(first, Thing | Spot):
+        return float(first == second)
+    found = 1 - KIND_DROP * (first.kind != second.kind)
+    for name in [field.name for field in fields(first)][1:]:
+        same = colour_likeness(getattr(first, name), getattr(second, name))
+        found *= 1 - COLOUR_DROPS[name] * (1 - same)
+    return found
+
+
+def view(looks: Looks, rng: random.Random) -> Image.Image:
+    """A picture with it: alone, beside or behind somebody, or cut out."""
+    canvas = SIZE * SUPERSAMPLING
+    if isinstance(looks, Spot):
+        figures: list[Figure] = [figure_of(wide_character(rng)) for _ in range(rng.choice((0, 0, 1, 2)))]
+        return compose(paint_spot(looks, rng, canvas), figures, rng)[0]
+    figures, position = [figure_of(looks)], 0
+    if rng.random() < 0.5:
+        position = rng.randrange(2)
+        figures.insert(1 - position, figure_of(wide_character(rng)))
+    image, masks = compose(paint_place(rng.choice(PLACES), rng, canvas), figures, rng)
+    if len(figures) == 1:
+        return image
+    return half_of(image, "left" if position == 0 else "right")
+
+
+def half_of(image: Image.Image, side: str) -> Image.Image:
+    """The square on one side where a figure of a pair stands, as large as the picture's half."""
+    width, height = image.size
+    top = round(min(max(0.58 * height - width / 4, 0), height - width / 2))
+    left = 0 if side == "left" else width // 2
+    return image.crop((left, top, left + width // 2, top + width // 2))
+
+
+def families(seed: int, count: int) -> tuple[Bytes, list[list[Looks]]]:
+    """Pictures `[N, VIEWS, 32, 32, 3]` of families, and who they are."""
+    rng = random.Random(f"alike/{seed}")
+    people = []
+    for _ in range(count):
+        looks = anything(rng)
+        people.append([looks, looks, relative(looks, rng)])
+    return np.array([[picture(m, rng) for m in family] for family in people], np.uint8), people
+
+
+def picture(looks: Looks, rng: random.Random) -> Bytes:
+    """A view as bytes `[32, 32, 3]`."""
+    return np.asarray(view(looks, rng).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+
+def likenesses(people: Sequence[Looks]) -> list[list[float]]:
+    """Of all pairs."""
+    return [[likeness(a, b) for b in people] for a in people]

@@ -1,0 +1,110 @@
+"""Who tells objects and scenes apart: a contrastive encoder of the study's own.
+
+toyworld's measuring encoder knows characters alone. This one starts from it and learns, in minutes, how alike
+two objects or two scenes are; the study's own are never shown to it.
+"""
+
+import random
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.embedded import toyworld
+from benchmarks.study.alike import VIEWS, families, likenesses, picture
+from benchmarks.study.concepts import CONCEPTS, Looks
+from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
+from fedshow.toyworld.training.encoder import augment, through_vae
+from fedshow.toyworld.training.identities import Bytes
+from fedshow.toyworld.training.vae import to_pixels
+
+FAMILIES, STEPS, BATCH = 3000, 900, 24
+RATE, TEMPERATURE = 1e-3, 0.1
+
+
+def eye_file(work: Path) -> Path:
+    """Where the trained weights lie."""
+    return work / "eye" / "model.safetensors"
+
+
+@cache
+def open_eye(work: Path) -> ToyworldEncoder:
+    """The trained eye; only its identities mean anything."""
+    eye = ToyworldEncoder()
+    eye.load_state_dict(load_file(eye_file(work)))
+    return eye.eval().requires_grad_(False)
+
+
+def train_eye(work: Path, count: int = FAMILIES, steps: int = STEPS) -> dict[str, float]:
+    """Trains the eye, unless it is there, and tells how often it is right about drawings that it has not seen."""
+    path = eye_file(work)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trained = _train(*families(0, count), steps).state_dict()
+        save_file({key: value.contiguous() for key, value in trained.items()}, path)
+    return retrieval(open_eye(work), [n for n, c in CONCEPTS.items() if c.group != "characters"])
+
+
+def _train(images: Bytes, people: list[list[Looks]], steps: int) -> ToyworldEncoder:
+    torch.manual_seed(0)
+    eye = load_encoder().train().requires_grad_(True)
+    flat = images.reshape(-1, *images.shape[2:])
+    decoded = through_vae(toyworld().vae, flat, (0.0, 0.35), 0).reshape(images.shape)
+    optimizer = torch.optim.AdamW(eye.parameters(), RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    for step in range(steps):
+        rng = np.random.default_rng(step)
+        rows = rng.integers(len(images), size=BATCH)
+        chosen = np.where(rng.random((BATCH, VIEWS, 1, 1, 1)) < 0.5, decoded[rows], images[rows])
+        pixels = to_pixels(chosen.swapaxes(0, 1).reshape(-1, *chosen.shape[2:]))
+        wanted = likenesses([people[row][member] for member in range(VIEWS) for row in rows])
+        generator = torch.Generator().manual_seed(step)
+        loss = _loss(eye, augment(pixels, generator), torch.tensor(wanted))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+    return eye.eval().requires_grad_(False)
+
+
+def _loss(eye: ToyworldEncoder, pixels: Tensor, wanted: Tensor) -> Tensor:
+    """How far cosines are from likenesses, plus InfoNCE between two views of one."""
+    identities = F.normalize(eye.identity_head(eye(pixels)), dim=-1)
+    cosines, third = identities @ identities.T, len(pixels) // VIEWS
+    apart = ~torch.eye(len(pixels), dtype=torch.bool)
+    error = ((cosines - wanted).square() * (0.3 + wanted))[apart].mean()
+    contrast = F.cross_entropy(cosines[:third, third:] / TEMPERATURE, torch.arange(third))
+    return 4 * error + 0.05 * contrast
+
+
+@torch.no_grad()
+def retrieval(
+    encoder: ToyworldEncoder, names: Sequence[str], views: int = 12, disturbance: float = 0.2
+) -> dict[str, float]:
+    """How well an encoder tells these concepts apart in fresh drawings, as the base's autoencoder gives them back.
+
+    `top1`: share of drawings nearest to the mean of their own concept's others. `margin`: by how much, on
+    average; `own` and `other` are the cosines to one's own and to the nearest other concept.
+    """
+    rng = random.Random("retrieval")
+    looks = [CONCEPTS[name].looks for name in names]
+    drawn = np.array([picture(one, rng) for one in looks for _ in range(2 * views)], np.uint8)
+    decoded = through_vae(toyworld().vae, drawn, (0.0, disturbance), 0)
+    tensor = torch.from_numpy(decoded).permute(0, 3, 1, 2)
+    features = encoder.identity(tensor).view(len(names), 2 * views, -1)
+    known, probes = features[:, :views], features[:, views:].flatten(0, 1)
+    scores = torch.einsum("pd,nvd->pnv", probes, known).mean(-1)
+    owners = torch.arange(len(names)).repeat_interleave(views)
+    own = scores[torch.arange(len(owners)), owners]
+    others = scores.scatter(1, owners[:, None], -1.0).amax(1)
+    return {
+        "top1": float((own > others).float().mean()),
+        "own": float(own.mean()),
+        "other": float(others.mean()),
+        "margin": float((own - others).mean()),
+    }
