@@ -40,6 +40,10 @@ class Ledger:
             file.write("\n" * self._torn() + json.dumps({"key": key, "result": result}) + "\n")
         self._found[_text(key)] = result
 
+    def forget(self, key: Key) -> None:
+        """From now on there is no such result, until another is added: what it tells of is gone."""
+        self._found.pop(_text(key), None)
+
     def _torn(self) -> bool:
         content = self.path.read_bytes() if self.path.is_file() else b""
         return bool(content) and not content.endswith(b"\n")

@@ -71,10 +71,15 @@ def draw_fused(characters: Sequence[str], fused: Path, work: Path, drift: bool) 
             model.add_words(concept_of(character, work))
         model.add_adapters(as_adapters(load_file(fused)))
         found = {character: _draw_one(model, character, work) for character in characters}
-        moved = _difference(_generic(model), _generic_path(work)) if drift else None
+        moved = drift_of(model, work) if drift else None
     finally:
         model.restore()
     return {"concepts": found, "drift": moved}
+
+
+def drift_of(model: Model, work: Path) -> float:
+    """How far a model is from the bare base, by what `draw_generic` kept of it."""
+    return _difference(_generic(model), _generic_path(work))
 
 
 def _draw_one(model: Model, character: str, work: Path) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Pictures of all layouts in every way, drawn once and read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,9 @@ from fedshow_server.fusion.offline import fuse_to_folder
 
 COUNTS = (2, 3, 4)
 SEED = 9000
+SINGLES = 12
+"""Pictures of each concept by itself, on every place."""
+
 Way = Mapping[str, Any]
 WEAKER: Way = {"scale": 0.8}
 """Concepts are tuned on pictures half as wide and less, and overdo it on these."""
@@ -44,6 +47,9 @@ WAYS: dict[str, tuple[str, Way]] = {
 
 EVERYWHERE = ("windows", "regions", "called")
 """Ways that are tried with boxes that touch and overlap, too."""
+
+Kind = tuple[str, int, str]
+"""Way, number of concepts, how boxes lie."""
 
 METHODS = {"fused": "gradient", "average": "average"}
 
@@ -104,12 +110,12 @@ def draw(
     return model.draw(recipe).images[0]
 
 
-def draw_singles(work: Path, way: str) -> dict[str, Any]:
+def draw_singles(work: Path, way: str, each: int = SINGLES) -> dict[str, Any]:
     """Every concept by itself, at the base's own size: what can be expected of a box, and what is misread."""
     model, known = release(work, WAYS[way][0]), reading.references(work)
     found = {}
     for name in CHARACTERS:
-        images = model([f"a <{name}> {place}" for place in PLACES], n=12, seed=SEED).images
+        images = model([f"a <{name}> {place}" for place in PLACES], n=each, seed=SEED).images
         found[name] = [reading.read([image], [name], known) for image in images]
     return {"singles": found}
 
@@ -117,28 +123,44 @@ def draw_singles(work: Path, way: str) -> dict[str, Any]:
 def pictures(work: Path, workers: int, number: int = LAYOUTS) -> dict[str, Any]:
     """All figures of presence, identity, binding and leakage."""
     prepare(work, workers)
-    ledger = Ledger(work / "pictures.jsonl")
-    keys = {
-        (way, count, variant): {"way": way, "count": count, "variant": variant, "number": number}
-        for way in WAYS
-        for count in COUNTS
-        for variant in (VARIANTS if way in EVERYWHERE else VARIANTS[:1])
-    }
-    tasks: list[tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]] = [
-        (key, draw_layouts, (work, *which, number)) for which, key in keys.items()
-    ]
-    singles = {"singles": "regions"}
-    work_off(ledger, [*tasks, (singles, draw_singles, (work, "regions"))], workers, start_worker)
-    drawn = (ledger.get(singles) or {})["singles"]
+    read, drawn = read_layouts(work, workers, wanted(WAYS), number)
     alone = {name: reading.summary(found, {}) for name, found in drawn.items()}
     single = fmean(found["identity"] for found in alone.values())
     table = {}
-    read = {which: (ledger.get(key) or {})["pictures"] for which, key in keys.items()}
     for (way, count, variant), found in read.items():
         alike = [read[way, other, variant] for other in COUNTS]
         row = reading.summary(found, reading.unprovoked(chain.from_iterable(alike)))
         table[f"{way} {count} {variant}"] = row | {"kept": row["identity"] / single}
     return figures(table) | {"singles": alone, "ways": table}
+
+
+def wanted(ways: Iterable[str], everywhere: Collection[str] = EVERYWHERE) -> list[Kind]:
+    """Ways with all numbers of concepts and boxes that lie apart; some with the other boxes, too."""
+    return [
+        (way, count, variant)
+        for way in ways
+        for count in COUNTS
+        for variant in (VARIANTS if way in everywhere else VARIANTS[:1])
+    ]
+
+
+def read_layouts(
+    work: Path, workers: int, kinds: Sequence[Kind], number: int, each: int = SINGLES
+) -> tuple[dict[Kind, list[reading.Picture]], dict[str, list[reading.Picture]]]:
+    """What is in the boxes of all layouts of these kinds, and in pictures of each concept by itself."""
+    ledger = Ledger(work / "pictures.jsonl")
+    keys = {
+        (way, count, variant): {"way": way, "count": count, "variant": variant, "number": number}
+        for way, count, variant in kinds
+    }
+    tasks: list[tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]] = [
+        (key, draw_layouts, (work, *which, number)) for which, key in keys.items()
+    ]
+    singles: dict[str, Any] = {"singles": "regions"} | ({} if each == SINGLES else {"each": each})
+    alone = singles, draw_singles, (work, "regions", each)
+    work_off(ledger, [*tasks, alone], workers, start_worker)
+    read = {which: (ledger.get(key) or {})["pictures"] for which, key in keys.items()}
+    return read, (ledger.get(singles) or {})["singles"]
 
 
 def figures(table: Mapping[str, Mapping[str, float]], way: str = "windows") -> dict[str, float]:

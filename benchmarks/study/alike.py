@@ -71,7 +71,9 @@ def view(looks: Looks, rng: random.Random) -> Image.Image:
     """A picture with it: alone, beside or behind somebody, or cut out."""
     canvas = SIZE * SUPERSAMPLING
     if isinstance(looks, Spot):
-        figures: list[Figure] = [figure_of(wide_character(rng)) for _ in range(rng.choice((0, 0, 1, 2)))]
+        figures: list[Figure] = [
+            figure_of(wide_character(rng)) for _ in range(rng.choice((0, 0, 1, 2)))
+        ]
         return compose(paint_spot(looks, rng, canvas), figures, rng)[0]
     figures, position = [figure_of(looks)], 0
     if rng.random() < 0.5:
@@ -103,7 +105,9 @@ def families(seed: int, count: int) -> tuple[Bytes, list[list[Looks]]]:
 
 def picture(looks: Looks, rng: random.Random) -> Bytes:
     """A view as bytes `[32, 32, 3]`."""
-    return np.asarray(view(looks, rng).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+    return np.asarray(
+        view(looks, rng).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    )
 
 
 def likenesses(people: Sequence[Looks]) -> list[list[float]]:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,14 +41,22 @@ def open_eye(work: Path) -> ToyworldEncoder:
     return eye.eval().requires_grad_(False)
 
 
-def train_eye(work: Path, count: int = FAMILIES, steps: int = STEPS) -> dict[str, float]:
-    """Trains the eye, unless it is there, and tells how often it is right about drawings that it has not seen."""
+def measure_eyes(
+    work: Path, names: Sequence[str], count: int = FAMILIES, steps: int = STEPS
+) -> dict[str, Any]:
+    """Trains the eye, unless it is there; how often each encoder is right about fresh drawings of its groups."""
     path = eye_file(work)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         trained = _train(*families(0, count), steps).state_dict()
         save_file({key: value.contiguous() for key, value in trained.items()}, path)
-    return retrieval(open_eye(work), [n for n, c in CONCEPTS.items() if c.group != "characters"])
+    people = [name for name in names if CONCEPTS[name].group == "characters"]
+    things = [name for name in names if CONCEPTS[name].group != "characters"]
+    return {
+        "toyworld_characters": retrieval(load_encoder(), people),
+        "toyworld_others": retrieval(load_encoder(), things),
+        "own_others": retrieval(open_eye(work), things),
+    }
 
 
 def _train(images: Bytes, people: list[list[Looks]], steps: int) -> ToyworldEncoder:

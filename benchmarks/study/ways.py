@@ -1,0 +1,44 @@
+"""The ways to teach that are compared: the paper's methods, and ED-LoRA with one part taken away each."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from fedshow.edlora.methods import METHODS, Method
+from fedshow.families import Base
+from fedshow_client.tuning.recipe import Recipe
+
+OURS, LORA = "ed-lora", "lora"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A method, perhaps of the study's own, and what it changes in the recipe of the one that it came from."""
+
+    name: str
+    method: Method
+    recipe_of: str
+    """The shipped method whose recipe it takes, and as which its concept files go."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def recipe(self, base: Base, steps: int | None) -> Recipe:
+        """All numbers; `steps` instead of the recipe's own."""
+        shortened = {} if steps is None else {"steps": steps}
+        return Recipe.for_base(base, self.recipe_of, **(self.changes | shortened))
+
+    def facts(self, base: Base, steps: int | None) -> dict[str, Any]:
+        """Everything about it that decides what comes out of a tuning."""
+        return {"method": asdict(self.method), "recipe": self.recipe(base, steps).model_dump()}
+
+
+_SHIPPED = [Way(name, method, name) for name, method in METHODS.items()]
+_ED = METHODS[OURS]
+PARTS = {
+    "single-slot": Way("single-slot", replace(_ED, layered=False), OURS),
+    "one-word": Way("one-word", replace(_ED, words=_ED.words[1:]), OURS),
+    "no-attention-loss": Way("no-attention-loss", _ED, OURS, {"attention_weight": 0.0}),
+}
+"""ED-LoRA without layer-wise embeddings, without the word that starts from noise, without regularised attention."""
+
+WAYS = {way.name: way for way in _SHIPPED} | PARTS
+BASELINES = tuple(name for name in METHODS if name not in (OURS, LORA))
