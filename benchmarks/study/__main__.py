@@ -1,7 +1,8 @@
-"""`make study`: the claims of Mix-of-Show repeated on toyworld: five questions, each a table and a figure.
+"""`make study`: the claims of Mix-of-Show repeated on toyworld: five questions, each with table and figure.
 
-Raw results lie in the work folder; what is there is not measured again, so that it may be stopped at any time.
-`--part` measures some of it and writes it beside them; figures and pages are written when all five are answered.
+Raw results lie in the work folder; what is there is not measured again, so that it may be stopped at any
+time. `--part` measures some of it and writes it beside them; `study.json` and the page are written when all
+five are answered.
 """
 
 import argparse
@@ -35,7 +36,7 @@ LIMITS = {"kept_ed_lora_average": 0.93}
 
 
 def main() -> None:
-    """Measures what the work folder lacks; writes `study.json` and `docs/study.md` when all of it is there."""
+    """Measures what the work folder lacks; writes `study.json` and `docs/study.md` when nothing does."""
     args = _arguments()
     bench = Bench(
         args.work if args.extent == "full" else args.work / args.extent,

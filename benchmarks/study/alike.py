@@ -1,4 +1,4 @@
-"""Objects and scenes by lot, how alike two of them are, and pictures of them: what the study's eye learns from."""
+"""What the study's eye learns from: objects and scenes by lot, how alike they are, pictures of them."""
 
 import random
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SIZE = 32
 VIEWS = 3
 """Two of one, the third of a relative that differs in one thing."""
 
-HELDOUT = (*OBJECTS.values(), *SCENES.values())
+HELDOUT: tuple[Looks, ...] = (*OBJECTS.values(), *SCENES.values())
 KIND_DROP = 0.7
 """By how much the cosine falls when the kinds differ."""
 
@@ -79,7 +79,7 @@ def view(looks: Looks, rng: random.Random) -> Image.Image:
     if rng.random() < 0.5:
         position = rng.randrange(2)
         figures.insert(1 - position, figure_of(wide_character(rng)))
-    image, masks = compose(paint_place(rng.choice(PLACES), rng, canvas), figures, rng)
+    image, _ = compose(paint_place(rng.choice(PLACES), rng, canvas), figures, rng)
     if len(figures) == 1:
         return image
     return half_of(image, "left" if position == 0 else "right")

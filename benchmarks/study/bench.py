@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from benchmarks.ledger import Key, Ledger, work_off
-from benchmarks.study import concepts
 from fedshow.families import Base, open_base
 from fedshow_server.fusion.recording import Plan
 
@@ -72,7 +71,7 @@ class Bench:
         return _base(self.device)
 
     def do(self, tasks: Sequence[Task], files: Sequence[Path] = ()) -> list[dict[str, Any]]:
-        """Results in the order of the tasks; what is known, and its file, if it makes one, there, is not redone."""
+        """Results in the order of the tasks; what is known, and whose file is there, is not done again."""
         ledger = Ledger(self.work / "runs.jsonl")
         for task, file in zip(tasks, files, strict=False):
             if not file.is_file():

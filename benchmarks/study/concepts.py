@@ -1,4 +1,4 @@
-"""The study's 24 concepts in three groups, as in the paper: characters, objects, scenes; none was ever trained on."""
+"""The study's 24 concepts in the paper's three groups: characters, objects, scenes; none was trained on."""
 
 import random
 from collections.abc import Sequence
@@ -60,10 +60,10 @@ OTHERS = {name: HELDOUT[name] for name in ("pip", "sprout", "ruby", "berry")}
 OBJECTS = {
     "ball": Thing("ball", "teal", "cream"),
     "gift": Thing("gift", "magenta", "yellow"),
-    "mushroom": Thing("mushroom", "brown", "white"),
+    "mushroom": Thing("mushroom", "brown", "pink"),
     "balloon": Thing("balloon", "orange", "navy"),
     "drum": Thing("drum", "lime", "purple"),
-    "lamp": Thing("lamp", "purple", "black"),
+    "lamp": Thing("lamp", "purple", "grey"),
 }
 SCENES = {
     "sunset": Spot("sunset", "#f08cae", "#6a4a8c", "#ffd24a"),

@@ -44,7 +44,7 @@ def open_eye(work: Path) -> ToyworldEncoder:
 def measure_eyes(
     work: Path, names: Sequence[str], count: int = FAMILIES, steps: int = STEPS
 ) -> dict[str, Any]:
-    """Trains the eye, unless it is there; how often each encoder is right about fresh drawings of its groups."""
+    """Trains the eye, unless it is there; how often each encoder is right about fresh drawings."""
     path = eye_file(work)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def _loss(eye: ToyworldEncoder, pixels: Tensor, wanted: Tensor) -> Tensor:
 def retrieval(
     encoder: ToyworldEncoder, names: Sequence[str], views: int = 12, disturbance: float = 0.2
 ) -> dict[str, float]:
-    """How well an encoder tells these concepts apart in fresh drawings, as the base's autoencoder gives them back.
+    """How well an encoder tells these concepts apart in fresh drawings that went through the autoencoder.
 
     `top1`: share of drawings nearest to the mean of their own concept's others. `margin`: by how much, on
     average; `own` and `other` are the cosines to one's own and to the nearest other concept.

@@ -1,4 +1,4 @@
-"""How often toyworld's encoder reads what is there in drawings with the study's concepts: the most that text alignment can be."""
+"""How often toyworld's encoder reads what is there: the most that text alignment can be."""
 
 import random
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ VIEWS = 12
 
 
 def legible(names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """By group: share of drawings in which place, and kind, colour and accessory of company are read right."""
+    """By group: share of drawings in which place and kind, colour, accessory of company are read right."""
     rng = random.Random("legible")
     found: dict[str, dict[str, list[bool]]] = {}
     for name in names:

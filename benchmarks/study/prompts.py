@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.study.concepts import CONCEPTS, Concept
-from fedshow.demo.measuring import PLACES
+from fedshow.scoring.prompts import PLACES
 from fedshow.toyworld.world import ACCESSORIES, COLOURS, KINDS, Character
 from fedshow.toyworld.world import PLACES as PLACE_NAMES
 

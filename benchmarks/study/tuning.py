@@ -93,7 +93,7 @@ def _header(trainer: Trainer, class_word: str, way: Way) -> ConceptHeader:
         class_word=class_word,
         words=trainer.words,
         slots=card.slots,
-        method=way.recipe_of,  # type: ignore[arg-type]  # one of the shipped methods
+        method=way.recipe_of,
         rank=recipe.rank,
         alpha=recipe.alpha,
         recipe=recipe.model_dump(exclude={"rank", "alpha"}),

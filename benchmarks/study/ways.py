@@ -12,7 +12,7 @@ OURS, LORA = "ed-lora", "lora"
 
 @dataclass(frozen=True)
 class Way:
-    """A method, perhaps of the study's own, and what it changes in the recipe of the one that it came from."""
+    """A method, perhaps of the study's own, and what it changes in the recipe that it takes."""
 
     name: str
     method: Method
@@ -38,7 +38,7 @@ PARTS = {
     "one-word": Way("one-word", replace(_ED, words=_ED.words[1:]), OURS),
     "no-attention-loss": Way("no-attention-loss", _ED, OURS, {"attention_weight": 0.0}),
 }
-"""ED-LoRA without layer-wise embeddings, without the word that starts from noise, without regularised attention."""
+"""ED-LoRA without layer-wise embeddings, the word that starts from noise, regularised attention."""
 
 WAYS = {way.name: way for way in _SHIPPED} | PARTS
 BASELINES = tuple(name for name in METHODS if name not in (OURS, LORA))

@@ -35,8 +35,8 @@ def encoders(found: Found) -> str:
                 ],
                 rows,
             ),
-            "What toyworld's encoder reads right in fresh drawings with a concept of each group; text alignment "
-            "can be no better than this:",
+            "What toyworld's encoder reads right in fresh drawings with a concept of each group; "
+            "text alignment can be no better than this:",
             table(
                 ["beside or in", "place", "kind of company", "its colour", "its accessory"], legible
             ),
@@ -111,7 +111,8 @@ def _verdict_methods(found: Found) -> str:
     best = max(found["methods"], key=lambda way: found["methods"][way]["identity"]["value"])
     return (
         f"**The embedding alone holds more identity with ED-LoRA than with LoRA: {_said(alone)}** "
-        f"({number(rows[OURS]['embedding_alone'])} against {number(rows[LORA]['embedding_alone'])}, all concepts). "
+        f"({number(rows[OURS]['embedding_alone'])} against {number(rows[LORA]['embedding_alone'])}, "
+        f"all concepts). "
         f"Most identity by itself has {best}."
     )
 
@@ -319,8 +320,8 @@ def failures(cases: Found, worst: list[Any]) -> str:
             table(list(small), [[share(v) for v in small.values()]]),
             "**Boxes that overlap**, identity by columns in common, of 34:",
             table(list(overlap), [[share(v) for v in overlap.values()]]),
-            f"**Prompts far from training**, of words that the base never read: identity {share(far['far'])}, "
-            f"{share(far['near'])} with words that it knows.",
+            f"**Prompts far from training**, of words that the base never read: identity "
+            f"{share(far['far'])}, {share(far['near'])} with words that it knows.",
             "**Many concepts**: those that lose most in the largest fusion:",
             table(["concept", "by itself", "fused", "kept"], lost),
         ]

@@ -16,11 +16,12 @@ from benchmarks.study.drawing import Members, fused_model
 from benchmarks.study.fusing import fuse_sets
 from benchmarks.study.tuning import folder_of, tune_all
 from benchmarks.study.ways import OURS
-from fedshow.demo.measuring import PLACES, crop, side_by_side
+from fedshow.demo.measuring import crop, side_by_side
 from fedshow.files import digest
 from fedshow.sampling.model import Model
 from fedshow.sampling.recipe import Recipe
 from fedshow.sampling.regions import Box, Region
+from fedshow.scoring.prompts import PLACES
 
 RULE = "gradient"
 WIDTH, HEIGHT = 72, 40

@@ -17,7 +17,7 @@ Found = Mapping[str, Mapping[str, Read]]
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """Identity alone, with the embedding alone, and after a fusion, of ED-LoRA whole and without each part."""
+    """Identity by itself, of the embedding alone, and fused: ED-LoRA whole and without each part."""
     ways = (OURS, *PARTS)
     tune_all(bench, [(way, name) for way in ways for name in bench.extent.subset])
     for way in ways:

@@ -28,7 +28,7 @@ Picture = reading.Picture
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """Objects present, attributes bound, identity kept in each box, and leaks, by way and number of concepts."""
+    """Objects present, attributes bound, identity kept in boxes, leaks: by way and number of concepts."""
     work = prepare(bench)
     kinds = study.wanted(WAYS, everywhere=())
     number = bench.extent.layouts
