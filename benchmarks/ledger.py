@@ -59,8 +59,12 @@ def work_off(
     workers: int,
     start: Callable[[], None],
 ) -> None:
-    """Runs every task `(key, function, arguments)` that the ledger lacks, in `workers` processes."""
+    """Runs every task `(key, function, arguments)` that the ledger lacks, in `workers` processes; 0: here."""
     missing = [task for task in tasks if ledger.get(task[0]) is None]
+    if not workers:
+        for key, function, arguments in missing:
+            ledger.add(key, function(*arguments))
+        return
     if not missing:
         return
     context = multiprocessing.get_context("spawn")

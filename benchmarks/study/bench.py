@@ -32,8 +32,8 @@ class Extent:
     """What is fused."""
 
     rules: tuple[str, ...]
-    steps: int | None = None
-    """Of a tuning; None: as the recipe says."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """Changes to the recipes of all tunings."""
 
     plan: Plan = field(default_factory=Plan)
     """How richly fusions record."""

@@ -14,14 +14,14 @@ FULL = Extent(
     sets={size: sets(size) for size in SIZES},
     rules=FUSED,
 )
-_FEW = ("bolt", "volt", "pip", "ball", "sunset", "sprout", "ruby", "berry")
+_FEW = ("bolt", "volt", "pip", "ball", "sunset")
 _LITTLE = Plan(fit_seeds=(0,), steps=4, fit_prompts=2)
 QUICK = Extent(
     names=_FEW,
     subset=("bolt", "ball", "sunset", "pip"),
     sets={2: [("bolt", "volt")], 4: [("bolt", "volt", "pip", "ball")]},
     rules=("gradient", "average"),
-    steps=120,
+    recipe={"steps": 120},
     plan=_LITTLE,
     layouts=3,
     eye=(600, 200),
@@ -29,11 +29,11 @@ QUICK = Extent(
     prompts=10,
 )
 TINY = Extent(
-    names=("bolt", "volt", "ball", "pip", "sprout", "ruby", "berry"),
+    names=("bolt", "ball"),
     subset=("bolt", "ball"),
     sets={2: [("bolt", "volt")]},
     rules=("gradient", "average"),
-    steps=1,
+    recipe={"steps": 1, "variants": 1},
     plan=Plan(fit_seeds=(0,), steps=1, fit_prompts=1, texts=2, things=2),
     layouts=1,
     eye=(20, 2),

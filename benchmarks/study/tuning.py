@@ -20,6 +20,9 @@ from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.folder import fingerprint, scan
 from fedshow_client.tuning.trainer import Trainer
 
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
+"""What all files say, so that the same tuning gives the same bytes."""
+
 Pair = tuple[str, str]
 """Way and concept."""
 
@@ -58,7 +61,7 @@ def _task(bench: Bench, way: str, name: str) -> Task:
         "pictures": fingerprint(scan(images).accepted)[:16],
         "base": toyworld().card.sha256[:16],
         "device": bench.device,
-        **WAYS[way].facts(toyworld(), bench.extent.steps),
+        **WAYS[way].facts(toyworld(), bench.extent.recipe),
     }
     return key, tune, (bench, way, name)
 
@@ -68,7 +71,7 @@ def tune(bench: Bench, way: str, name: str) -> dict[str, Any]:
     started, computing = time.perf_counter(), time.process_time()
     base, concept, chosen = open_base("toyworld", bench.device), CONCEPTS[name], WAYS[way]
     images = scan(bench.work / "people" / name / "images").accepted
-    recipe = chosen.recipe(base, bench.extent.steps)
+    recipe = chosen.recipe(base, bench.extent.recipe)
     trainer = trainer_of(base, name, concept.class_word, images, recipe, chosen.method)
     progress = Progress()
     trainer.run(progress, lambda *_: None, lambda: False)
@@ -97,6 +100,6 @@ def _header(trainer: Trainer, class_word: str, way: Way) -> ConceptHeader:
         rank=recipe.rank,
         alpha=recipe.alpha,
         recipe=recipe.model_dump(exclude={"rank", "alpha"}),
-        created=datetime.now(UTC).replace(microsecond=0),
+        created=CREATED,
         fedshow=__version__,
     )

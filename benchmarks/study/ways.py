@@ -1,5 +1,6 @@
 """The ways to teach that are compared: the paper's methods, and ED-LoRA with one part taken away each."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -21,14 +22,13 @@ class Way:
 
     changes: dict[str, Any] = field(default_factory=dict)
 
-    def recipe(self, base: Base, steps: int | None) -> Recipe:
-        """All numbers; `steps` instead of the recipe's own."""
-        shortened = {} if steps is None else {"steps": steps}
-        return Recipe.for_base(base, self.recipe_of, **(self.changes | shortened))
+    def recipe(self, base: Base, changes: Mapping[str, Any]) -> Recipe:
+        """All numbers, some of them changed once more."""
+        return Recipe.for_base(base, self.recipe_of, **{**self.changes, **changes})
 
-    def facts(self, base: Base, steps: int | None) -> dict[str, Any]:
+    def facts(self, base: Base, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Everything about it that decides what comes out of a tuning."""
-        return {"method": asdict(self.method), "recipe": self.recipe(base, steps).model_dump()}
+        return {"method": asdict(self.method), "recipe": self.recipe(base, changes).model_dump()}
 
 
 _SHIPPED = [Way(name, method, name) for name, method in METHODS.items()]
