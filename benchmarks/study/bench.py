@@ -43,6 +43,9 @@ class Extent:
     """Families and steps that the study's own encoder learns from."""
 
     drawing_steps: int = 20
+    drift: bool = True
+    """Whether to measure how far fusions move the base; that takes a hundred pictures each."""
+
     release: str = "gradient"
     """Rule by which the concepts that regions show are fused."""
 

@@ -38,6 +38,7 @@ TINY = Extent(
     layouts=1,
     eye=(20, 2),
     drawing_steps=1,
+    drift=False,
     release="average",
     prompts=4,
 )

@@ -137,7 +137,7 @@ def fusion(found: Found) -> str:
             *(number(row["sizes"][n]["kept"]) for n in sizes),
             number(row["overall"]["kept"]),
             number(row["overall"]["text_kept"]),
-            f"{max(row['sizes'][n]['drift'] for n in sizes):.4f}",
+            _most_drift(row),
         ]
         for name, row in found["rows"].items()
     ]
@@ -162,6 +162,11 @@ def fusion(found: Found) -> str:
             verdict_fusion(found),
         ]
     )
+
+
+def _most_drift(row: Found) -> str:
+    found = [size["drift"] for size in row["sizes"].values() if size["drift"] is not None]
+    return f"{max(found):.4f}" if found else "–"
 
 
 def verdict_fusion(found: Found) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.fusing.drawing import generic_path
 from benchmarks.study import tables
 from benchmarks.study.bench import Bench
 from benchmarks.study.drawing import Fusion, Members, fused_task, generic_task, single_task
@@ -57,7 +58,8 @@ def draw_singles(bench: Bench, names: Sequence[str]) -> dict[tuple[str, str], di
 
 def draw(bench: Bench) -> dict[Fusion, dict[str, Any]]:
     """Every set out of every fusion; drift for the first set of each size."""
-    bench.do([generic_task(bench)])
+    if bench.extent.drift:
+        bench.do([generic_task(bench)], [generic_path(bench.work)])
     keys = [
         (way, rule, members)
         for way in (OURS, LORA)
@@ -65,7 +67,7 @@ def draw(bench: Bench) -> dict[Fusion, dict[str, Any]]:
         for members in all_sets(bench)
     ]
     firsts = {found[0] for found in bench.extent.sets.values()}
-    tasks = [fused_task(bench, *key, drift=key[2] in firsts) for key in keys]
+    tasks = [fused_task(bench, *key, drift=bench.extent.drift and key[2] in firsts) for key in keys]
     return dict(zip(keys, bench.do(tasks), strict=True))
 
 
