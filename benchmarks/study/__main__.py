@@ -48,7 +48,8 @@ def main() -> None:
     found = answered(bench)
     figures = figures_of(found)
     print_table(figures, GATES, LIMITS)
-    if args.extent == "full" and len(found) > len(QUESTIONS):
+    write_result("study", figures, bench.work)
+    if args.extent == "full" and figures["questions"] == len(QUESTIONS):
         write_result("study", figures)
         write_page(bench, figures)
 
