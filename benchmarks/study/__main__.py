@@ -61,7 +61,7 @@ def answer(bench: Bench, questions: list[str]) -> None:
     for name in bench.extent.names:
         draw_folder(CONCEPTS[name], bench.work / "people")
     eyes = measure_eyes(bench.work, bench.extent.names, *bench.extent.eye)
-    keep(bench, "eye", {**eyes, "legible": legible(bench.extent.names)})
+    keep(bench, "eye", {**eyes, "legible": legible(bench.extent.names, bench.work)})
     for question in questions:
         keep(bench, question, QUESTIONS[question](bench))
 

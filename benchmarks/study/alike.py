@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from PIL import Image
@@ -10,10 +10,11 @@ from PIL import Image
 from benchmarks.study.concepts import OBJECTS, SCENES, Looks, figure_of
 from benchmarks.study.scenery import SPOTS, Spot, paint_spot
 from benchmarks.study.things import THINGS, Thing
+from fedshow.toyworld.heldout import training_character
 from fedshow.toyworld.places import paint_place
-from fedshow.toyworld.scenes import SUPERSAMPLING, Figure, compose
-from fedshow.toyworld.training.identities import Bytes, colour_likeness
-from fedshow.toyworld.world import PLACES, wide_character, wide_colour
+from fedshow.toyworld.scenes import SUPERSAMPLING, compose
+from fedshow.toyworld.training.identities import Bytes, Labels, colour_likeness, labels_of
+from fedshow.toyworld.world import PLACES, Character, wide_character, wide_colour
 
 SIZE = 32
 VIEWS = 3
@@ -67,22 +68,37 @@ def likeness(first: Looks, second: Looks) -> float:
     return found
 
 
-def view(looks: Looks, rng: random.Random) -> Image.Image:
-    """A picture with it: alone, beside or behind somebody, or cut out."""
-    canvas = SIZE * SUPERSAMPLING
+def view(looks: Looks, rng: random.Random) -> tuple[Image.Image, list[int]]:
+    """A picture with it, alone, beside or behind somebody, or cut out; and what can be read there."""
     if isinstance(looks, Spot):
-        figures: list[Figure] = [
-            figure_of(wide_character(rng)) for _ in range(rng.choice((0, 0, 1, 2)))
-        ]
-        return compose(paint_spot(looks, rng, canvas), figures, rng)[0]
+        return _scene_view(looks, rng)
+    place, canvas = rng.choice(PLACES), SIZE * SUPERSAMPLING
     figures, position = [figure_of(looks)], 0
     if rng.random() < 0.5:
         position = rng.randrange(2)
-        figures.insert(1 - position, figure_of(wide_character(rng)))
-    image, _ = compose(paint_place(rng.choice(PLACES), rng, canvas), figures, rng)
+        figures.insert(1 - position, figure_of(_somebody(rng)))
+    image, _ = compose(paint_place(place, rng, canvas), figures, rng)
+    known = looks if isinstance(looks, Character) else None
     if len(figures) == 1:
-        return image
-    return half_of(image, "left" if position == 0 else "right")
+        return image, labels_of(known, place, None)
+    half = half_of(image, "left" if position == 0 else "right")
+    return half, labels_of(known, None, None)
+
+
+def _scene_view(spot: Spot, rng: random.Random) -> tuple[Image.Image, list[int]]:
+    people = [_somebody(rng) for _ in range(rng.choice((0, 1, 1, 2)))]
+    figures = [figure_of(person) for person in people]
+    image, _ = compose(paint_spot(spot, rng, SIZE * SUPERSAMPLING), figures, rng)
+    if len(people) == 2 and rng.random() < 0.5:
+        side = rng.randrange(2)
+        half = half_of(image, ("left", "right")[side])
+        return half, labels_of(people[side], None, 1)
+    return image, labels_of(people[0] if len(people) == 1 else None, None, len(people))
+
+
+def _somebody(rng: random.Random) -> Character:
+    """Of named colours, or of any."""
+    return training_character(rng) if rng.random() < 0.5 else wide_character(rng)
 
 
 def half_of(image: Image.Image, side: str) -> Image.Image:
@@ -93,21 +109,32 @@ def half_of(image: Image.Image, side: str) -> Image.Image:
     return image.crop((left, top, left + width // 2, top + width // 2))
 
 
-def families(seed: int, count: int) -> tuple[Bytes, list[list[Looks]]]:
-    """Pictures `[N, VIEWS, 32, 32, 3]` of families, and who they are."""
+@dataclass(frozen=True)
+class Families:
+    """Pictures `[N, VIEWS, 32, 32, 3]`, their labels `[N, VIEWS, names]`, and who they are."""
+
+    images: Bytes
+    labels: Labels
+    people: list[list[Looks]]
+
+
+def families(seed: int, count: int) -> Families:
+    """So many families by lot."""
     rng = random.Random(f"alike/{seed}")
-    people = []
+    images, labels, people = [], [], []
     for _ in range(count):
         looks = anything(rng)
-        people.append([looks, looks, relative(looks, rng)])
-    return np.array([[picture(m, rng) for m in family] for family in people], np.uint8), people
+        family = [looks, looks, relative(looks, rng)]
+        views = [view(member, rng) for member in family]
+        images.append([pixels_of(image) for image, _ in views])
+        labels.append([read for _, read in views])
+        people.append(family)
+    return Families(np.array(images, np.uint8), np.array(labels, np.int64), people)
 
 
-def picture(looks: Looks, rng: random.Random) -> Bytes:
-    """A view as bytes `[32, 32, 3]`."""
-    return np.asarray(
-        view(looks, rng).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    )
+def pixels_of(image: Image.Image) -> Bytes:
+    """As bytes `[32, 32, 3]`."""
+    return np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
 def likenesses(people: Sequence[Looks]) -> list[list[float]]:

@@ -1,7 +1,8 @@
-"""Who tells objects and scenes apart: a contrastive encoder of the study's own.
+"""Who tells objects and scenes apart, and who is in a scene: an encoder of the study's own.
 
-toyworld's measuring encoder knows characters alone. This one starts from it and learns, in minutes, how alike
-two objects or two scenes are; the study's own are never shown to it.
+toyworld's measuring encoder knows characters alone, in its own places. This one starts from it and learns,
+in minutes, how alike two objects or two scenes are, and to read characters in front of scenes; the study's
+own objects and scenes are never shown to it.
 """
 
 import random
@@ -17,25 +18,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.embedded import toyworld
-from benchmarks.study.alike import VIEWS, families, likenesses, picture
-from benchmarks.study.concepts import CONCEPTS, Looks
-from fedshow.toyworld.encoder import ToyworldEncoder, load_encoder
+from benchmarks.study.alike import VIEWS, Families, families, likenesses, pixels_of, view
+from benchmarks.study.concepts import CONCEPTS
+from fedshow.toyworld.encoder import LABELS, ToyworldEncoder, load_encoder
 from fedshow.toyworld.training.encoder import augment, through_vae
-from fedshow.toyworld.training.identities import Bytes
+from fedshow.toyworld.training.identities import IGNORED
 from fedshow.toyworld.training.vae import to_pixels
 
-FAMILIES, STEPS, BATCH = 3000, 900, 24
+FAMILIES, STEPS, BATCH = 3000, 800, 24
+VERSION = 2
+"""Raised whenever it is trained otherwise, so that nothing is read by an earlier one."""
+
 RATE, TEMPERATURE = 1e-3, 0.1
 
 
 def eye_file(work: Path) -> Path:
     """Where the trained weights lie."""
-    return work / "eye" / "model.safetensors"
+    return work / "eye" / f"{VERSION}.safetensors"
 
 
 @cache
 def open_eye(work: Path) -> ToyworldEncoder:
-    """The trained eye; only its identities mean anything."""
+    """The trained eye; whether anybody is real it does not know."""
     eye = ToyworldEncoder()
     eye.load_state_dict(load_file(eye_file(work)))
     return eye.eval().requires_grad_(False)
@@ -48,7 +52,7 @@ def measure_eyes(
     path = eye_file(work)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        trained = _train(*families(0, count), steps).state_dict()
+        trained = _train(families(0, count), steps).state_dict()
         save_file({key: value.contiguous() for key, value in trained.items()}, path)
     people = [name for name in names if CONCEPTS[name].group == "characters"]
     things = [name for name in names if CONCEPTS[name].group != "characters"]
@@ -59,9 +63,9 @@ def measure_eyes(
     }
 
 
-def _train(images: Bytes, people: list[list[Looks]], steps: int) -> ToyworldEncoder:
+def _train(drawn: Families, steps: int) -> ToyworldEncoder:
     torch.manual_seed(0)
-    eye = load_encoder().train().requires_grad_(True)
+    eye, images = load_encoder().train().requires_grad_(True), drawn.images
     flat = images.reshape(-1, *images.shape[2:])
     decoded = through_vae(toyworld().vae, flat, (0.0, 0.35), 0).reshape(images.shape)
     optimizer = torch.optim.AdamW(eye.parameters(), RATE, weight_decay=0.01)
@@ -71,9 +75,11 @@ def _train(images: Bytes, people: list[list[Looks]], steps: int) -> ToyworldEnco
         rows = rng.integers(len(images), size=BATCH)
         chosen = np.where(rng.random((BATCH, VIEWS, 1, 1, 1)) < 0.5, decoded[rows], images[rows])
         pixels = to_pixels(chosen.swapaxes(0, 1).reshape(-1, *chosen.shape[2:]))
-        wanted = likenesses([people[row][member] for member in range(VIEWS) for row in rows])
-        generator = torch.Generator().manual_seed(step)
-        loss = _loss(eye, augment(pixels, generator), torch.tensor(wanted))
+        people = [drawn.people[row][member] for member in range(VIEWS) for row in rows]
+        labels = torch.from_numpy(drawn.labels[rows]).transpose(0, 1).flatten(0, 1)
+        features = eye(augment(pixels, torch.Generator().manual_seed(step)))
+        loss = identity_loss(eye, features, torch.tensor(likenesses(people)))
+        loss = loss + 0.5 * reading_loss(eye, features, labels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -81,14 +87,24 @@ def _train(images: Bytes, people: list[list[Looks]], steps: int) -> ToyworldEnco
     return eye.eval().requires_grad_(False)
 
 
-def _loss(eye: ToyworldEncoder, pixels: Tensor, wanted: Tensor) -> Tensor:
+def identity_loss(eye: ToyworldEncoder, features: Tensor, wanted: Tensor) -> Tensor:
     """How far cosines are from likenesses, plus InfoNCE between two views of one."""
-    identities = F.normalize(eye.identity_head(eye(pixels)), dim=-1)
-    cosines, third = identities @ identities.T, len(pixels) // VIEWS
-    apart = ~torch.eye(len(pixels), dtype=torch.bool)
+    identities = F.normalize(eye.identity_head(features), dim=-1)
+    cosines, third = identities @ identities.T, len(features) // VIEWS
+    apart = ~torch.eye(len(features), dtype=torch.bool)
     error = ((cosines - wanted).square() * (0.3 + wanted))[apart].mean()
     contrast = F.cross_entropy(cosines[:third, third:] / TEMPERATURE, torch.arange(third))
     return 4 * error + 0.05 * contrast
+
+
+def reading_loss(eye: ToyworldEncoder, features: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of the attribute heads, of those that anything is known of."""
+    losses = [
+        F.cross_entropy(eye.attribute_heads[name](features), known, ignore_index=IGNORED)
+        for name, known in zip(LABELS, labels.T, strict=True)
+        if (known != IGNORED).any()
+    ]
+    return torch.stack(losses).mean() if losses else features.new_zeros(())
 
 
 @torch.no_grad()
@@ -102,7 +118,8 @@ def retrieval(
     """
     rng = random.Random("retrieval")
     looks = [CONCEPTS[name].looks for name in names]
-    drawn = np.array([picture(one, rng) for one in looks for _ in range(2 * views)], np.uint8)
+    views_of = [view(one, rng)[0] for one in looks for _ in range(2 * views)]
+    drawn = np.array([pixels_of(image) for image in views_of], np.uint8)
     decoded = through_vae(toyworld().vae, drawn, (0.0, disturbance), 0)
     tensor = torch.from_numpy(decoded).permute(0, 3, 1, 2)
     features = encoder.identity(tensor).view(len(names), 2 * views, -1)

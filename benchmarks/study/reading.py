@@ -45,16 +45,27 @@ def identities(
     return [float(value) for value in known(name, work).similarity(features)]
 
 
-def fulfilled(image: Image.Image, prompt: Prompt) -> list[bool]:
-    """Of everything that the prompt asks for beside the concept, whether toyworld's encoder reads it."""
-    return [_read(part(image, ask.where), ask.attribute) == ask.label for ask in prompt.asks]
+def reader_of(name: str, work: Path) -> ToyworldEncoder:
+    """Who reads what else is there: toyworld's encoder in its places, the study's own in the scenes."""
+    return open_eye(work) if CONCEPTS[name].group == "scenes" else encoder()
 
 
-def _read(image: Image.Image, attribute: str) -> str | None:
+def fulfilled(name: str, image: Image.Image, prompt: Prompt, work: Path) -> list[bool]:
+    """Of everything that the prompt asks for beside the concept, whether it can be read."""
+    reader = reader_of(name, work)
+    return [
+        _read(reader, part(image, ask.where), ask.attribute) == ask.label for ask in prompt.asks
+    ]
+
+
+def _read(reader: ToyworldEncoder, image: Image.Image, attribute: str) -> str | None:
     """The label of an attribute; nobody has a kind who is not there."""
-    if attribute == "kind" and float(encoder().realness([image])[0]) < REAL:
-        return None
-    return encoder().attributes([image])[attribute].labels[0]
+    read = reader.attributes([image])
+    if attribute == "kind":
+        own = reader is encoder()
+        there = float(reader.realness([image])[0]) > REAL if own else read["count"].labels[0] != "0"
+        return read["kind"].labels[0] if there else None
+    return read[attribute].labels[0]
 
 
 def read(
@@ -63,5 +74,5 @@ def read(
     """Identity of every picture, and what it shows of what was asked for, prompt by prompt."""
     return {
         "identity": identities(name, images, prompts, work),
-        "asked": [fulfilled(i, p) for i, p in zip(images, prompts, strict=True)],
+        "asked": [fulfilled(name, i, p, work) for i, p in zip(images, prompts, strict=True)],
     }

@@ -92,9 +92,8 @@ def test_prompts_vary_four_things_and_ask_for_what_can_be_read(base: Base) -> No
 
 
 def test_what_is_asked_for_can_be_read_in_drawings() -> None:
-    read = legible(["bolt", "drum", "lagoon"])
+    read = legible(["bolt", "drum"], Path())
     assert all(value > 0.5 for group in read.values() for value in group.values())
-    assert "place" not in read["scenes"]
     told = retrieval(load_encoder(), ["bolt", "rusty", "pip"], views=4)
     assert told["top1"] > 0.8
     assert told["margin"] > 0.1

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.report import IMAGES
 from benchmarks.study.bench import Bench
-from benchmarks.study.pages import plots, sections, sheets
+from benchmarks.study.pages import asked, plots, sections, sheets
 from benchmarks.study.pages.template import PAGE
 from benchmarks.study.questions import failures, regions
 from benchmarks.study.ways import OURS
@@ -31,6 +31,10 @@ def text(bench: Bench, figures: Mapping[str, Any]) -> str:
         subset=len(extent.subset),
         prompts=extent.prompts,
         layouts=extent.layouts,
+        asked_examples=asked.of_examples(bench),
+        asked_fusions=asked.of_fusions(bench),
+        asked_regions=asked.of_regions(),
+        asked_failures=asked.of_failures(bench),
         encoders=sections.encoders(figures["eye"]),
         methods=sections.methods(figures["methods"]),
         fusion=sections.fusion(figures["fusion"]),
@@ -54,7 +58,7 @@ def draw_plots(figures: Mapping[str, Any], images: Path) -> None:
 def draw_sheets(bench: Bench, figures: Mapping[str, Any], images: Path) -> None:
     """`study-*-pictures.png` of every question."""
     sheets.draw_methods(bench, images / "study-methods-pictures.png")
-    sheets.draw_fusions(bench, figures["fusion"], images / "study-fusion-pictures.png")
+    sheets.draw_fusions(bench, images / "study-fusion-pictures.png")
     sheets.draw_regions(bench, images / "study-regions-pictures.png")
     sheets.draw_parts(bench, images / "study-parts-pictures.png")
     sheets.draw_failures(

@@ -35,8 +35,8 @@ def encoders(found: Found) -> str:
                 ],
                 rows,
             ),
-            "What toyworld's encoder reads right in fresh drawings with a concept of each group; "
-            "text alignment can be no better than this:",
+            "What is read right in fresh drawings with a concept of each group (in scenes by the "
+            "study's encoder); text alignment can be no better than this:",
             table(
                 ["beside or in", "place", "kind of company", "its colour", "its accessory"], legible
             ),

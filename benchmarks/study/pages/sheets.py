@@ -86,10 +86,20 @@ def _singles(
         return pictures(bench, model, few(bench, name, count), scale)
 
 
-def draw_fusions(bench: Bench, found: dict[str, Any], path: Path) -> None:
+def largest(bench: Bench) -> tuple[str, ...]:
+    """The set of most concepts."""
+    return max((members for found in bench.extent.sets.values() for members in found), key=len)
+
+
+def fused_examples(bench: Bench) -> tuple[str, ...]:
+    """Some of them, half of these of one class."""
+    members = largest(bench)
+    return members[:: max(1, len(members) // COLUMNS)][:COLUMNS]
+
+
+def draw_fusions(bench: Bench, path: Path) -> None:
     """The first concepts of the largest set: by themselves and out of fusions."""
-    members = tuple(list(found["sets"].values())[-1][0])
-    shown = (members + members)[: len(members) : max(1, len(members) // COLUMNS)][:COLUMNS]
+    members, shown = largest(bench), fused_examples(bench)
     rows: list[Row] = [("private pictures", [private(bench, name, 1)[0] for name in shown])]
     rows += [
         (f"{way}, single", [_singles(bench, way, n, 1)[0] for n in shown]) for way in (OURS, LORA)
@@ -149,7 +159,7 @@ def draw_failures(bench: Bench, found: dict[str, Any], raw: Sequence[Any], path:
 def _worst(bench: Bench, raw: Sequence[Any]) -> list[Row]:
     """The concepts that lost most: a private picture, then pairs of before and after."""
     lost = failures.worst(raw, count=2)
-    members = max((s for sets in bench.extent.sets.values() for s in sets), key=len)
+    members = largest(bench)
     rows: list[Row] = []
     for one in lost:
         name = one["concept"]

@@ -13,7 +13,7 @@ company, an accessory and the framing; one picture each, from the same seeds for
 is measured with {subset} of them, four of each group.
 
 *Identity* is the mean cosine to the private pictures, read where the prompt puts the concept. *Text* is the
-share of what a prompt asks for beside the concept that toyworld's encoder reads: place; kind, colour and
+share of what a prompt asks for beside the concept that is read: place; kind, colour and
 accessory of company; how many there are. *Kept* is identity after a fusion over identity before, with the
 same prompts and seeds. All intervals hold with a probability of 95 %: concepts and prompts are resampled
 together, so they tell of other concepts and prompts of this kind, not of other seeds of tuning.
@@ -34,6 +34,8 @@ drawings of the same kinds in other colours; none of the study's own was among t
 
 ![One concept of each group by every method](images/study-methods-pictures.png)
 
+Asked for, from left to right: {asked_examples}
+
 ## Q2: what does a fusion keep?
 
 Sets of 2, 4, 8 and 16; half of each set is of one class, of two concepts both. Every rule that fedshow
@@ -44,6 +46,8 @@ ships, as its paper has it; `lbfgs` is the paper's own solver, `gradient` our ex
 ![Identity kept, text alignment and drift by number of concepts](images/study-fusion.png)
 
 ![The same prompts before and after](images/study-fusion-pictures.png)
+
+Asked for, from left to right: {asked_fusions}
 
 ## Q3: do regions put everybody where they belong?
 
@@ -57,6 +61,8 @@ Attributes of somebody who is not there count as not bound.
 
 ![The same layouts in every way](images/study-regions-pictures.png)
 
+Asked for, from left to right: {asked_regions}
+
 ## Q4: what is each part of ED-LoRA worth?
 
 The same concepts, tuned with one part taken away each, then fused in sets of four.
@@ -67,6 +73,8 @@ The same concepts, tuned with one part taken away each, then fused in sets of fo
 
 ![The same prompts with and without each part](images/study-parts-pictures.png)
 
+Asked for, from left to right: {asked_examples}
+
 ## Q5: where does it break?
 
 {failures}
@@ -74,4 +82,6 @@ The same concepts, tuned with one part taken away each, then fused in sets of fo
 ![Failures in numbers](images/study-failures.png)
 
 ![What came](images/study-failures-pictures.png)
+
+Asked for in the row of words that the base never read, from left to right: {asked_failures}
 """
