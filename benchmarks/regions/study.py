@@ -1,6 +1,7 @@
 """Pictures of all layouts in every way, drawn once and read."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -24,9 +25,6 @@ from fedshow_server.fusion.offline import fuse_to_folder
 
 COUNTS = (2, 3, 4)
 SEED = 9000
-SINGLES = 12
-"""Pictures of each concept by itself, on every place."""
-
 Way = Mapping[str, Any]
 WEAKER: Way = {"scale": 0.8}
 """Concepts are tuned on pictures half as wide and less, and overdo it on these."""
@@ -50,6 +48,27 @@ EVERYWHERE = ("windows", "regions", "called")
 
 Kind = tuple[str, int, str]
 """Way, number of concepts, how boxes lie."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is drawn."""
+
+    layouts: int = LAYOUTS
+    """Of each kind."""
+
+    singles: int = 12
+    """Pictures of each concept by itself on every place."""
+
+    steps: int = 20
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """What names results of it beside the number of layouts: nothing, as long as it is the usual."""
+        usual = Amount(self.layouts)
+        named = {"singles": self.singles, "steps": self.steps}
+        return {name: value for name, value in named.items() if value != getattr(usual, name)}
+
 
 METHODS = {"fused": "gradient", "average": "average"}
 
@@ -79,14 +98,14 @@ def release(work: Path, name: str) -> Model:
     return load(work / name)
 
 
-def draw_layouts(work: Path, way: str, count: int, variant: str, number: int) -> dict[str, Any]:
+def draw_layouts(work: Path, way: str, count: int, variant: str, amount: Amount) -> dict[str, Any]:
     """What is in the boxes of all layouts of one kind, drawn in one way."""
     name, options = WAYS[way]
     model, known = release(work, name), reading.references(work)
     return {
         "pictures": [
-            reading.read_boxes(draw(model, layout, **options), layout, known)
-            for layout in layouts(count, variant, number)
+            reading.read_boxes(draw(model, layout, **options, steps=amount.steps), layout, known)
+            for layout in layouts(count, variant, amount.layouts)
         ]
     }
 
@@ -110,12 +129,13 @@ def draw(
     return model.draw(recipe).images[0]
 
 
-def draw_singles(work: Path, way: str, each: int = SINGLES) -> dict[str, Any]:
+def draw_singles(work: Path, way: str, amount: Amount) -> dict[str, Any]:
     """Every concept by itself, at the base's own size: what can be expected of a box, and what is misread."""
     model, known = release(work, WAYS[way][0]), reading.references(work)
     found = {}
     for name in CHARACTERS:
-        images = model([f"a <{name}> {place}" for place in PLACES], n=each, seed=SEED).images
+        prompts = [f"a <{name}> {place}" for place in PLACES]
+        images = model(prompts, n=amount.singles, seed=SEED, steps=amount.steps).images
         found[name] = [reading.read([image], [name], known) for image in images]
     return {"singles": found}
 
@@ -123,7 +143,7 @@ def draw_singles(work: Path, way: str, each: int = SINGLES) -> dict[str, Any]:
 def pictures(work: Path, workers: int, number: int = LAYOUTS) -> dict[str, Any]:
     """All figures of presence, identity, binding and leakage."""
     prepare(work, workers)
-    read, drawn = read_layouts(work, workers, wanted(WAYS), number)
+    read, drawn = read_layouts(work, workers, wanted(WAYS), Amount(number))
     alone = {name: reading.summary(found, {}) for name, found in drawn.items()}
     single = fmean(found["identity"] for found in alone.values())
     table = {}
@@ -145,19 +165,21 @@ def wanted(ways: Iterable[str], everywhere: Collection[str] = EVERYWHERE) -> lis
 
 
 def read_layouts(
-    work: Path, workers: int, kinds: Sequence[Kind], number: int, each: int = SINGLES
+    work: Path, workers: int, kinds: Sequence[Kind], amount: Amount
 ) -> tuple[dict[Kind, list[reading.Picture]], dict[str, list[reading.Picture]]]:
     """What is in the boxes of all layouts of these kinds, and in pictures of each concept by itself."""
     ledger = Ledger(work / "pictures.jsonl")
+    asked = {"number": amount.layouts, **amount.changes}
     keys = {
-        (way, count, variant): {"way": way, "count": count, "variant": variant, "number": number}
+        (way, count, variant): {"way": way, "count": count, "variant": variant, **asked}
         for way, count, variant in kinds
     }
     tasks: list[tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]] = [
-        (key, draw_layouts, (work, *which, number)) for which, key in keys.items()
+        (key, draw_layouts, (work, *which, amount)) for which, key in keys.items()
     ]
-    singles: dict[str, Any] = {"singles": "regions"} | ({} if each == SINGLES else {"each": each})
-    alone = singles, draw_singles, (work, "regions", each)
+    drawn = {"drawn": amount.changes} if amount.changes else {}
+    singles: dict[str, Any] = {"singles": "regions", **drawn}
+    alone = singles, draw_singles, (work, "regions", amount)
     work_off(ledger, [*tasks, alone], workers, start_worker)
     read = {which: (ledger.get(key) or {})["pictures"] for which, key in keys.items()}
     return read, (ledger.get(singles) or {})["singles"]

@@ -30,11 +30,11 @@ QUICK = Extent(
 )
 TINY = Extent(
     names=("bolt", "ball"),
-    subset=("bolt", "ball"),
+    subset=("bolt",),
     sets={2: [("bolt", "volt")]},
     rules=("gradient", "average"),
     recipe={"steps": 1, "variants": 1},
-    plan=Plan(fit_seeds=(0,), steps=1, fit_prompts=1, texts=2, things=2),
+    plan=Plan(fit_seeds=(0,), steps=1, fit_prompts=1, texts=1, things=1),
     layouts=1,
     eye=(20, 2),
     drawing_steps=1,

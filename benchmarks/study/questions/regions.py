@@ -32,7 +32,8 @@ def measure(bench: Bench) -> dict[str, Any]:
     work = prepare(bench)
     kinds = study.wanted(WAYS, everywhere=())
     number = bench.extent.layouts
-    read, drawn = study.read_layouts(work, bench.workers, kinds, number, each=-(-number // 2))
+    amount = study.Amount(number, -(-number // 2), bench.extent.drawing_steps)
+    read, drawn = study.read_layouts(work, bench.workers, kinds, amount)
     alone = {name: reading.summary(found, {})["identity"] for name, found in drawn.items()}
     rows = {}
     for (way, count, variant), pictures in read.items():
