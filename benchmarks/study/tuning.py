@@ -11,13 +11,13 @@ from benchmarks.fusing.concepts import concept_path
 from benchmarks.study.bench import Bench, Task
 from benchmarks.study.concepts import CONCEPTS, draw_folder
 from benchmarks.study.ways import WAYS, Way
-from benchmarks.tuning.loops import trainer_of
 from fedshow import __version__
 from fedshow.concepts import ConceptFile, ConceptHeader, read_concept, write_concept
 from fedshow.families import open_base
 from fedshow.files import digest
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.folder import fingerprint, scan
+from fedshow_client.tuning.preparing import Lesson, prepare
 from fedshow_client.tuning.trainer import Trainer
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,10 +69,11 @@ def _task(bench: Bench, way: str, name: str) -> Task:
 def tune(bench: Bench, way: str, name: str) -> dict[str, Any]:
     """Tunes one concept in one way and keeps its file."""
     started, computing = time.perf_counter(), time.process_time()
-    base, concept, chosen = open_base("toyworld", bench.device), CONCEPTS[name], WAYS[way]
+    base, concept, chosen = open_base("toyworld"), CONCEPTS[name], WAYS[way]
     images = scan(bench.work / "people" / name / "images").accepted
     recipe = chosen.recipe(base, bench.extent.recipe)
-    trainer = trainer_of(base, name, concept.class_word, images, recipe, chosen.method)
+    lesson = Lesson(name, concept.class_word, images, recipe, chosen.method)
+    trainer = prepare(base, lesson, bench.device)
     progress = Progress()
     trainer.run(progress, lambda *_: None, lambda: False)
     path = file_of(way, name, bench.work)
