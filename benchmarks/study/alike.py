@@ -21,6 +21,9 @@ VIEWS = 3
 """Two of one, the third of a relative that differs in one thing."""
 
 HELDOUT: tuple[Looks, ...] = (*OBJECTS.values(), *SCENES.values())
+HALVES = 0.25
+"""Of pictures of a scene with two in it, so many are cut to one of them: only who that is matters there."""
+
 KIND_DROP = 0.7
 """By how much the cosine falls when the kinds differ."""
 
@@ -89,7 +92,7 @@ def _scene_view(spot: Spot, rng: random.Random) -> tuple[Image.Image, list[int]]
     people = [_somebody(rng) for _ in range(rng.choice((0, 1, 1, 2)))]
     figures = [figure_of(person) for person in people]
     image, _ = compose(paint_spot(spot, rng, SIZE * SUPERSAMPLING), figures, rng)
-    if len(people) == 2 and rng.random() < 0.5:
+    if len(people) == 2 and rng.random() < HALVES:
         side = rng.randrange(2)
         half = half_of(image, ("left", "right")[side])
         return half, labels_of(people[side], None, 1)

@@ -39,7 +39,7 @@ class Extent:
     """How richly fusions record."""
 
     layouts: int = 24
-    eye: tuple[int, int] = (3000, 800)
+    eye: tuple[int, int] = (3000, 900)
     """Families and steps that the study's own encoder learns from."""
 
     drawing_steps: int = 20

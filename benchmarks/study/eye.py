@@ -25,8 +25,8 @@ from fedshow.toyworld.training.encoder import augment, through_vae
 from fedshow.toyworld.training.identities import IGNORED
 from fedshow.toyworld.training.vae import to_pixels
 
-FAMILIES, STEPS, BATCH = 3000, 800, 24
-VERSION = 2
+FAMILIES, STEPS, BATCH = 3000, 900, 24
+VERSION = 3
 """Raised whenever it is trained otherwise, so that nothing is read by an earlier one."""
 
 RATE, TEMPERATURE = 1e-3, 0.1
