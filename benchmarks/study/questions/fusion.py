@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from benchmarks.fusing.drawing import generic_path
 from benchmarks.study import tables
 from benchmarks.study.bench import Bench
+from benchmarks.study.concepts import ROBOTS
 from benchmarks.study.drawing import Fusion, Members, fused_task, generic_task, single_task
 from benchmarks.study.fusing import fuse_sets
 from benchmarks.study.tables import Value
@@ -101,8 +104,6 @@ def _of_size(
 
 def _of_class(rows: list[Any], conflicting: bool) -> Value | None:
     """What is kept by the robots, or by the others."""
-    from benchmarks.study.concepts import ROBOTS
-
     chosen = [row for row in rows if (row[0] in ROBOTS) == conflicting]
     if not chosen:
         return None
@@ -123,8 +124,6 @@ def _overall(single: Any, fused: Any, way: str, rule: str) -> dict[str, Value]:
 
 
 def _table(rows: dict[str, list[float]]) -> tables.Scores:
-    import numpy as np
-
     return np.array(list(rows.values()))
 
 
