@@ -89,7 +89,7 @@ export class Conditions extends EventTarget {
   #wire(condition, row) {
     const { name, layer } = condition;
     const choose = part(row, "choose");
-    choose.textContent = `${name} (${condition.kind})`;
+    choose.textContent = labelOf(condition);
     choose.addEventListener("click", () => this.choose(condition));
     const weight = /** @type {HTMLInputElement} */ (part(row, "weight"));
     weight.value = String(condition.weight);
@@ -112,4 +112,10 @@ export class Conditions extends EventTarget {
   #complain(error) {
     this.dispatchEvent(new CustomEvent("fault", { detail: `This file cannot be read as a picture: ${error.message}` }));
   }
+}
+
+/** @param {Condition} condition @returns {string} as the page offers it */
+function labelOf({ kind, name }) {
+  const options = /** @type {NodeListOf<HTMLOptionElement>} */ (document.querySelectorAll("#offered option"));
+  return [...options].find((one) => one.value === `${kind} ${name}`)?.text ?? name;
 }
