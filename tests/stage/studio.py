@@ -85,8 +85,14 @@ class Studio:
 
     def draw(self) -> list[WebElement]:
         """Draws, and waits until all that was ordered has ended; the figures."""
-        self.page.one("#draw").click()
+        self.order()
         return self.ended()
+
+    def order(self) -> None:
+        """Draws, and waits until it is ordered."""
+        before = self.page.all("#drawn .together")
+        self.page.one("#draw").click()
+        eventually(lambda: len(self.page.all("#drawn .together")) > len(before))
 
     def ended(self, *states: str) -> list[WebElement]:
         """The figures of the last order, once all have ended."""

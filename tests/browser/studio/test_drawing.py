@@ -10,6 +10,7 @@ from fedshow.sampling import carried
 from fedshow.toyworld.encoder import load_encoder
 from tests.stage.studio import Studio
 
+WHOLE = (1280, 1540)
 HALVES = (((0.02, 0.02), (0.49, 0.99)), ((0.51, 0.02), (0.99, 0.99)))
 
 
@@ -28,6 +29,8 @@ def test_two_characters_laid_out_by_mouse_are_both_in_the_picture(
     (drawn,) = studio.draw()
     assert drawn.get_attribute("data-state") == "done", drawn.text
     (png,) = studio.pictures()
+    studio.page.be(WHOLE)
+    studio.page.driver.execute_script("scrollTo(0, 0)")
     picture(studio.page, "studio")
     (tmp_path / "both.png").write_bytes(png)
     said = carried.read(tmp_path / "both.png")
@@ -55,6 +58,7 @@ def test_two_releases_side_by_side_from_one_seed(studio, releases, tmp_path):
 
 
 def test_what_one_release_does_not_know_is_said_beside_the_other(studio, releases, tuned):
+    studio.page.excuse("the server responded with a status of 400")
     studio.page.driver.refresh()  # there is a new release to compare with
     studio = Studio(studio.page)
     studio.write(prompt="a <potter>", steps=2, other=tuned)
@@ -65,7 +69,7 @@ def test_what_one_release_does_not_know_is_said_beside_the_other(studio, release
 
 def test_a_drawing_can_be_cancelled_while_it_is_drawn(studio):
     studio.write(prompt="a <potter>", steps=100, n=8)
-    studio.page.one("#draw").click()
+    studio.order()
     studio.ended("drawing")
     studio.page.sees("of 100 steps")
     assert studio.page.all("progress")

@@ -101,7 +101,7 @@ def test_a_mask_is_painted_and_a_sketch_added(studio, tmp_path):
     assert region.prompt == "a <potter>"
     left, top, right, bottom = region.bounds
     assert (left < 0.12, 0.4 < right < 0.5, top > 0.4, bottom < 0.6) == (True,) * 4
-    assert (condition.kind, condition.name) == ("adapter", "sketch")
+    assert (condition.kind, condition.name) == ("control", "sketch")
     picture = condition.picture.convert("L")
     lines = [picture.getpixel((x, 16)) for x in (2, 16, 30)]
     assert lines == [0, 255, 0], "white lines on black"

@@ -7,6 +7,9 @@ import { copyOf, part } from "./region-list.js";
 /** @typedef {import("./ordering.js").Drawing} Drawing */
 
 export class Drawn {
+  /** @type {Set<string>} Ids of those that are shown. */
+  shown = new Set();
+
   /**
    * @param {HTMLElement} place
    * @param {HTMLElement} said a live region
@@ -37,6 +40,7 @@ export class Drawn {
    * @param {string} words of what the pictures show
    */
   async show(row, drawing, about, words) {
+    this.shown.add(drawing.id);
     const figure = this.#figure(row, drawing.release, about);
     part(figure, "cancel").addEventListener("click", () =>
       cancel(drawing).then((now) => this.#tell(figure, now, words), (error) => this.#fail(figure, error)));

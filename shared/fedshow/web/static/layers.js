@@ -113,6 +113,7 @@ export class Layer {
     if (pen) {
       pen.fillStyle = "#000";
       pen.fillRect(0, 0, made.width, made.height);
+      pen.imageSmoothingQuality = "high"; // every pixel counts, not those in the middle
       pen.drawImage(this.canvas, 0, 0, made.width, made.height);
     }
     /** @type {Blob | null} */

@@ -22,7 +22,7 @@ export class Stage {
   /** @type {() => Layer | null} What a brush paints on now. */
   target = () => null;
   tool = "box";
-  brush = 0.03;
+  brush = 0.08;
 
   /**
    * @param {HTMLElement} element

@@ -186,7 +186,7 @@ async function draw(recipes, drawn) {
 
 /** What was drawn before. @param {Drawn} drawn */
 async function showEarlier(drawn) {
-  const found = (await own()).filter(({ state }) => state !== "failed" && state !== "cancelled");
+  const found = (await own()).filter(({ id, state }) => !drawn.shown.has(id) && state !== "failed" && state !== "cancelled");
   for (const drawing of found.slice(0, EARLIER)) {
     const when = new Date(drawing.created).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
     drawn.show(drawn.row(true), drawing, when, `Drawn ${when}`);
