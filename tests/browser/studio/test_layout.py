@@ -1,13 +1,19 @@
 """Flows: regions by keys, finger and brush; names that complete; sketches; for everybody."""
 
 import json
+from hashlib import sha256
 
 import pytest
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
+from fedshow.roles import Role
 from fedshow.sampling.document import RecipeDocument
+from fedshow.sampling.pictures import encode_picture
+from fedshow_server.store import Offer
+from fedshow_server.store.samples import Sample
 from tests.stage.page import DESK, PHONE
+from tests.stage.waiting import eventually
 
 RECIPE = """
 const done = arguments[0];
@@ -120,3 +126,20 @@ def test_no_serious_fault_in_any_look_and_size(studio, picture, scheme):
         page.be(size)
         assert page.serious_faults() == [], size
         assert not page.overflows(), size
+
+
+def test_a_card_shows_what_the_server_drew_of_its_concept(studio, members, server):
+    store = server.store()
+    carl = store.members.authenticate(members[Role.CONTRIBUTOR].reply.token)
+    content = encode_picture(Image.new("RGB", (8, 8), "red"))
+    store.concepts.submit(carl.id, Offer("potter", "man", "ab" * 32, 10, None))
+    store.concepts.admit("ab" * 32, 4)
+    subject = store.samples.next("toyworld")
+    digest = sha256(content).hexdigest()
+    store.samples.add(subject, [Sample(0, "a <x>", 1.0, 1, 20, 8, 8, digest, content)])
+    store.close()
+    studio.page.driver.refresh()
+    card = studio.page.one("[data-concept=potter] img")
+    eventually(lambda: card.get_property("naturalWidth"))
+    assert digest[:16] in card.get_attribute("src")
+    assert not studio.page.all("[data-concept=pettigrew] img")

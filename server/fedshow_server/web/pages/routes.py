@@ -24,5 +24,5 @@ def gallery_routes(
         sign_in_routes(gallery, entrance, store.members, sessions, settings.session_hours),
         concept_pages(gallery, browser, store.concepts),
         release_pages(gallery, store.releases),
-        studio_pages(gallery, store.releases, card, settings),
+        studio_pages(gallery, store.releases, store.showcase, card, settings),
     )

@@ -1,6 +1,7 @@
 """`/gallery/studio`, where members lay out pictures and have them drawn; scripts order by `/api/drawings`."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -12,7 +13,8 @@ from fedshow.families.locating import TOYWORLD
 from fedshow.sampling.conditions import MOST_CONDITIONS, Kind, types
 from fedshow.sampling.regions import MOST_REGIONS, Overlap
 from fedshow_server.settings import ServerSettings
-from fedshow_server.store import Node, Release, Releases
+from fedshow_server.store import Node, Release, Releases, Showcase
+from fedshow_server.web.concepts import picture_path
 from fedshow_server.web.doors import visitor
 from fedshow_server.web.pages.places import STUDIO
 from fedshow_server.web.pages.showing import Gallery
@@ -56,7 +58,11 @@ class Tray:
 
 
 def studio_pages(
-    gallery: Gallery, releases: Releases, card: BaseCard, settings: ServerSettings
+    gallery: Gallery,
+    releases: Releases,
+    showcase: Showcase,
+    card: BaseCard,
+    settings: ServerSettings,
 ) -> APIRouter:
     """The page, as the member that asks may use it."""
     routes, offered = APIRouter(include_in_schema=False), _offered(card)
@@ -87,7 +93,8 @@ def studio_pages(
         found, chosen = await asyncio.to_thread(look, node, wanted)
         chosen = chosen or next(iter(found), None)
         tray = Tray.of(chosen, asked.get("find", ""))
-        about = {"releases": found, "chosen": chosen, "tray": tray}
+        looks = await asyncio.to_thread(_looks, showcase, node, tray.names)
+        about = {"releases": found, "chosen": chosen, "tray": tray, "looks": looks}
         return gallery.show(request, "gallery/studio.html", **fixed, **about)
 
     return routes
@@ -97,3 +104,11 @@ def _offered(card: BaseCard) -> tuple[Offered, ...]:
     return tuple(
         Offered(kind, name) for kind in KINDS for name in types(card.name, card.family, kind)
     )
+
+
+def _looks(showcase: Showcase, node: Node, names: Sequence[str]) -> dict[str, str]:
+    """By name where a picture of a concept is, of those that have one: its last, at full strength."""
+    cards = showcase.named(node, names).values()
+    return {
+        one.name: picture_path(one.name, one.pictures[-1].sha256) for one in cards if one.pictures
+    }
