@@ -191,7 +191,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         concept_routes(store.showcase, card),
         drawing_routes(store, card, settings, ground.folder.drawings, drawing.wake),
     )
-    edge = _edge(ground, superlink, enrolment, routers, Gallery(card.name))
+    edge = _edge(ground, superlink, enrolment, routers, card)
     renewed = (edge.renew, listener.renew, partial(superlink.restart_because, "new certificate"))
     async with AsyncExitStack() as stack:
         tasks = [
@@ -245,20 +245,21 @@ def _edge(
     superlink: SuperLink,
     enrolment: Enrolment,
     routers: tuple[APIRouter, ...],
-    gallery: Gallery,
+    card: BaseCard,
 ) -> HttpsServer:
     """The HTTPS port with everything behind it, pages too."""
-    store, entrance, settings = ground.store, ground.entrance, ground.settings
+    store, entrance, gallery = ground.store, ground.entrance, Gallery(card.name)
+    pages = gallery_routes(gallery, store, entrance, card, ground.settings)
     app = make_edge(
         superlink,
         enrolment,
         ground.certificates.ca_pem,
         HttpDoors(entrance, SignedIn(entrance, store.sessions)),
-        (*routers, *gallery_routes(gallery, store, entrance, settings.session_hours)),
+        (*routers, *pages),
         gallery.refuse,
     )
     served = Traced(SafeHeaders(app), ground.metrics.answered)
-    return HttpsServer(served, ground.certificates, settings.drain_seconds)
+    return HttpsServer(served, ground.certificates, ground.settings.drain_seconds)
 
 
 async def _announce(

@@ -5,7 +5,13 @@ import pytest
 from fedshow.roles import Role
 from tests.stage.page import DESK, PHONE
 
-PAGES = ["/", "/gallery/concepts/voldemort", "/gallery/releases", "/gallery/nowhere"]
+PAGES = [
+    "/",
+    "/gallery/concepts/voldemort",
+    "/gallery/releases",
+    "/gallery/studio",
+    "/gallery/nowhere",
+]
 
 
 @pytest.mark.parametrize("path", ["/gallery/sign-in", *PAGES])

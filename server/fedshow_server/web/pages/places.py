@@ -7,6 +7,7 @@ HOME, ROOM = "/", "/gallery"
 SIGN_IN, SIGN_OUT = f"{ROOM}/sign-in", f"{ROOM}/sign-out"
 STATIC = f"{ROOM}/static"
 CONCEPTS, RELEASES = f"{ROOM}/concepts", f"{ROOM}/releases"
+STUDIO = f"{ROOM}/studio"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Link:
 LINKS = (
     Link("Concepts", HOME, CONCEPTS),
     Link("Releases", RELEASES, RELEASES),
+    Link("Studio", STUDIO, STUDIO),
 )
 
 

@@ -2,23 +2,27 @@
 
 from fastapi import APIRouter
 
+from fedshow.families.card import BaseCard
 from fedshow.web.assets import asset_routes
 from fedshow_server.services.doors import Entrance
+from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Browser, Store
 from fedshow_server.web.pages.concepts import concept_pages
 from fedshow_server.web.pages.releases import release_pages
 from fedshow_server.web.pages.showing import Gallery
 from fedshow_server.web.pages.signing_in import sign_in_routes
+from fedshow_server.web.pages.studio import studio_pages
 
 
 def gallery_routes(
-    gallery: Gallery, store: Store, entrance: Entrance, session_hours: float
+    gallery: Gallery, store: Store, entrance: Entrance, card: BaseCard, settings: ServerSettings
 ) -> tuple[APIRouter, ...]:
     """A router for each kind of page; `web/doors.py` says who may open them."""
     browser, sessions = Browser(store.database), store.sessions
     return (
         asset_routes(gallery.assets),
-        sign_in_routes(gallery, entrance, store.members, sessions, session_hours),
+        sign_in_routes(gallery, entrance, store.members, sessions, settings.session_hours),
         concept_pages(gallery, browser, store.concepts),
         release_pages(gallery, store.releases),
+        studio_pages(gallery, store.releases, store.showcase, card, settings),
     )
