@@ -10,8 +10,8 @@ from threading import Lock
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.transfer.servers import KnownServer
 from fedshow_client.tuning.data.checking import Checked, check_folder
-from fedshow_client.tuning.data.folder import Candidate
-from fedshow_client.tuning.data.pictures import SUFFIXES, UNREADABLE
+from fedshow_client.tuning.data.folder import Candidate, is_image
+from fedshow_client.tuning.data.pictures import UNREADABLE
 
 EDGE_PIXELS = 320
 MOST_LOOKS = 8
@@ -73,7 +73,7 @@ class Looks:
 def _check_number(folder: Path) -> None:
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: not a folder of images")
-    number = sum(entry.suffix.lower() in SUFFIXES for entry in folder.iterdir())
+    number = sum(map(is_image, folder.iterdir()))
     if number > MOST_IMAGES:
         raise InvalidInput(
             f"{folder}: {number} images, the page looks at {MOST_IMAGES} at most; 4 to 20 of one "
