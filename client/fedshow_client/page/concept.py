@@ -33,7 +33,8 @@ def concept_pages(pages: Pages, home: Home, queue: Queue) -> APIRouter:
 
     def look(job: int, step: str) -> dict[str, Any]:
         concept = status_of(job)
-        looks = looks_of(home, job)
+        gone = concept.state == "withdrawn"  # or soon, when the tuner has ended
+        looks = [] if gone else looks_of(home, job)
         chosen = int(step) if step.isdecimal() and int(step) in looks else (looks or [0])[-1]
         samples = samples_of(sample_folder(home, job), chosen, concept.name) if looks else []
         last = queue.find(concept.name, concept.server).id == job
@@ -44,7 +45,7 @@ def concept_pages(pages: Pages, home: Home, queue: Queue) -> APIRouter:
             "look": chosen,
             "scales": SCALES,
             "samples": list(enumerate(samples)),
-            "chart": loss_chart(home, job),
+            "chart": "" if gone else loss_chart(home, job),
             "leakage": leakage,
             "leakage_says": "" if leakage is None else in_words(leakage),
             "waits": last and concept.state in ("queued", "tuning"),

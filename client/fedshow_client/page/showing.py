@@ -40,6 +40,7 @@ class Pages:
             when=lambda seconds: datetime.fromtimestamp(seconds, UTC),
             duration=duration,
             label_of=label_of,
+            short=short,
         )
 
     def show(
@@ -63,3 +64,11 @@ class Pages:
     def to(self, path: str) -> Response:
         """Sends the browser to this path of the room."""
         return RedirectResponse(f"{self.room}{path}", SEE_OTHER)
+
+
+def short(path: Path | str) -> str:
+    """A path as people write it, from their home."""
+    try:
+        return str(Path("~") / Path(path).relative_to(Path.home()))
+    except ValueError:
+        return str(path)

@@ -13,20 +13,27 @@ STEPS, HALF = 100, 50
 
 
 def main() -> None:
-    """From where an earlier run was stopped; at half of it waits for the file STAND_IN_GO."""
+    """From where an earlier run was stopped; at half of it, and at its end, it waits for a file."""
     options = dict(zip(sys.argv[3::2], sys.argv[4::2], strict=False))
     told, samples = Path(options["--progress"]), Path(options["--work"]) / "samples"
     samples.mkdir(parents=True, exist_ok=True)
     done = len(told.read_text().splitlines()) * 10 if told.exists() else 0
     for step in range(done + 10, STEPS + 1, 10):
-        while step > HALF and not Path(os.environ["STAND_IN_GO"]).exists():
-            time.sleep(0.05)
+        if step > HALF:
+            wait_for("STAND_IN_GO")
         if step % HALF == 0:
             draw(samples, step)
         line = {"step": step, "steps": STEPS, "loss": 1 / step + 0.1, "seconds": step / 10}
         with told.open("a") as file:
             file.write(json.dumps(line) + "\n")
+    wait_for("STAND_IN_END")
     shutil.copy(os.environ["STAND_IN_RESULT"], options["-o"])
+
+
+def wait_for(name: str) -> None:
+    """Returns once the file that the environment names so is there."""
+    while not Path(os.environ[name]).exists():
+        time.sleep(0.05)
 
 
 def draw(samples: Path, step: int) -> None:

@@ -82,6 +82,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concept_blob: Callable[.
     result.write_bytes(concept_blob("gloop", "monster", metrics={"leakage": 0.09}))
     monkeypatch.setenv("STAND_IN_RESULT", str(result))
     monkeypatch.setenv("STAND_IN_GO", str(tmp_path / "go"))
+    monkeypatch.setenv("STAND_IN_END", str(tmp_path / "end"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     monkeypatch.setenv("FEDSHOW_CLIENT_PAGE_PORT", str(free_port()))
     monkeypatch.setenv("FEDSHOW_CLIENT_POLL_SECONDS", "0.2")
@@ -187,6 +188,7 @@ def test_add_a_folder_and_watch_it_until_it_is_admitted(
     looks_well(page)
     go.touch()
     page.sees("Samples after step 100")
+    go.with_name("end").touch()
     page.sees("the server fetches it")
     page.sees("0.09: as low as normally tuned concepts")
     host.concepts["gloop"].state = concepts_pb2.CONCEPT_STATE_ADMITTED
