@@ -13,7 +13,7 @@ from fedshow_client.home import Home
 from fedshow_client.page.entering import Entering
 from fedshow_client.page.serving import page_served
 from fedshow_client.queue import Queue
-from tests.stage.waiting import free_port
+from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 CSRF = re.compile(r'name="csrf" content="(\w+)"')
 
@@ -58,7 +58,7 @@ def port(place: Home, queue: Queue, entering: Entering) -> Iterator[int]:
 @pytest.fixture
 def stranger(port: int) -> Iterator[httpx.Client]:
     """Somebody who has nothing but the port."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
         yield client
 
 
@@ -66,7 +66,7 @@ def stranger(port: int) -> Iterator[httpx.Client]:
 def visitor(port: int, entering: Entering) -> Iterator[Visitor]:
     """This user, signed in."""
     origin = f"http://127.0.0.1:{port}"
-    with httpx.Client(base_url=origin) as client:
+    with httpx.Client(base_url=origin, timeout=PATIENCE_SECONDS) as client:
         found = Visitor(client, entering.room, origin)
         code = entering.address().partition("#")[2]
         answer = client.post(

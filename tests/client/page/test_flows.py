@@ -193,12 +193,10 @@ def test_add_a_folder_and_watch_it_until_it_is_admitted(
     page.sees("0.09: as low as normally tuned concepts")
     host.concepts["gloop"].state = concepts_pb2.CONCEPT_STATE_ADMITTED
     page.sees("uploaded and admitted")
-    picture(page, "concept")
     assert queue.find("gloop").state == JobState.ADMITTED
     page.click("Concepts")
     page.sees("uploaded and admitted")
     looks_well(page)
-    picture(page, "overview")
 
 
 def test_pause_resume_and_withdraw(

@@ -92,13 +92,13 @@ def test_starting_queues_what_the_command_would(
     visitor: Visitor, looked: str, pictures: Path, queue: Queue, call: Call
 ) -> None:
     answer = visitor.post(
-        looked, name="potter", **{"class": "man"}, steps="30", seed="", flip="no", set="ema=0.9",
+        looked, name="potter", **{"class": "monster"}, steps="30", seed="", flip="no", set="ema=0.9",
         priority="-2", max_leakage="0.5", visible_to="bob, anna",
     )  # fmt: skip
     assert answer.status_code == 303, answer.text
     asked = ["--steps", "30", "--no-flip", "--set", "ema=0.9", "--priority", "-2"]
     asked += ["--max-leakage", "0.5", "--visible-to", "bob", "--visible-to", "anna"]
-    assert call("client", "add", pictures, "--name", "other", "--class", "man", *asked)[0] == 0
+    assert call("client", "add", pictures, "--name", "other", "--class", "monster", *asked)[0] == 0
     first, second = queue.jobs()
     assert answer.headers["location"] == f"{visitor.room}/jobs/{first.id}"
     for fact in ("options", "priority", "visible_to", "images", "base", "server", "class_word"):
@@ -124,7 +124,7 @@ def test_starting_queues_what_the_command_would(
 def test_what_is_wrong_is_said_and_what_was_typed_stays(
     visitor: Visitor, looked: str, queue: Queue, fields: dict[str, str], says: str
 ) -> None:
-    answer = visitor.post(looked, **{"name": "potter", "class": "man", "steps": "7"} | fields)
+    answer = visitor.post(looked, **{"name": "potter", "class": "monster", "steps": "7"} | fields)
     assert answer.status_code == 400
     alert = answer.text.partition('role="alert">')[2].partition("</p>")[0]
     assert says in alert.replace("&#39;", "'")
