@@ -11,6 +11,7 @@ from fedshow.transfer.servers import known_servers
 from fedshow_client.daemon.link import ServerLink
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home, holder_name
+from fedshow_client.page.entering import Entering
 from fedshow_client.queue import Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
 
@@ -48,6 +49,7 @@ class Daemon:
     def _page(self, queue: Queue) -> AbstractContextManager[object]:
         """Inside, this machine's browsers are shown what goes on here, if that is wanted."""
         if not self._settings.page:
+            Entering(self._home).serve_no_more()  # a daemon that was killed has left its port there
             return nullcontext()
         from fedshow_client.page.serving import page_served
 

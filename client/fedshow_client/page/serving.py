@@ -25,6 +25,8 @@ def page_served(home: Home, queue: Queue, wanted_port: int) -> Iterator[None]:
 
     Where there is none at all the daemon does its work without.
     """
+    entering = Entering(home)
+    entering.serve_no_more()
     try:
         held = _hold(wanted_port)
     except OSError as error:
@@ -32,11 +34,11 @@ def page_served(home: Home, queue: Queue, wanted_port: int) -> Iterator[None]:
         yield
         return
     port = held.getsockname()[1]
-    entering = Entering(home)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(home, queue, entering, port),
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             ws="none",

@@ -14,6 +14,7 @@ from fedshow.transfer.servers import save_server
 from fedshow_client.home import Home
 from fedshow_client.page import looking
 from fedshow_client.page.browsing import listing
+from fedshow_client.page.entering import Entering
 from fedshow_client.queue import Job, JobState, NewJob, Queue
 from fedshow_client.tuning.watching.sample_files import keep_last_look, sample_path
 from tests.client.page.conftest import Visitor
@@ -105,31 +106,33 @@ def test_starting_queues_what_the_command_would(
         assert getattr(first, fact) == getattr(second, fact), fact
 
 
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
-        ({"name": "No Name!"}, "'No Name!'"),
-        ({"class": "sea monster"}, "'sea monster'"),
-        ({"steps": "many"}, "steps = 'many': not a number"),
-        ({"steps": "0"}, "steps = 0"),
-        ({"seed": "9" * 30}, "no number up to"),
-        ({"priority": "9" * 30}, "no number up to"),
-        ({"max_leakage": "1.5"}, "max_leakage = 1.5"),
-        ({"max_leakage": "nan"}, "max_leakage"),
-        ({"flip": "maybe"}, "flip = 'maybe'"),
-        ({"set": "pace=9"}, "pace"),
-        ({"visible_to": "me bob"}, "'me' goes with no other name"),
-    ],
+WRONG = (
+    ({"name": "No Name!"}, "'No Name!'"),
+    ({"class": "sea monster"}, "'sea monster'"),
+    ({"steps": "many"}, "steps = 'many': not a number"),
+    ({"steps": "0"}, "steps = 0"),
+    ({"seed": "9" * 30}, "no number up to"),
+    ({"priority": "9" * 30}, "no number up to"),
+    ({"max_leakage": "1.5"}, "max_leakage = 1.5"),
+    ({"max_leakage": "nan"}, "max_leakage"),
+    ({"flip": "maybe"}, "flip = 'maybe'"),
+    ({"set": "pace=9"}, "pace"),
+    ({"visible_to": "me bob"}, "'me' goes with no other name"),
 )
+
+
 def test_what_is_wrong_is_said_and_what_was_typed_stays(
-    visitor: Visitor, looked: str, queue: Queue, fields: dict[str, str], says: str
+    visitor: Visitor, looked: str, queue: Queue
 ) -> None:
-    answer = visitor.post(looked, **{"name": "potter", "class": "monster", "steps": "7"} | fields)
-    assert answer.status_code == 400
-    alert = answer.text.partition('role="alert">')[2].partition("</p>")[0]
-    assert says in alert.replace("&#39;", "'")
-    typed = next(iter(fields.values()))
-    assert f'value="{typed}"' in answer.text or fields.keys() == {"flip"}
+    for fields, says in WRONG:
+        answer = visitor.post(
+            looked, **{"name": "potter", "class": "monster", "steps": "7"} | fields
+        )
+        assert answer.status_code == 400, says
+        alert = answer.text.partition('role="alert">')[2].partition("</p>")[0]
+        assert says in alert.replace("&#39;", "'")
+        typed = next(iter(fields.values()))
+        assert f'value="{typed}"' in answer.text or fields.keys() == {"flip"}
     assert queue.jobs() == []
 
 
@@ -303,8 +306,19 @@ def test_opening_shows_the_code_to_no_other_user(
     assert out.strip() in (place.page / "open.html").read_text()
 
 
+def test_a_daemon_without_a_page_says_so_after_one_that_was_killed(place: Home, call: Call) -> None:
+    from fedshow_client.daemon.service import Daemon
+    from fedshow_client.settings import load_settings
+
+    place.make()
+    Entering(place).serve_at(9)
+    daemon = Daemon(load_settings(page=False))
+    daemon.stop.set()
+    daemon.run()
+    assert not (place.page / "port").exists()
+
+
 def test_a_port_that_is_taken_is_no_trouble(port: int, tmp_path: Path) -> None:
-    from fedshow_client.page.entering import Entering
     from fedshow_client.page.serving import page_served
 
     other = Home(tmp_path / "other")
