@@ -1,6 +1,7 @@
 """Flows: pictures are laid out, drawn, compared, cancelled."""
 
 import io
+import time
 
 from PIL import Image
 
@@ -76,6 +77,9 @@ def test_a_drawing_can_be_cancelled_while_it_is_drawn(studio):
     studio.page.click("Cancel")
     (figure,) = studio.ended()
     assert figure.get_attribute("data-state") == "cancelled"
+    time.sleep(1.5)  # the page may have asked once more
+    assert "Cancelled" in figure.text
+    assert not studio.page.all("progress")
     assert not studio.pictures()
 
 

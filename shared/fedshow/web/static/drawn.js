@@ -69,6 +69,7 @@ export class Drawn {
   /** @param {HTMLElement} figure @param {Drawing | null} drawing @param {string} words */
   #tell(figure, drawing, words) {
     const state = part(figure, "state");
+    if (figure.dataset.over) return; // cancelled, and told so already
     if (!drawing) {
       state.textContent = "The server does not answer; asking again.";
       return;
@@ -82,6 +83,7 @@ export class Drawn {
     figure.dataset.state = drawing.state;
     state.textContent = text;
     if (!ended(drawing)) return;
+    figure.dataset.over = "true";
     bar.remove();
     figure.querySelector("[data-part=cancel]")?.remove();
     part(figure, "under-way").hidden = drawing.state === "done";

@@ -11,6 +11,7 @@ export class Layer {
   blank = true;
   /** @type {string | null} The file that it was read from, while nobody has painted on it. */
   #file = null;
+  #ink = "#fff";
 
   /**
    * @param {number} width of the picture, in pixels
@@ -48,7 +49,7 @@ export class Layer {
     const { width: w, height: h } = this.canvas;
     const pen = this.#pen;
     pen.globalCompositeOperation = erases ? "destination-out" : "source-over";
-    pen.strokeStyle = "#fff";
+    pen.strokeStyle = this.#ink;
     pen.lineCap = "round";
     pen.lineWidth = Math.max(1, width * Math.max(w, h));
     pen.beginPath();
@@ -57,6 +58,12 @@ export class Layer {
     pen.stroke();
     this.#file = null;
     this.blank = erases ? this.#isEmpty() : false;
+  }
+
+  /** Is painted, and shown, in this colour; the file is white all the same. @param {string} ink */
+  tint(ink) {
+    this.#ink = ink;
+    fill(this.#pen, "source-in", ink);
   }
 
   clear() {
@@ -78,7 +85,10 @@ export class Layer {
     pen.globalCompositeOperation = "source-over";
     pen.imageSmoothingEnabled = picture.width > width;
     pen.drawImage(picture, 0, 0, width, height);
-    if (this.use === "mask") this.#lightToAlpha();
+    if (this.use === "mask") {
+      this.#lightToAlpha();
+      this.tint(this.#ink);
+    }
     const turned = inked && this.#turnIfLight();
     const fits = picture.width === this.width && picture.height === this.height;
     this.#file = fits && !turned ? await base64(file) : null;
@@ -111,10 +121,10 @@ export class Layer {
     made.height = this.height;
     const pen = made.getContext("2d");
     if (pen) {
-      pen.fillStyle = "#000";
-      pen.fillRect(0, 0, made.width, made.height);
       pen.imageSmoothingQuality = "high"; // every pixel counts, not those in the middle
       pen.drawImage(this.canvas, 0, 0, made.width, made.height);
+      if (this.use === "mask") fill(pen, "source-in", "#fff");
+      fill(pen, "destination-over", "#000");
     }
     /** @type {Blob | null} */
     const file = await new Promise((done) => made.toBlob(done, "image/png"));
@@ -154,6 +164,13 @@ export class Layer {
     for (let at = 0; at < whole.data.length; at += 4) change(whole.data, at);
     pen.putImageData(whole, 0, 0);
   }
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {GlobalCompositeOperation} how @param {string} colour */
+function fill(pen, how, colour) {
+  pen.globalCompositeOperation = how;
+  pen.fillStyle = colour;
+  pen.fillRect(0, 0, pen.canvas.width, pen.canvas.height);
 }
 
 /**

@@ -61,14 +61,13 @@ export const own = () => ask(DRAWINGS);
 export async function follow(drawing, tell) {
   for (let last = drawing; !ended(last); ) {
     await pause(LOOK_MILLISECONDS);
-    try {
-      last = await ask(`${DRAWINGS}/${drawing.id}`);
-      tell(last);
-    } catch (error) {
+    const now = await ask(`${DRAWINGS}/${drawing.id}`).catch((error) => {
       if (error instanceof Refused) throw error;
-      tell(null);
-      await pause(WAIT_MILLISECONDS);
-    }
+      return null;
+    });
+    tell(now);
+    last = now ?? last;
+    if (!now) await pause(WAIT_MILLISECONDS);
   }
 }
 

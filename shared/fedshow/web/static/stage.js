@@ -22,7 +22,7 @@ export class Stage {
   /** @type {() => Layer | null} What a brush paints on now. */
   target = () => null;
   tool = "box";
-  brush = 0.08;
+  brush = 0.04;
 
   /**
    * @param {HTMLElement} element
@@ -166,6 +166,7 @@ export class Stage {
   /** @param {Layer} mask @param {Region} region */
   #covered(mask, region) {
     this.cover(mask, `mask ${region.hue}`);
+    mask.tint(getComputedStyle(mask.canvas).getPropertyValue("--tint"));
     return mask.canvas;
   }
 
