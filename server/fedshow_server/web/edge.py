@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fedshow import rpc
-from fedshow.errors import Exhausted, FedshowError, Unreachable
+from fedshow.errors import Exhausted, FedshowError, InvalidInput, Unreachable
 from fedshow.joining import JoinReply, JoinRequest, Refusal
 from fedshow.web.statuses import STATUS, status_of
 from fedshow.wire import CA_PATH, JOIN_PATH
