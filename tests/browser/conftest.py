@@ -11,9 +11,12 @@ from tests.stage.concepts import make_data
 from tests.stage.gallery import MEMBERS, session_for, stock
 from tests.stage.member import Member
 from tests.stage.page import Page
+from tests.stage.sampled import paint_samples
 from tests.stage.server import Server
 
 SCREENSHOTS = os.environ.get("FEDSHOW_SCREENSHOTS")
+SAMPLED = ("imperius", *(f"thing-{k:03}x" for k in range(120, 131)))
+"""Concepts with pictures; the newest."""
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
@@ -39,6 +42,7 @@ def members(server):
 def stocked(server, members):
     """The server with concepts to look at."""
     stock(server, members[Role.CONTRIBUTOR].reply.node)
+    paint_samples(server, SAMPLED)
     return server
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from fedshow_server.store.audit import Audit, Entry, Head
 from fedshow_server.store.blobs import Blobs, FolderBlobs
-from fedshow_server.store.browsing import Browser, Found, Sought
 from fedshow_server.store.concepts import Concept, Concepts, Offer, Removal, State
 from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.drawings import Drawing, Drawings, DrawingState
@@ -20,7 +19,6 @@ from fedshow_server.store.showcase import Showcase
 __all__ = [
     "Audit",
     "Blobs",
-    "Browser",
     "Concept",
     "Concepts",
     "Drawing",
@@ -28,7 +26,6 @@ __all__ = [
     "Drawings",
     "Entry",
     "FolderBlobs",
-    "Found",
     "Head",
     "Members",
     "Node",
@@ -40,7 +37,6 @@ __all__ = [
     "Samples",
     "Sessions",
     "Showcase",
-    "Sought",
     "State",
     "Store",
     "open_store",

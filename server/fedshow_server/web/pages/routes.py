@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from fedshow.web.assets import asset_routes
 from fedshow_server.services.doors import Entrance
-from fedshow_server.store import Browser, Store
+from fedshow_server.store import Store
 from fedshow_server.web.pages.concepts import concept_pages
 from fedshow_server.web.pages.releases import release_pages
 from fedshow_server.web.pages.showing import Gallery
@@ -15,10 +15,9 @@ def gallery_routes(
     gallery: Gallery, store: Store, entrance: Entrance, session_hours: float
 ) -> tuple[APIRouter, ...]:
     """A router for each kind of page; `web/doors.py` says who may open them."""
-    browser, sessions = Browser(store.database), store.sessions
     return (
         asset_routes(gallery.assets),
-        sign_in_routes(gallery, entrance, store.members, sessions, session_hours),
-        concept_pages(gallery, browser, store.concepts),
+        sign_in_routes(gallery, entrance, store.members, store.sessions, session_hours),
+        concept_pages(gallery, store.showcase, store.concepts),
         release_pages(gallery, store.releases),
     )
