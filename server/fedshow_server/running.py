@@ -186,12 +186,14 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         ReleaseServicer(store, news, signer),
         admin_servicer(Administration(store, ground.folder)),
     )
+    sender, gallery = FileSender(store.blobs, ground.streams), Gallery(card.name)
     routers = (
-        *_routers(ground, signer, health),
+        *_routers(ground, signer, health, sender),
         concept_routes(store.showcase, card),
         drawing_routes(store, card, settings, ground.folder.drawings, drawing.wake),
+        *gallery_routes(gallery, store, ground.entrance, settings, sender, signer.public_key),
     )
-    edge = _edge(ground, superlink, enrolment, routers, Gallery(card.name))
+    edge = _edge(ground, superlink, enrolment, routers, gallery)
     renewed = (edge.renew, listener.renew, partial(superlink.restart_because, "new certificate"))
     async with AsyncExitStack() as stack:
         tasks = [
@@ -229,14 +231,15 @@ def _health(ground: Ground, superlink: SuperLink, fusion: FusionQueue) -> Health
     )
 
 
-def _routers(ground: Ground, signer: Signer, health: Health) -> tuple[APIRouter, ...]:
-    """What the HTTPS port serves beside joining and Flower's calls."""
-    releases, sender = ground.store.releases, FileSender(ground.store.blobs, ground.streams)
+def _routers(
+    ground: Ground, signer: Signer, health: Health, sender: FileSender
+) -> tuple[APIRouter, ...]:
+    """What the HTTPS port serves beside joining, Flower's calls and what members see of concepts."""
     return (
         health_routes(health),
         metrics_routes(ground.metrics.text, ground.settings.metrics_token),
         release_routes(ground.store, sender, signer),
-        hub_routes(releases, sender),
+        hub_routes(ground.store.releases, sender),
     )
 
 
@@ -248,13 +251,13 @@ def _edge(
     gallery: Gallery,
 ) -> HttpsServer:
     """The HTTPS port with everything behind it, pages too."""
-    store, entrance, settings = ground.store, ground.entrance, ground.settings
+    entrance, settings = ground.entrance, ground.settings
     app = make_edge(
         superlink,
         enrolment,
         ground.certificates.ca_pem,
-        HttpDoors(entrance, SignedIn(entrance, store.sessions)),
-        (*routers, *gallery_routes(gallery, store, entrance, settings.session_hours)),
+        HttpDoors(entrance, SignedIn(entrance, ground.store.sessions)),
+        routers,
         gallery.refuse,
     )
     served = Traced(SafeHeaders(app), ground.metrics.answered)

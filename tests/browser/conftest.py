@@ -11,6 +11,7 @@ from tests.stage.concepts import make_data
 from tests.stage.gallery import MEMBERS, session_for, stock
 from tests.stage.member import Member
 from tests.stage.page import Page
+from tests.stage.released import put_fused
 from tests.stage.sampled import paint_samples
 from tests.stage.server import Server
 
@@ -44,6 +45,12 @@ def stocked(server, members):
     stock(server, members[Role.CONTRIBUTOR].reply.node)
     paint_samples(server, SAMPLED)
     return server
+
+
+@pytest.fixture(scope="session")
+def released(stocked):
+    """Two releases, the earlier one first."""
+    return put_fused(stocked, SAMPLED[1:4]), put_fused(stocked, SAMPLED[2:7])
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from fedshow_server.web.sessions import COOKIE
 from tests.stage.waiting import PATIENCE_SECONDS
 
 AXE = files("axe_core_python") / "axe.min.js"
-POLL_SECONDS, COLOURS = 0.05, 128
+POLL_SECONDS, COLOURS = 0.05, 200
 FAULTS = ("serious", "critical")
 PHONE, DESK = (360, 740), (1280, 900)
 RUN_AXE = """
@@ -73,6 +73,12 @@ class Page:
         self.fill("Token", token)
         self.click("Sign in")
 
+    def may_paste(self) -> None:
+        """Lets pages use the clipboard."""
+        wanted = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+        about = {"origin": self.origin, "permissions": wanted}
+        self.driver.execute_cdp_cmd("Browser.grantPermissions", about)
+
     # what a person sees
 
     @property
@@ -107,6 +113,11 @@ class Page:
         """Whether the first picture there has come and can be seen."""
         shown = f"const it = document.querySelector({selector!r}); return it.naturalWidth > 0"
         return bool(self._wait().until(lambda driver: driver.execute_script(shown)))
+
+    def pasted(self) -> str:
+        """What was copied last."""
+        read = "navigator.clipboard.readText().then(arguments[0], arguments[0])"
+        return str(self.driver.execute_async_script(read))
 
     def calls(self, part: str) -> int:
         """How often the page asked for an address with this in it."""
@@ -155,7 +166,7 @@ class Page:
     def picture(self, file: Path) -> None:
         """Keeps what is seen as PNG, in as many colours as one can tell apart."""
         seen = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
-        seen.quantize(COLOURS, Image.Quantize.FASTOCTREE).save(file, optimize=True)
+        seen.quantize(COLOURS).save(file, optimize=True)
 
     # what must not be
 

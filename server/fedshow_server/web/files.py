@@ -13,6 +13,8 @@ from fedshow.releases import FileEntry
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.store import Blobs
 from fedshow_server.store.content import read_content
+from fedshow_server.web.archives import Archive
+from fedshow_server.web.caching import ASK_AGAIN
 from fedshow_server.web.doors import visitor
 from fedshow_server.web.ranges import Unsatisfiable, is_known, wanted_range
 
@@ -53,6 +55,17 @@ class FileSender:
         content = read_content(self._blobs, entry.sha256, start, end, BLOCK_BYTES)
         guarded = self._streams.until_revoked(visitor(request), content)
         return _Stream(guarded, status, about)
+
+    def archive(self, request: Request, name: str, archive: Archive) -> Response:
+        """The whole archive, to be saved under this name."""
+        about = {
+            "content-length": str(archive.size_bytes),
+            "content-type": "application/x-tar",
+            "content-disposition": f'attachment; filename="{name}"',
+            "cache-control": ASK_AGAIN,
+        }
+        content = archive.read(self._blobs)
+        return _Stream(self._streams.until_revoked(visitor(request), content), 200, about)
 
 
 class _Stream(StreamingResponse):
