@@ -34,6 +34,15 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def lively(server, tmp_path_factory):
+    """Another server, which fuses at once with the stand-in and may be restarted."""
+    found = Server(make_data(tmp_path_factory.mktemp("lively") / "data"))
+    found.start()
+    yield found
+    assert found.end() == 0
+
+
+@pytest.fixture(scope="session")
 def members(server):
     """A node of every role."""
     return {role: Member.redeem(server, server.invite(MEMBERS[role], role)) for role in Role}
@@ -60,10 +69,11 @@ def downloads(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def driver(server, downloads, tmp_path_factory):
+def driver(server, lively, downloads, tmp_path_factory):
     """The browser."""
     home = tmp_path_factory.mktemp("chromium")
-    with chromium(home, (key_of(server.address),), downloads) as found:
+    keys = key_of(server.address), key_of(lively.address)
+    with chromium(home, keys, downloads) as found:
         yield found
 
 

@@ -70,7 +70,7 @@ def test_every_route_has_a_policy_and_no_other():
     nothing += ("blobs",)
     store = SimpleNamespace(**dict.fromkeys(nothing))
     drawings = drawing_routes(store, None, None, None, None)
-    pages = gallery_routes(Gallery("tiny"), store, None, ServerSettings(), None, "")
+    pages = gallery_routes(Gallery("tiny"), store, None, ServerSettings(), None, "", None)
     others = (release_routes(store, None, None), hub_routes(None, None), concept_routes(None, None))
     app = application(*others, drawings, *pages)
     assert routes_of(app) == set(POLICIES)

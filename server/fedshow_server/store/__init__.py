@@ -8,6 +8,7 @@ from fedshow_server.store.blobs import Blobs, FolderBlobs
 from fedshow_server.store.concepts import Concept, Concepts, Offer, Removal, State
 from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.drawings import Drawing, Drawings, DrawingState
+from fedshow_server.store.history import History
 from fedshow_server.store.members import Members, Node
 from fedshow_server.store.releases import Release, Releases
 from fedshow_server.store.runs import Runs
@@ -27,6 +28,7 @@ __all__ = [
     "Entry",
     "FolderBlobs",
     "Head",
+    "History",
     "Members",
     "Node",
     "Offer",
@@ -58,6 +60,7 @@ class Store:
     samples: Samples
     showcase: Showcase
     audit: Audit
+    history: History
 
     def close(self) -> None:
         """Gives the database's connections back."""
@@ -83,4 +86,5 @@ def open_store(url: str, blobs: Path | str) -> Store:
         samples=Samples(database),
         showcase=Showcase(database),
         audit=Audit(database),
+        history=History(database),
     )

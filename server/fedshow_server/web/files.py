@@ -54,7 +54,7 @@ class FileSender:
             return Response(status_code=status, headers=about)
         content = read_content(self._blobs, entry.sha256, start, end, BLOCK_BYTES)
         guarded = self._streams.until_revoked(visitor(request), content)
-        return _Stream(guarded, status, about)
+        return BreakingStream(guarded, status, about)
 
     def archive(self, request: Request, name: str, archive: Archive) -> Response:
         """The whole archive, to be saved under this name."""
@@ -65,10 +65,10 @@ class FileSender:
             "cache-control": ASK_AGAIN,
         }
         content = archive.read(self._blobs)
-        return _Stream(self._streams.until_revoked(visitor(request), content), 200, about)
+        return BreakingStream(self._streams.until_revoked(visitor(request), content), 200, about)
 
 
-class _Stream(StreamingResponse):
+class BreakingStream(StreamingResponse):
     """Breaks off without its end when it cannot go on: nobody takes a part for the whole."""
 
     async def stream_response(self, send: Send) -> None:

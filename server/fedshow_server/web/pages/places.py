@@ -7,6 +7,8 @@ HOME, ROOM = "/", "/gallery"
 SIGN_IN, SIGN_OUT = f"{ROOM}/sign-in", f"{ROOM}/sign-out"
 STATIC = f"{ROOM}/static"
 CONCEPTS, RELEASES = f"{ROOM}/concepts", f"{ROOM}/releases"
+LIVE = f"{ROOM}/live"
+EVENTS = f"{LIVE}/events"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Link:
 LINKS = (
     Link("Concepts", HOME, CONCEPTS),
     Link("Releases", RELEASES, RELEASES),
+    Link("Live", LIVE, LIVE),
 )
 
 

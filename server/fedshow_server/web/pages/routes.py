@@ -6,8 +6,10 @@ from fedshow.web.assets import asset_routes
 from fedshow_server.services.doors import Entrance
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Store
+from fedshow_server.web.feed import Feed
 from fedshow_server.web.files import FileSender
 from fedshow_server.web.pages.concepts import concept_pages
+from fedshow_server.web.pages.live import live_pages
 from fedshow_server.web.pages.releases import release_pages
 from fedshow_server.web.pages.showing import Gallery
 from fedshow_server.web.pages.signing_in import sign_in_routes
@@ -20,6 +22,7 @@ def gallery_routes(
     settings: ServerSettings,
     sender: FileSender,
     key: str,
+    feed: Feed,
 ) -> tuple[APIRouter, ...]:
     """A router for each kind of page; `web/doors.py` says who may open them."""
     return (
@@ -27,4 +30,5 @@ def gallery_routes(
         sign_in_routes(gallery, entrance, store.members, store.sessions, settings.session_hours),
         concept_pages(gallery, store.showcase, store.concepts),
         release_pages(gallery, store, sender, settings.name, key),
+        live_pages(gallery, feed),
     )
