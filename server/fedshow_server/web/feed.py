@@ -6,6 +6,7 @@ from where it was.
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -23,7 +24,8 @@ LONGEST_SECONDS = 300.0
 BACK_MILLISECONDS = 2000
 AT_ONCE, BUSY_SECONDS = 4, 30.0
 """Open streams of one node."""
-ENTRIES_AT_ONCE = 100
+ENTRIES_AT_ONCE, LONGEST = 100, 200
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Feed:
@@ -84,10 +86,16 @@ class Feed:
 
 def words_of(entry: Entry) -> dict[str, str]:
     """An entry as pages show it."""
-    details = ", ".join(f"{key} {str(value)[:80]}" for key, value in entry.details.items())
+    details = ", ".join(f"{key} {_shown(value)}" for key, value in entry.details.items())
     at = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
     words = {"at": at, "who": entry.who, "action": entry.action, "subject": entry.subject}
     return {**words, "details": details}
+
+
+def _shown(value: object) -> str:
+    """Digests by their first digits, as people compare them."""
+    text = str(value)
+    return f"{text[:12]}…" if DIGEST.fullmatch(text) else text[:LONGEST]
 
 
 def _happened(entry: Entry) -> str:
