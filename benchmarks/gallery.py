@@ -106,7 +106,7 @@ def first_load(page: Page) -> dict[str, Any]:
 
 
 def usable(page: Page) -> dict[str, Any]:
-    """Seconds from navigation until a search is answered, which waits 0.2 s for more letters."""
+    """Seconds from navigation until a search is answered, which waits 0.12 s for more letters."""
     told = page.driver.execute_cdp_cmd(
         "Page.addScriptToEvaluateOnNewDocument", {"source": TYPE_AT_ONCE}
     )
