@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from fastapi import APIRouter
 
 from fedshow.families.card import BaseCard
 from fedshow.web.headers import SafeHeaders
+from fedshow_server.activity import Activity
 from fedshow_server.describing import described_base
 from fedshow_server.drawing.queue import DrawingQueue
 from fedshow_server.flower.collecting import Collector
@@ -48,6 +49,7 @@ from fedshow_server.web.concepts import concept_routes
 from fedshow_server.web.doors import HttpDoors
 from fedshow_server.web.drawings import drawing_routes
 from fedshow_server.web.edge import make_edge
+from fedshow_server.web.feed import Feed
 from fedshow_server.web.files import FileSender
 from fedshow_server.web.https_port import HttpsServer, hold_port
 from fedshow_server.web.hub import hub_routes
@@ -61,6 +63,9 @@ from fedshow_server.web.watching import health_routes, metrics_routes
 log = logging.getLogger(__name__)
 
 OnReady = Callable[[Facts], None]
+Stop = Callable[[], Awaitable[None]]
+"""Sends everybody away who only waits."""
+
 T = TypeVar("T")
 
 
@@ -186,12 +191,18 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         ReleaseServicer(store, news, signer),
         admin_servicer(Administration(store, ground.folder)),
     )
+    activity = Activity(store, ground.folder, ground.presence, fusion)
+    feed = Feed(activity, store.history, ground.streams)
+    sender, gallery = FileSender(store.blobs, ground.streams), Gallery(card.name)
     routers = (
-        *_routers(ground, signer, health),
+        *_routers(ground, signer, health, sender),
         concept_routes(store.showcase, card),
         drawing_routes(store, card, settings, ground.folder.drawings, drawing.wake),
+        *gallery_routes(
+            gallery, store, ground.entrance, card, settings, sender, signer.public_key, feed
+        ),
     )
-    edge = _edge(ground, superlink, enrolment, routers, card)
+    edge = _edge(ground, superlink, enrolment, routers, gallery)
     renewed = (edge.renew, listener.renew, partial(superlink.restart_because, "new certificate"))
     async with AsyncExitStack() as stack:
         tasks = [
@@ -212,7 +223,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
             }.items()
         ]
         stack.push_async_callback(_end, tasks)
-        stack.push_async_callback(_drain, ground, health, news, edge)
+        stack.push_async_callback(_drain, ground, health, (news.stop, feed.stop), edge)
         await listener.start()
         await _first_end(tasks)
 
@@ -229,14 +240,15 @@ def _health(ground: Ground, superlink: SuperLink, fusion: FusionQueue) -> Health
     )
 
 
-def _routers(ground: Ground, signer: Signer, health: Health) -> tuple[APIRouter, ...]:
-    """What the HTTPS port serves beside joining and Flower's calls."""
-    releases, sender = ground.store.releases, FileSender(ground.store.blobs, ground.streams)
+def _routers(
+    ground: Ground, signer: Signer, health: Health, sender: FileSender
+) -> tuple[APIRouter, ...]:
+    """What the HTTPS port serves beside joining, Flower's calls and what members see of concepts."""
     return (
         health_routes(health),
         metrics_routes(ground.metrics.text, ground.settings.metrics_token),
         release_routes(ground.store, sender, signer),
-        hub_routes(releases, sender),
+        hub_routes(ground.store.releases, sender),
     )
 
 
@@ -245,17 +257,16 @@ def _edge(
     superlink: SuperLink,
     enrolment: Enrolment,
     routers: tuple[APIRouter, ...],
-    card: BaseCard,
+    gallery: Gallery,
 ) -> HttpsServer:
     """The HTTPS port with everything behind it, pages too."""
-    store, entrance, gallery = ground.store, ground.entrance, Gallery(card.name)
-    pages = gallery_routes(gallery, store, entrance, card, ground.settings)
+    entrance, settings = ground.entrance, ground.settings
     app = make_edge(
         superlink,
         enrolment,
         ground.certificates.ca_pem,
-        HttpDoors(entrance, SignedIn(entrance, store.sessions)),
-        (*routers, *pages),
+        HttpDoors(entrance, SignedIn(entrance, ground.store.sessions)),
+        routers,
         gallery.refuse,
     )
     served = Traced(SafeHeaders(app), ground.metrics.answered)
@@ -276,12 +287,14 @@ async def _announce(
     await health.watch_forever(partial(ground.listener.tell, health.serves))
 
 
-async def _drain(ground: Ground, health: Health, news: News, edge: HttpsServer) -> None:
+async def _drain(
+    ground: Ground, health: Health, waiting: Sequence[Stop], edge: HttpsServer
+) -> None:
     """No new calls; those that run get their time; whoever only waits is sent away."""
     seconds = ground.settings.drain_seconds
     log.info("stopping: calls that run have %d s", seconds)
     health.server_is("is stopping")
-    await news.stop()
+    await asyncio.gather(*(send_away() for send_away in waiting))
     await asyncio.gather(ground.listener.stop(seconds), edge.drain())
 
 

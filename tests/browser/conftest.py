@@ -11,9 +11,13 @@ from tests.stage.concepts import make_data
 from tests.stage.gallery import MEMBERS, session_for, stock
 from tests.stage.member import Member
 from tests.stage.page import Page
+from tests.stage.released import put_fused
+from tests.stage.sampled import paint_samples
 from tests.stage.server import Server
 
 SCREENSHOTS = os.environ.get("FEDSHOW_SCREENSHOTS")
+SAMPLED = ("imperius", *(f"thing-{k:03}x" for k in range(120, 131)))
+"""Concepts with pictures; the newest."""
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
@@ -30,6 +34,15 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def lively(server, tmp_path_factory):
+    """Another server, which fuses at once with the stand-in and may be restarted."""
+    found = Server(make_data(tmp_path_factory.mktemp("lively") / "data"))
+    found.start()
+    yield found
+    assert found.end() == 0
+
+
+@pytest.fixture(scope="session")
 def members(server):
     """A node of every role."""
     return {role: Member.redeem(server, server.invite(MEMBERS[role], role)) for role in Role}
@@ -39,7 +52,14 @@ def members(server):
 def stocked(server, members):
     """The server with concepts to look at."""
     stock(server, members[Role.CONTRIBUTOR].reply.node)
+    paint_samples(server, SAMPLED)
     return server
+
+
+@pytest.fixture(scope="session")
+def released(stocked):
+    """Two releases, the earlier one first."""
+    return put_fused(stocked, SAMPLED[1:4]), put_fused(stocked, SAMPLED[2:7])
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +69,11 @@ def downloads(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def driver(server, downloads, tmp_path_factory):
+def driver(server, lively, downloads, tmp_path_factory):
     """The browser."""
     home = tmp_path_factory.mktemp("chromium")
-    with chromium(home, (key_of(server.address),), downloads) as found:
+    keys = key_of(server.address), key_of(lively.address)
+    with chromium(home, keys, downloads) as found:
         yield found
 
 

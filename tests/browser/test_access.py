@@ -6,16 +6,13 @@ from fedshow.roles import Role
 from tests.stage.page import DESK, PHONE
 
 PAGES = [
-    "/",
-    "/gallery/concepts/voldemort",
-    "/gallery/releases",
-    "/gallery/studio",
-    "/gallery/nowhere",
+    *("/", "/gallery/concepts/voldemort", "/gallery/concepts/thing-122x"),
+    *("/gallery/releases", "/gallery/releases/latest", "/gallery/studio", "/gallery/nowhere"),
 ]
 
 
 @pytest.mark.parametrize("path", ["/gallery/sign-in", *PAGES])
-def test_no_serious_fault_in_any_look_and_size(enter, page, stocked, picture, path):
+def test_no_serious_fault_in_any_look_and_size(enter, page, released, path):
     page.excuse("the server responded with a status of 404")
     if path == "/gallery/sign-in":
         page.go(path)

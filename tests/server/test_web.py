@@ -68,9 +68,10 @@ def application(*routers):
 
 def test_every_route_has_a_policy_and_no_other():
     nothing = ("members", "sessions", "concepts", "releases", "drawings", "database", "showcase")
+    nothing += ("blobs",)
     store = SimpleNamespace(**dict.fromkeys(nothing))
     drawings = drawing_routes(store, None, None, None, None)
-    pages = gallery_routes(Gallery("tiny"), store, None, CARD, ServerSettings())
+    pages = gallery_routes(Gallery("tiny"), store, None, CARD, ServerSettings(), None, "", None)
     others = (release_routes(store, None, None), hub_routes(None, None), concept_routes(None, None))
     app = application(*others, drawings, *pages)
     assert routes_of(app) == set(POLICIES)
@@ -100,7 +101,7 @@ def test_no_good_token_no_answer(server, everybody, useless_tokens, member, rele
     method, _, path = route.partition(" ")
     values = {"release": release.release, "path:path": "README.md", "revision": "main"}
     values |= {"namespace": "fedshow", "repo": release.release, "drawing": "0" * 16, "number": "1"}
-    values |= {"name": "nobody"}
+    values |= {"name": "nobody", "archive": f"fedshow-{release.release}.tar"}
     values |= {"concept": "potter", "picture": f"{'0' * 32}.webp"}
     url = re.sub(r"{([a-z:]+)}", lambda found: values[found[1]], path)
     token = member.reply.token

@@ -1,10 +1,12 @@
 """What a person does with a page and sees on it."""
 
+import io
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from PIL import Image
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
@@ -15,7 +17,7 @@ from fedshow_server.web.sessions import COOKIE
 from tests.stage.waiting import PATIENCE_SECONDS
 
 AXE = files("axe_core_python") / "axe.min.js"
-POLL_SECONDS = 0.05
+POLL_SECONDS, COLOURS = 0.05, 200
 FAULTS = ("serious", "critical")
 PHONE, DESK = (360, 740), (1280, 900)
 RUN_AXE = """
@@ -71,6 +73,12 @@ class Page:
         self.fill("Token", token)
         self.click("Sign in")
 
+    def may_paste(self) -> None:
+        """Lets pages use the clipboard."""
+        wanted = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+        about = {"origin": self.origin, "permissions": wanted}
+        self.driver.execute_cdp_cmd("Browser.grantPermissions", about)
+
     # what a person sees
 
     @property
@@ -100,6 +108,21 @@ class Page:
     def sees(self, words: str) -> None:
         """Waits until these words can be read."""
         self._wait().until(lambda _: words in self.text, f"nobody sees {words!r}")
+
+    def is_painted(self, selector: str) -> bool:
+        """Whether the first picture there has come and can be seen."""
+        shown = f"const it = document.querySelector({selector!r}); return it.naturalWidth > 0"
+        return bool(self._wait().until(lambda driver: driver.execute_script(shown)))
+
+    def pasted(self) -> str:
+        """What was copied last."""
+        read = "navigator.clipboard.readText().then(arguments[0], arguments[0])"
+        return str(self.driver.execute_async_script(read))
+
+    def calls(self, part: str) -> int:
+        """How often the page asked for an address with this in it."""
+        names = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+        return sum(part in name for name in self.driver.execute_script(names))
 
     def overflows(self) -> bool:
         """Whether one has to scroll sideways."""
@@ -141,8 +164,9 @@ class Page:
         self.driver.execute_cdp_cmd("Network.setCookie", {**cookie, **flags})
 
     def picture(self, file: Path) -> None:
-        """Keeps what is seen as PNG."""
-        assert self.driver.save_screenshot(str(file))
+        """Keeps what is seen as PNG, in as many colours as one can tell apart."""
+        seen = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
+        seen.quantize(COLOURS).save(file, optimize=True)
 
     # what must not be
 

@@ -53,6 +53,11 @@ class FusionQueue:
         self._seen, self._due = -1, Due()
         """How far the audit log went when we looked last, and what was due then."""
 
+    @property
+    def due(self) -> Due:
+        """What was due when we looked last."""
+        return self._due
+
     async def fuse_forever(self) -> None:
         """Runs until cancelled."""
         self._clear_leftovers()

@@ -21,6 +21,8 @@ MOST_BYTES = 64 << 10
 LOSSLESS_PIXELS = 128 * 128
 """Pictures of so few pixels are kept as they are, for lossy coding would blur them."""
 QUALITIES = (90, 75, 50, 25)
+SMALL_EDGE, SMALL_QUALITY = 256, 75
+"""Of what lists show."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ def encode(image: Image.Image) -> bytes:
             if len(content := _webp(small, quality=quality)) <= MOST_BYTES:
                 return content
         small.thumbnail((small.width // 2, small.height // 2))
+
+
+def smaller(content: bytes) -> bytes:
+    """The picture for a list: no edge longer than `SMALL_EDGE`; one that is small already as it is."""
+    image = decode(content)
+    if max(image.size) <= SMALL_EDGE:
+        return content
+    image.thumbnail((SMALL_EDGE, SMALL_EDGE))
+    return _webp(image, quality=SMALL_QUALITY)
 
 
 def decode(content: bytes) -> Image.Image:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from fedshow_server.store.audit import Audit, Entry, Head
 from fedshow_server.store.blobs import Blobs, FolderBlobs
-from fedshow_server.store.browsing import Browser, Found, Sought
 from fedshow_server.store.concepts import Concept, Concepts, Offer, Removal, State
 from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.drawings import Drawing, Drawings, DrawingState
+from fedshow_server.store.history import History
 from fedshow_server.store.members import Members, Node
 from fedshow_server.store.releases import Release, Releases
 from fedshow_server.store.runs import Runs
@@ -20,7 +20,6 @@ from fedshow_server.store.showcase import Showcase
 __all__ = [
     "Audit",
     "Blobs",
-    "Browser",
     "Concept",
     "Concepts",
     "Drawing",
@@ -28,8 +27,8 @@ __all__ = [
     "Drawings",
     "Entry",
     "FolderBlobs",
-    "Found",
     "Head",
+    "History",
     "Members",
     "Node",
     "Offer",
@@ -40,7 +39,6 @@ __all__ = [
     "Samples",
     "Sessions",
     "Showcase",
-    "Sought",
     "State",
     "Store",
     "open_store",
@@ -62,6 +60,7 @@ class Store:
     samples: Samples
     showcase: Showcase
     audit: Audit
+    history: History
 
     def close(self) -> None:
         """Gives the database's connections back."""
@@ -87,4 +86,5 @@ def open_store(url: str, blobs: Path | str) -> Store:
         samples=Samples(database),
         showcase=Showcase(database),
         audit=Audit(database),
+        history=History(database),
     )

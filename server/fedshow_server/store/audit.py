@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Self
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, insert, select
 
 from fedshow.errors import Damaged, InvalidInput
 from fedshow_server import calls
@@ -112,7 +112,7 @@ class Audit:
         """The newest entries, oldest first."""
         query = select(audit).order_by(audit.c.position.desc()).limit(count)
         with self._database.reading() as connection:
-            return [_entry(row) for row in connection.execute(query)][::-1]
+            return read_entries(connection, query)[::-1]
 
     def verify(self, known: Head | None = None) -> Head:
         """The head of a log without a fault. Raises Damaged, with the first entry that is wrong.
@@ -131,6 +131,11 @@ class Audit:
                 f"audit log: it ends with entry {last.position}, but there were {known.position}"
             )
         return last
+
+
+def read_entries(connection: Connection, query: Select[Any]) -> list[Entry]:
+    """The entries in these rows of `audit`."""
+    return [_entry(row) for row in connection.execute(query)]
 
 
 def _check(row: Any, last: Head) -> None:

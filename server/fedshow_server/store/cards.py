@@ -34,6 +34,8 @@ STATES = {
     Status.WITHDRAWN: State.WITHDRAWN,
 }
 STATUS_OF = {state: status for status, state in STATES.items()}
+CURRENT = (Status.WAITING, Status.QUARANTINED, Status.ADMITTED)
+"""Of concepts that nobody took back, refused or replaced."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,11 @@ class Card:
     """Nodes that may have it beside its own; None: everybody, or not for the viewer to know."""
     pictures: tuple[Picture, ...] = ()
     identity: Identity | None = None
+
+    @property
+    def face(self) -> Picture | None:
+        """The picture that stands for it: its first at the highest scale."""
+        return max(self.pictures, key=lambda one: (one.scale, -one.number), default=None)
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,13 @@ class Drawings:
         self._end(found.id, DrawingState.CANCELLED, "")
         return self.get(node, drawing)
 
+    def unfinished(self) -> list[Drawing]:
+        """Of everybody, in the order in which they are made."""
+        query = select(drawings).where(drawings.c.state.in_(UNFINISHED))
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(drawings.c.number)).all()
+        return [_drawing(row) for row in rows]
+
     def waiting(self) -> bool:
         """Whether any is queued."""
         query = select(func.count()).where(drawings.c.state == DrawingState.QUEUED)

@@ -76,6 +76,12 @@ class Samples:
             row = connection.execute(_unfinished(scorer).limit(1)).first()
         return None if row is None else _subject(row)
 
+    def missing(self) -> int:
+        """How many concepts lack pictures that may still come."""
+        query = select(func.count()).select_from(_unfinished("").subquery())
+        with self._database.reading() as connection:
+            return connection.scalar(query) or 0
+
     def begin(self, subject: Subject, rank: int) -> None:
         """Somebody draws it now; `rank` is what its file says."""
         mine = concepts.c.id == subject.id

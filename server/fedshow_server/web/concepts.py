@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fedshow.errors import NotFound
 from fedshow.families.card import BaseCard
+from fedshow_server.samples.pictures import smaller
 from fedshow_server.store.cards import Card, Identity, Search, Status
 from fedshow_server.store.showcase import MOST_AT_ONCE, Showcase
 from fedshow_server.web.caching import A_WHILE
@@ -16,7 +17,7 @@ from fedshow_server.web.doors import visitor
 from fedshow_server.web.ranges import is_known
 
 SAMPLE = "/api/concepts/{concept}/samples/{picture}"
-SUFFIX = ".webp"
+SUFFIX, SMALL = ".webp", "-small"
 DIGITS = 32
 """Of a picture's sha256, in its name."""
 
@@ -123,6 +124,11 @@ def picture_path(concept: str, sha256: str) -> str:
     return SAMPLE.format(concept=concept, picture=f"{sha256[:DIGITS]}{SUFFIX}")
 
 
+def small_picture_path(concept: str, sha256: str) -> str:
+    """Where the same is for lists."""
+    return SAMPLE.format(concept=concept, picture=f"{sha256[:DIGITS]}{SMALL}{SUFFIX}")
+
+
 def concept_routes(showcase: Showcase, base: BaseCard) -> APIRouter:
     """What the asker may see: its own concepts in every state, of others those that it may have."""
     routes = APIRouter()
@@ -144,16 +150,18 @@ def concept_routes(showcase: Showcase, base: BaseCard) -> APIRouter:
 
     @routes.get(SAMPLE, response_class=Response)
     async def sample(request: Request, concept: str, picture: str) -> Response:
-        """One picture, as WebP; its ETag is its sha256."""
+        """One picture, as WebP; its ETag is its sha256. With `-small` in its name, one for lists."""
         if not picture.endswith(SUFFIX):
             raise NotFound(f"{picture[:80]!r} is no {SUFFIX} file")
-        prefix = picture.removesuffix(SUFFIX)
+        name = picture.removesuffix(SUFFIX)
+        prefix, small = name.removesuffix(SMALL), SMALL if name.endswith(SMALL) else ""
         found = await asyncio.to_thread(showcase.picture, visitor(request), concept, prefix)
         sha256, content = found
-        etag = f'"{sha256}"'
+        etag = f'"{sha256}{small}"'
         headers = {"etag": etag, "cache-control": A_WHILE}
         if is_known(request.headers, etag):
             return Response(status_code=304, headers=headers)
-        return Response(content, media_type="image/webp", headers=headers)
+        shown = await asyncio.to_thread(smaller, content) if small else content
+        return Response(shown, media_type="image/webp", headers=headers)
 
     return routes

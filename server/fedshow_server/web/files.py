@@ -13,6 +13,8 @@ from fedshow.releases import FileEntry
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.store import Blobs
 from fedshow_server.store.content import read_content
+from fedshow_server.web.archives import Archive
+from fedshow_server.web.caching import ASK_AGAIN
 from fedshow_server.web.doors import visitor
 from fedshow_server.web.ranges import Unsatisfiable, is_known, wanted_range
 
@@ -52,10 +54,21 @@ class FileSender:
             return Response(status_code=status, headers=about)
         content = read_content(self._blobs, entry.sha256, start, end, BLOCK_BYTES)
         guarded = self._streams.until_revoked(visitor(request), content)
-        return _Stream(guarded, status, about)
+        return BreakingStream(guarded, status, about)
+
+    def archive(self, request: Request, name: str, archive: Archive) -> Response:
+        """The whole archive, to be saved under this name."""
+        about = {
+            "content-length": str(archive.size_bytes),
+            "content-type": "application/x-tar",
+            "content-disposition": f'attachment; filename="{name}"',
+            "cache-control": ASK_AGAIN,
+        }
+        content = archive.read(self._blobs)
+        return BreakingStream(self._streams.until_revoked(visitor(request), content), 200, about)
 
 
-class _Stream(StreamingResponse):
+class BreakingStream(StreamingResponse):
     """Breaks off without its end when it cannot go on: nobody takes a part for the whole."""
 
     async def stream_response(self, send: Send) -> None:

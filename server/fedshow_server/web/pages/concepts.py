@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 from fedshow.concepts import check_name
 from fedshow.roles import Role
 from fedshow.web.rendering import pages_around
-from fedshow_server.store import Browser, Concept, Concepts, Found, Node, Sought, State
-from fedshow_server.store.concepts import LIVE
+from fedshow_server.store import Concepts, Node, Showcase
+from fedshow_server.store.cards import CURRENT, Card, Choices, Page, Search, Status
 from fedshow_server.web.doors import visitor
 from fedshow_server.web.pages.places import CONCEPTS, HOME
 from fedshow_server.web.pages.showing import Gallery, to
@@ -19,19 +19,8 @@ from fedshow_server.web.pages.showing import Gallery, to
 CARDS = 60
 """Of one page."""
 MOST_LETTERS, MOST_DIGITS = 100, 6
-
-LABELS = {
-    State.WANTED: "waiting",
-    State.PENDING: "quarantined",
-    State.ADMITTED: "admitted",
-    State.REFUSED: "refused",
-    State.REPLACED: "replaced",
-    State.WITHDRAWN: "withdrawn",
-}
-"""States as people read them."""
-STATES = {label: (state,) for state, label in LABELS.items()}
-SHOWN = {"": LIVE, **STATES, "all": tuple(State)}
-"""What the filter offers, and the states that it means; first what nobody took back or refused."""
+SHOWN = {"": CURRENT, **{str(status): (status,) for status in Status}, "all": ()}
+"""What the filter offers, and the statuses that it means; first what nobody took back or refused."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +29,7 @@ class Question:
 
     words: str
     shown: str
+    class_word: str
     page: int
 
     @classmethod
@@ -50,46 +40,53 @@ class Question:
         return cls(
             words=asked.get("q", "")[:MOST_LETTERS].strip(),
             shown=shown if shown in SHOWN else "",
+            class_word=asked.get("class", "")[:MOST_LETTERS],
             page=max(1, int(page)) if page.isascii() and page.isdigit() else 1,
         )
 
     @property
-    def sought(self) -> Sought:
+    def search(self) -> Search:
         """The same in the store's words."""
-        return Sought(self.words, SHOWN[self.shown])
+        statuses, start = SHOWN[self.shown], (self.page - 1) * CARDS
+        return Search(self.words, statuses, self.class_word, limit=CARDS, offset=start)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there may be concepts that it leaves out."""
+        return bool(self.words or self.shown or self.class_word or self.page > 1)
 
     def url(self, page: int) -> str:
         """The address of another page of the same."""
-        asked = {"q": self.words, "show": self.shown, "page": str(page) if page > 1 else ""}
+        asked = {"q": self.words, "show": self.shown, "class": self.class_word}
+        asked["page"] = str(page) if page > 1 else ""
         query = urlencode({name: value for name, value in asked.items() if value})
         return f"{HOME}?{query}" if query else HOME
 
 
-def concept_pages(gallery: Gallery, browser: Browser, concepts: Concepts) -> APIRouter:
+def concept_pages(gallery: Gallery, showcase: Showcase, concepts: Concepts) -> APIRouter:
     """What a member may see of the concepts, and what an owner decides about them."""
     routes = APIRouter(include_in_schema=False)
 
-    def look(node: Node, question: Question) -> tuple[Found, int]:
-        found = browser.find(node, question.sought, (question.page - 1) * CARDS, CARDS)
-        return found, max(1, ceil(found.number / CARDS))
+    def look(node: Node, question: Question) -> tuple[Page, Choices]:
+        return showcase.page(node, question.search), showcase.choices(node)
 
     @routes.get(HOME)
     async def home(request: Request) -> Response:
         question = Question.of(request)
-        found, last = await asyncio.to_thread(look, visitor(request), question)
-        content = {"question": question, "found": found, "last": last, "shown": tuple(SHOWN)}
+        found, choices = await asyncio.to_thread(look, visitor(request), question)
+        last = max(1, ceil(found.total / CARDS))
         around = pages_around(question.page, last)
+        content = {"question": question, "found": found, "last": last, "around": around}
         return gallery.show(
-            request, "gallery/concepts.html", labels=LABELS, around=around, **content
+            request, "gallery/concepts.html", shown=_shown(choices, question), **content
         )
 
     @routes.get(CONCEPTS + "/{name}")
     async def one(request: Request, name: str) -> Response:
         node = visitor(request)
-        concept = await asyncio.to_thread(browser.get, node, check_name(name))
-        allowed = {"decides": may_decide(node, concept), "withdraws": may_withdraw(node, concept)}
-        content = {"concept": concept, "labels": LABELS, **allowed}
-        return gallery.show(request, "gallery/concept.html", **content)
+        card = await asyncio.to_thread(showcase.one, node, check_name(name))
+        allowed = {"decides": may_decide(node, card), "withdraws": may_withdraw(node, card)}
+        return gallery.show(request, "gallery/concept.html", concept=card, **allowed)
 
     @routes.post(CONCEPTS + "/{name}/approve")
     async def approve(name: str) -> Response:
@@ -111,12 +108,26 @@ def concept_pages(gallery: Gallery, browser: Browser, concepts: Concepts) -> API
     return routes
 
 
-def may_decide(node: Node, concept: Concept) -> bool:
+def _shown(choices: Choices, question: Question) -> dict[str, dict[str, str]]:
+    """By field of the form what can be chosen there, with words: what there is, and what is asked for."""
+    statuses = [*(status for status in Status if status in choices.statuses), question.shown]
+    classes = [*choices.classes, question.class_word]
+    numbers: dict[str, int] = {str(it): number for it, number in choices.statuses.items()}
+    numbers |= choices.classes
+
+    def words(value: str) -> str:
+        return f"{value} ({numbers.get(value, 0)})"
+
+    by_status = {"": "Current", **{it: words(it) for it in statuses if it}, "all": "All"}
+    return {"show": by_status, "class": {"": "Any", **{it: words(it) for it in classes if it}}}
+
+
+def may_decide(node: Node, card: Card) -> bool:
     """Whether the concept waits for this node's word."""
-    return node.role is Role.OWNER and concept.state is State.PENDING
+    return node.role is Role.OWNER and card.status is Status.QUARANTINED
 
 
-def may_withdraw(node: Node, concept: Concept) -> bool:
+def may_withdraw(node: Node, card: Card) -> bool:
     """Whether the node can take the concept out."""
-    its = node.role is Role.OWNER or (node.role.contributes and node.id == concept.node_id)
-    return its and concept.state in LIVE
+    its = node.role is Role.OWNER or (node.role.contributes and card.mine)
+    return its and card.status in CURRENT

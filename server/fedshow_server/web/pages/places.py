@@ -9,11 +9,14 @@ SIGN_IN, SIGN_OUT = f"{ROOM}/sign-in", f"{ROOM}/sign-out"
 STATIC = f"{ROOM}/static"
 CONCEPTS, RELEASES = f"{ROOM}/concepts", f"{ROOM}/releases"
 STUDIO = f"{ROOM}/studio"
+LIVE = f"{ROOM}/live"
+EVENTS = f"{LIVE}/events"
 
 LINKS = (
     Link("Concepts", HOME, CONCEPTS),
     Link("Releases", RELEASES, RELEASES),
     Link("Studio", STUDIO, STUDIO),
+    Link("Live", LIVE, LIVE),
 )
 
 

@@ -13,6 +13,7 @@ from fedshow.web.forgery import HARMLESS, proof_of
 from fedshow.web.rendering import Renderer
 from fedshow_server.services.doors import NotKnown
 from fedshow_server.store import Node
+from fedshow_server.web.concepts import picture_path, small_picture_path
 from fedshow_server.web.pages.places import LINKS, SIGN_OUT, STATIC, sign_in_for
 
 HERE = Path(__file__).parent
@@ -24,9 +25,9 @@ class Gallery:
 
     def __init__(self, base: str) -> None:
         self.assets = Assets(STATIC)
-        self._renderer = Renderer(
-            self.assets, HERE / "templates", base=base, Role=Role, sign_out=SIGN_OUT
-        )
+        known = {"base": base, "Role": Role, "sign_out": SIGN_OUT}
+        known |= {"picture_path": picture_path, "small_picture_path": small_picture_path}
+        self._renderer = Renderer(self.assets, HERE / "templates", **known)
 
     def show(
         self, request: Request, template: str, status: int = 200, /, **content: Any

@@ -3,7 +3,7 @@
 
 import { replacePart } from "./replacing.js";
 
-const PAUSE_MILLISECONDS = 200;
+const PAUSE_MILLISECONDS = 120;
 
 for (const form of /** @type {NodeListOf<HTMLFormElement>} */ (document.querySelectorAll("form[data-results]"))) {
   let timer = 0;
