@@ -260,7 +260,7 @@ def _edge(
     gallery: Gallery,
 ) -> HttpsServer:
     """The HTTPS port with everything behind it, pages too."""
-    entrance, settings = ground.entrance, ground.settings
+    entrance = ground.entrance
     app = make_edge(
         superlink,
         enrolment,
