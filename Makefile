@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: setup demo test check lint protos clean
+.PHONY: setup demo test check lint protos study clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -44,6 +44,9 @@ protos: setup
 # Measures, prints a table and writes benchmarks/results/NAME.json, e.g. `make bench-demo`.
 bench-%: setup
 	$(BIN)/python -m benchmarks.$*
+
+# The claims of Mix-of-Show repeated: writes docs/study.md. It goes on where it was stopped.
+study: bench-study
 
 clean:
 	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache

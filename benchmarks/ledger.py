@@ -40,6 +40,10 @@ class Ledger:
             file.write("\n" * self._torn() + json.dumps({"key": key, "result": result}) + "\n")
         self._found[_text(key)] = result
 
+    def forget(self, key: Key) -> None:
+        """From now on there is no such result, until another is added: what it tells of is gone."""
+        self._found.pop(_text(key), None)
+
     def _torn(self) -> bool:
         content = self.path.read_bytes() if self.path.is_file() else b""
         return bool(content) and not content.endswith(b"\n")
@@ -55,8 +59,12 @@ def work_off(
     workers: int,
     start: Callable[[], None],
 ) -> None:
-    """Runs every task `(key, function, arguments)` that the ledger lacks, in `workers` processes."""
+    """Runs every task `(key, function, arguments)` that the ledger lacks, in `workers` processes; 0: here."""
     missing = [task for task in tasks if ledger.get(task[0]) is None]
+    if not workers:
+        for key, function, arguments in missing:
+            ledger.add(key, function(*arguments))
+        return
     if not missing:
         return
     context = multiprocessing.get_context("spawn")

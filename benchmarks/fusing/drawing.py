@@ -56,8 +56,10 @@ def draw_single(character: str, work: Path) -> dict[str, Any]:
 def draw_generic(work: Path) -> dict[str, Any]:
     """The bare base on the hundred prompts; its pictures are kept."""
     model = Model(toyworld())
+    generic = generic_path(work)
+    generic.parent.mkdir(parents=True, exist_ok=True)
     try:
-        np.save(_generic_path(work), _generic(model), allow_pickle=False)
+        np.save(generic, _generic(model), allow_pickle=False)
     finally:
         model.restore()
     return {"pictures": len(GENERIC)}
@@ -71,10 +73,15 @@ def draw_fused(characters: Sequence[str], fused: Path, work: Path, drift: bool) 
             model.add_words(concept_of(character, work))
         model.add_adapters(as_adapters(load_file(fused)))
         found = {character: _draw_one(model, character, work) for character in characters}
-        moved = _difference(_generic(model), _generic_path(work)) if drift else None
+        moved = drift_of(model, work) if drift else None
     finally:
         model.restore()
     return {"concepts": found, "drift": moved}
+
+
+def drift_of(model: Model, work: Path) -> float:
+    """How far a model is from the bare base, by what `draw_generic` kept of it."""
+    return _difference(_generic(model), generic_path(work))
 
 
 def _draw_one(model: Model, character: str, work: Path) -> dict[str, float]:
@@ -107,5 +114,6 @@ def _single_path(character: str, work: Path) -> Path:
     return work / "pictures" / f"{character}.npy"
 
 
-def _generic_path(work: Path) -> Path:
+def generic_path(work: Path) -> Path:
+    """Where the bare base's pictures of the hundred prompts lie."""
     return work / "pictures" / "generic.npy"

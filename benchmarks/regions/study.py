@@ -1,6 +1,7 @@
 """Pictures of all layouts in every way, drawn once and read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -45,6 +46,30 @@ WAYS: dict[str, tuple[str, Way]] = {
 EVERYWHERE = ("windows", "regions", "called")
 """Ways that are tried with boxes that touch and overlap, too."""
 
+Kind = tuple[str, int, str]
+"""Way, number of concepts, how boxes lie."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is drawn."""
+
+    layouts: int = LAYOUTS
+    """Of each kind."""
+
+    singles: int = 12
+    """Pictures of each concept by itself on every place."""
+
+    steps: int = 20
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """What names results of it beside the number of layouts: nothing, as long as it is the usual."""
+        usual = Amount(self.layouts)
+        named = {"singles": self.singles, "steps": self.steps}
+        return {name: value for name, value in named.items() if value != getattr(usual, name)}
+
+
 METHODS = {"fused": "gradient", "average": "average"}
 
 
@@ -73,14 +98,14 @@ def release(work: Path, name: str) -> Model:
     return load(work / name)
 
 
-def draw_layouts(work: Path, way: str, count: int, variant: str, number: int) -> dict[str, Any]:
+def draw_layouts(work: Path, way: str, count: int, variant: str, amount: Amount) -> dict[str, Any]:
     """What is in the boxes of all layouts of one kind, drawn in one way."""
     name, options = WAYS[way]
     model, known = release(work, name), reading.references(work)
     return {
         "pictures": [
-            reading.read_boxes(draw(model, layout, **options), layout, known)
-            for layout in layouts(count, variant, number)
+            reading.read_boxes(draw(model, layout, **options, steps=amount.steps), layout, known)
+            for layout in layouts(count, variant, amount.layouts)
         ]
     }
 
@@ -104,12 +129,13 @@ def draw(
     return model.draw(recipe).images[0]
 
 
-def draw_singles(work: Path, way: str) -> dict[str, Any]:
+def draw_singles(work: Path, way: str, amount: Amount) -> dict[str, Any]:
     """Every concept by itself, at the base's own size: what can be expected of a box, and what is misread."""
     model, known = release(work, WAYS[way][0]), reading.references(work)
     found = {}
     for name in CHARACTERS:
-        images = model([f"a <{name}> {place}" for place in PLACES], n=12, seed=SEED).images
+        prompts = [f"a <{name}> {place}" for place in PLACES]
+        images = model(prompts, n=amount.singles, seed=SEED, steps=amount.steps).images
         found[name] = [reading.read([image], [name], known) for image in images]
     return {"singles": found}
 
@@ -117,28 +143,46 @@ def draw_singles(work: Path, way: str) -> dict[str, Any]:
 def pictures(work: Path, workers: int, number: int = LAYOUTS) -> dict[str, Any]:
     """All figures of presence, identity, binding and leakage."""
     prepare(work, workers)
-    ledger = Ledger(work / "pictures.jsonl")
-    keys = {
-        (way, count, variant): {"way": way, "count": count, "variant": variant, "number": number}
-        for way in WAYS
-        for count in COUNTS
-        for variant in (VARIANTS if way in EVERYWHERE else VARIANTS[:1])
-    }
-    tasks: list[tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]] = [
-        (key, draw_layouts, (work, *which, number)) for which, key in keys.items()
-    ]
-    singles = {"singles": "regions"}
-    work_off(ledger, [*tasks, (singles, draw_singles, (work, "regions"))], workers, start_worker)
-    drawn = (ledger.get(singles) or {})["singles"]
+    read, drawn = read_layouts(work, workers, wanted(WAYS), Amount(number))
     alone = {name: reading.summary(found, {}) for name, found in drawn.items()}
     single = fmean(found["identity"] for found in alone.values())
     table = {}
-    read = {which: (ledger.get(key) or {})["pictures"] for which, key in keys.items()}
     for (way, count, variant), found in read.items():
         alike = [read[way, other, variant] for other in COUNTS]
         row = reading.summary(found, reading.unprovoked(chain.from_iterable(alike)))
         table[f"{way} {count} {variant}"] = row | {"kept": row["identity"] / single}
     return figures(table) | {"singles": alone, "ways": table}
+
+
+def wanted(ways: Iterable[str], everywhere: Collection[str] = EVERYWHERE) -> list[Kind]:
+    """Ways with all numbers of concepts and boxes that lie apart; some with the other boxes, too."""
+    return [
+        (way, count, variant)
+        for way in ways
+        for count in COUNTS
+        for variant in (VARIANTS if way in everywhere else VARIANTS[:1])
+    ]
+
+
+def read_layouts(
+    work: Path, workers: int, kinds: Sequence[Kind], amount: Amount
+) -> tuple[dict[Kind, list[reading.Picture]], dict[str, list[reading.Picture]]]:
+    """What is in the boxes of all layouts of these kinds, and in pictures of each concept by itself."""
+    ledger = Ledger(work / "pictures.jsonl")
+    asked = {"number": amount.layouts, **amount.changes}
+    keys = {
+        (way, count, variant): {"way": way, "count": count, "variant": variant, **asked}
+        for way, count, variant in kinds
+    }
+    tasks: list[tuple[dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]] = [
+        (key, draw_layouts, (work, *which, amount)) for which, key in keys.items()
+    ]
+    drawn = {"drawn": amount.changes} if amount.changes else {}
+    singles: dict[str, Any] = {"singles": "regions", **drawn}
+    alone = singles, draw_singles, (work, "regions", amount)
+    work_off(ledger, [*tasks, alone], workers, start_worker)
+    read = {which: (ledger.get(key) or {})["pictures"] for which, key in keys.items()}
+    return read, (ledger.get(singles) or {})["singles"]
 
 
 def figures(table: Mapping[str, Mapping[str, float]], way: str = "windows") -> dict[str, float]:

@@ -63,6 +63,11 @@ class Home:
         """A child's log."""
         return private_folder(self.folder / "logs") / f"{name}.log"
 
+    @property
+    def page(self) -> Path:
+        """What opens the page that the daemon serves, and where it is."""
+        return self.folder / "page"
+
     def make(self) -> None:
         """Makes the folder, closed to everybody else."""
         private_folder(self.folder)

@@ -44,6 +44,11 @@ class ClientSettings(BaseSettings):
     keep_release: Literal["no", "diffusers", "lora"] = "no"
     """Whether a copy of each server's newest release is kept in this home, and in which form."""
 
+    page: bool = True
+    """Whether the daemon serves a page to this machine's own browsers."""
+    page_port: int = Field(default=8471, ge=1, le=65535)
+    """Where, on 127.0.0.1; any free one when somebody else has it."""
+
     @property
     def home(self) -> Path:
         """Where everything is kept."""

@@ -198,7 +198,9 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
         *_routers(ground, signer, health, sender),
         concept_routes(store.showcase, card),
         drawing_routes(store, card, settings, ground.folder.drawings, drawing.wake),
-        *gallery_routes(gallery, store, ground.entrance, settings, sender, signer.public_key, feed),
+        *gallery_routes(
+            gallery, store, ground.entrance, card, settings, sender, signer.public_key, feed
+        ),
     )
     edge = _edge(ground, superlink, enrolment, routers, gallery)
     renewed = (edge.renew, listener.renew, partial(superlink.restart_because, "new certificate"))
@@ -258,7 +260,7 @@ def _edge(
     gallery: Gallery,
 ) -> HttpsServer:
     """The HTTPS port with everything behind it, pages too."""
-    entrance, settings = ground.entrance, ground.settings
+    entrance = ground.entrance
     app = make_edge(
         superlink,
         enrolment,
@@ -268,7 +270,7 @@ def _edge(
         gallery.refuse,
     )
     served = Traced(SafeHeaders(app), ground.metrics.answered)
-    return HttpsServer(served, ground.certificates, settings.drain_seconds)
+    return HttpsServer(served, ground.certificates, ground.settings.drain_seconds)
 
 
 async def _announce(

@@ -7,7 +7,7 @@ from tests.stage.page import DESK, PHONE
 
 PAGES = [
     *("/", "/gallery/concepts/voldemort", "/gallery/concepts/thing-122x"),
-    *("/gallery/releases", "/gallery/releases/latest", "/gallery/nowhere"),
+    *("/gallery/releases", "/gallery/releases/latest", "/gallery/studio", "/gallery/nowhere"),
 ]
 
 

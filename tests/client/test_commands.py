@@ -182,7 +182,9 @@ def test_a_server_that_stays_down_ends_a_command(call, known, host, tmp_path: Pa
     assert "does not answer" in err
 
 
-@pytest.mark.parametrize("command", ["client status", "releases nobody", "verify /nowhere"])
+@pytest.mark.parametrize(
+    "command", ["client status", "client page", "releases nobody", "verify /nowhere"]
+)
 def test_quick_commands_load_nothing_heavy(command: str, home: Path) -> None:
     script = (
         "import sys; from fedshow.cli import main\n"

@@ -32,6 +32,7 @@ from fedshow_server.web.ranges import Unsatisfiable, wanted_range
 from fedshow_server.web.releases import release_routes
 from fedshow_server.web.watching import health_routes, metrics_routes
 from tests.stage.answers import BEHIND_THE_DOOR
+from tests.stage.concepts import CARD
 from tests.stage.publishing import put_release
 
 BLOB = bytes(range(256)) * 20_000
@@ -70,7 +71,7 @@ def test_every_route_has_a_policy_and_no_other():
     nothing += ("blobs",)
     store = SimpleNamespace(**dict.fromkeys(nothing))
     drawings = drawing_routes(store, None, None, None, None)
-    pages = gallery_routes(Gallery("tiny"), store, None, ServerSettings(), None, "", None)
+    pages = gallery_routes(Gallery("tiny"), store, None, CARD, ServerSettings(), None, "", None)
     others = (release_routes(store, None, None), hub_routes(None, None), concept_routes(None, None))
     app = application(*others, drawings, *pages)
     assert routes_of(app) == set(POLICIES)

@@ -39,9 +39,9 @@ requestAnimationFrame(() => requestAnimationFrame(() => { come(); done(); }));
 class Page:
     """One tab at one server; `faults` is what the browser complained of, which is nothing."""
 
-    def __init__(self, driver: Chrome, address: str) -> None:
+    def __init__(self, driver: Chrome, address: str, scheme: str = "https") -> None:
         self.driver = driver
-        self.origin = f"https://{address}"
+        self.origin = f"{scheme}://{address}"
         self._excused: list[str] = []
         self.be(DESK)
         self.look("light")

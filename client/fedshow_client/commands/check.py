@@ -31,30 +31,21 @@ def check(
     """
     if sheet is not None:
         output_file(sheet, ".png")
-    from fedshow_client.tuning.data.bases import frame_and_width
-    from fedshow_client.tuning.data.folder import examine, require_usable
-    from fedshow_client.tuning.data.preview import preview, summary
-    from fedshow_client.tuning.data.words import NOT_HERE, unreadable
-    from fedshow_client.tuning.recipe import SMALL, SMALL_TOKEN_DIM, Recipe
+    from fedshow_client.tuning.data.checking import check_folder
+    from fedshow_client.tuning.data.folder import require_usable
 
-    frame, width = frame_and_width(base)
-    recipe = Recipe.model_validate(SMALL if width < SMALL_TOKEN_DIM else {})
-    folder = examine(images, frame.edge)
-    faults = unreadable(base, name, class_word, folder.accepted)
-    previews = preview(folder, frame, recipe, name, class_word, faults or {})
-    if sheet is not None and previews:
+    found = check_folder(images, base, name, class_word)
+    if sheet is not None and found.previews:
         from fedshow_client.tuning.data.sheet import contact_sheet
 
-        contact_sheet(previews).save(sheet, "PNG")
+        contact_sheet(found.previews).save(sheet, "PNG")
     if as_json:
-        print_json([found.facts() for found in previews])
+        print_json([preview.facts() for preview in found.previews])
     else:
-        _print_for_people(previews, summary(previews, recipe))
-    for note in folder.notes:
+        _print_for_people(found.previews, found.lines)
+    for note in found.notes:
         say(f"note: {note}")
-    if faults is None:
-        say(f"note: {NOT_HERE.format(base)}")
-    require_usable(images, folder)  # exit code 2 when nothing can be used
+    require_usable(images, found.folder)  # exit code 2 when nothing can be used
 
 
 def _print_for_people(previews: "list[Preview]", lines: list[str]) -> None:

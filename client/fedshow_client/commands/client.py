@@ -7,11 +7,11 @@ import typer
 
 from fedshow.commands.output import JSON_OPTION, print_json, say, say_waiting
 from fedshow.commands.releases import WAIT_OPTION
+from fedshow_client.commands import page as page_command
 from fedshow_client.commands import queue as queue_commands
 from fedshow_client.commands.queue import SERVER_OPTION
 
 if TYPE_CHECKING:
-    from fedshow.transfer.servers import KnownServer
     from fedshow_client.tuning.data.folder import ImageFolder
 
 group = typer.Typer(no_args_is_help=True, help="Tune at home, share adapters only.")
@@ -20,6 +20,7 @@ group = typer.Typer(no_args_is_help=True, help="Tune at home, share adapters onl
 def register(app: typer.Typer) -> None:
     """Adds the group."""
     queue_commands.register(group)
+    page_command.register(group)
     app.add_typer(group, name="client")
 
 
@@ -82,31 +83,26 @@ def add(
 
     Example: fedshow client add photos/anna --name anna --class woman
     """
-    from fedshow_client.adding import check, check_contributes, tune_options
+    from fedshow_client.adding import Wishes, one_server, queue_concept
     from fedshow_client.home import Home
-    from fedshow_client.queue import NewJob, Queue
+    from fedshow_client.queue import Queue
     from fedshow_client.settings import load_settings
     from fedshow_client.tuning.data.words import NOT_HERE
-    from fedshow_client.visibility import check_visible_to
 
     home = Home(load_settings().home)
-    target = _one_server(server, home.folder)
-    check_contributes(target)
+    target = one_server(server, home.folder)
     named = {"steps": steps, "seed": seed, "method": method, "rank": rank, "flip": flip}
-    options = tune_options(changes, **named, max_leakage=max_leakage)
-    source = target.base_source
-    visible = check_visible_to(visible_to)
-    folder = images.absolute()
-    new = NewJob(target.name, name, class_word, folder, source, priority, options, visible)
-    found, base_is_here = check(new)
-    _say_left_out(found)
-    if not base_is_here:
-        say(NOT_HERE.format(source))
+    wishes = Wishes(named, changes, max_leakage, priority, visible_to)
     with Queue(home.database) as queue:
-        job = queue.add(new)
-    accepted = len(found.accepted)
+        queued = queue_concept(queue, target, images, name, class_word, wishes)
+    _say_left_out(queued.images)
+    if not queued.base_is_here:
+        say(NOT_HERE.format(target.base_source))
+    accepted = len(queued.images.accepted)
     if as_json:
-        return print_json({"job": job.id, "name": name, "server": target.name, "images": accepted})
+        return print_json(
+            {"job": queued.job.id, "name": name, "server": target.name, "images": accepted}
+        )
     print(f"queued {name} for {target.name}: {accepted} images")
     if home.daemon_pid() is None:
         say("no daemon runs: start it with fedshow client run")
@@ -125,6 +121,9 @@ def run(
     keep_release: str = typer.Option(
         None, help="Keep a copy of each server's newest release: no, diffusers or lora."
     ),
+    page: bool = typer.Option(
+        None, "--page/--no-page", help="Serve fedshow client page, to this machine alone."
+    ),
 ) -> None:
     """Runs the daemon in the foreground until Ctrl-C: tunes, hands over, watches for releases.
 
@@ -138,7 +137,7 @@ def run(
     from fedshow_client.daemon.service import Daemon
     from fedshow_client.settings import load_settings
 
-    settings = load_settings(device=device, keep_release=keep_release)
+    settings = load_settings(device=device, keep_release=keep_release, page=page)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if not known_servers(settings.home):
         say("no server joined yet; waiting for fedshow client join")
@@ -207,20 +206,3 @@ def visible(
     if as_json:
         return print_json({"name": name, "server": job.server, "visible_to": job.visible_to})
     return print(f"{name} on {job.server} is visible to {', '.join(job.visible_to)}")
-
-
-def _one_server(name: str | None, home: Path) -> "KnownServer":
-    from fedshow.errors import InvalidInput
-    from fedshow.transfer.servers import find_server, known_servers
-
-    if name is not None:
-        return find_server(name, home)
-    servers = known_servers(home)
-    if len(servers) != 1:
-        listed = ", ".join(server.name for server in servers)
-        raise InvalidInput(
-            f"several servers are joined; choose with --server: {listed}"
-            if servers
-            else "no server joined yet: fedshow client join CODE"
-        )
-    return servers[0]

@@ -7,6 +7,8 @@ from typing import Any
 
 PROGRESS_NAME = "progress.json"
 TAIL_BYTES = 8192
+CURVE_BYTES = 4 << 20
+"""Of the file's end; what a longer run told first is not drawn."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,17 @@ def read_progress(folder: Path) -> Progress:
     return replace(progress, rate=told.get("steps_per_second") or mean)
 
 
-def _tail(file: Path) -> list[str]:
+def read_losses(folder: Path) -> list[tuple[float, float]]:
+    """Steps and their losses, as far as they were told; of steps that were done again the last."""
+    told = map(_facts, _tail(folder / PROGRESS_NAME, CURVE_BYTES))
+    losses = {line["step"]: line["loss"] for line in told if {"step", "loss"} <= line.keys()}
+    return [(float(step), float(loss)) for step, loss in sorted(losses.items())]
+
+
+def _tail(file: Path, most_bytes: int = TAIL_BYTES) -> list[str]:
     try:
         with file.open("rb") as opened:
-            opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
+            opened.seek(max(0, file.stat().st_size - most_bytes))
             return opened.read().decode(errors="replace").splitlines()
     except OSError:
         return []

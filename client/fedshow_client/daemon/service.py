@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+from contextlib import AbstractContextManager, nullcontext
 from threading import Event, Thread
 
 from fedshow.errors import FedshowError
@@ -10,6 +11,7 @@ from fedshow.transfer.servers import known_servers
 from fedshow_client.daemon.link import ServerLink
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home, holder_name
+from fedshow_client.page.entering import Entering
 from fedshow_client.queue import Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
 
@@ -28,7 +30,7 @@ class Daemon:
 
     def run(self) -> None:
         """Works until stopped; raises InvalidInput when this home already has a daemon."""
-        with self._home.one_daemon(), Queue(self._home.database) as queue:
+        with self._home.one_daemon(), Queue(self._home.database) as queue, self._page(queue):
             queue.drop_leases()
             for job in queue.jobs(JobState.WITHDRAWN):  # while it was tuned, before a crash
                 self._home.forget_job(job.id)
@@ -43,6 +45,15 @@ class Daemon:
                 tuning.join()
                 for link in self._links.values():
                     link.close()
+
+    def _page(self, queue: Queue) -> AbstractContextManager[object]:
+        """Inside, this machine's browsers are shown what goes on here, if that is wanted."""
+        if not self._settings.page:
+            Entering(self._home).serve_no_more()  # a daemon that was killed has left its port there
+            return nullcontext()
+        from fedshow_client.page.serving import page_served
+
+        return page_served(self._home, queue, self._settings.page_port)
 
     def end_on_signals(self) -> None:
         """Makes SIGTERM and SIGINT end the daemon in order."""

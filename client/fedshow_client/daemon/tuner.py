@@ -1,7 +1,6 @@
 """Tuning one job in a child process; what comes out is checked and put into the outbox."""
 
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Event
@@ -18,6 +17,7 @@ from fedshow_client.locks import locked
 from fedshow_client.queue import Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
 from fedshow_client.tuning.leakage.verdict import too_much
+from fedshow_client.tuning.watching.sample_files import keep_last_look
 
 log = logging.getLogger(__name__)
 
@@ -127,13 +127,13 @@ class Tuner:
             self._home.concept_file(job.server, concept.sha256).unlink()  # withdrawn meanwhile
             return
         result.unlink()
-        shutil.rmtree(result.parent / WORK_NAME, ignore_errors=True)
+        keep_last_look(result.parent / WORK_NAME)
         log.info("tuned %s: %s bytes", job.name, len(concept.blob))
 
     def _hold(self, job: Job, reason: str) -> None:
         """Keeps a tuned concept here."""
         self._settle(job, JobState.HELD, reason)
-        shutil.rmtree(self._home.job(job.id) / WORK_NAME, ignore_errors=True)
+        keep_last_look(self._home.job(job.id) / WORK_NAME)
         log.warning("%s is not offered: %s", job.name, reason)
 
     def _fail(self, job: Job, reason: str) -> None:

@@ -189,6 +189,13 @@ class Queue:
         with Session(self._engine, expire_on_commit=False) as session:
             return session.get_one(Job, job_id)
 
+    def look_up(self, job_id: int) -> Job:
+        """The same for a number that somebody says; raises NotFound."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            if job := session.get(Job, job_id):
+                return job
+        raise NotFound(f"no job {job_id}")
+
     def find(self, name: str, server: str | None = None) -> Job:
         """The newest job of this name; raises NotFound, or InvalidInput when servers share it."""
         jobs = [job for job in self.jobs(server=server) if job.name == name]

@@ -71,6 +71,7 @@ class ConceptStatus(Facts):
     class_word: str = Field(serialization_alias="class")
     server: str
     state: State = Field(description="`tuning` only while a living daemon is at work on it.")
+    added: float = Field(description="Unix time at which it was queued.")
     priority: int = Field(description="Higher ones are tuned first.")
     paused: bool = Field(description="By itself; the whole queue may be paused besides.")
     step: int = Field(description="Steps done, also when interrupted: it goes on from about here.")

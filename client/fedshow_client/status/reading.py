@@ -91,6 +91,7 @@ class _Reader:
             class_word=job.class_word,
             server=job.server,
             state="tuning" if tuning else job.state.value,
+            added=job.created,
             priority=job.priority,
             paused=job.paused and job.state == JobState.QUEUED,
             step=progress.step,

@@ -36,7 +36,7 @@ def show(found: ClientStatus) -> None:
         if server.kept and (server.release or server.kept.trouble):
             print(f"  copy in {server.kept.folder}: {_copy(server, server.kept)}")
     print(_queue(found))
-    if concepts := _newest(found.concepts):
+    if concepts := newest(found.concepts):
         print_table(HEAD, map(_row, concepts))
         for line in _reasons(concepts):
             print(line)
@@ -63,12 +63,13 @@ def _queue(found: ClientStatus) -> str:
     return f"queue: {counts}{eta}"
 
 
-def _newest(concepts: Iterable[ConceptStatus]) -> list[ConceptStatus]:
-    newest: dict[tuple[str, str], int] = {}
+def newest(concepts: Iterable[ConceptStatus]) -> list[ConceptStatus]:
+    """Of concepts that were added several times the last one."""
+    last: dict[tuple[str, str], int] = {}
     for concept in concepts:
         key = concept.server, concept.name
-        newest[key] = max(newest.get(key, 0), concept.job)
-    return [concept for concept in concepts if newest[concept.server, concept.name] == concept.job]
+        last[key] = max(last.get(key, 0), concept.job)
+    return [concept for concept in concepts if last[concept.server, concept.name] == concept.job]
 
 
 def _row(concept: ConceptStatus) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedshow.edlora.methods import method_named
+from fedshow.edlora.methods import Method, method_named
 from fedshow.families import Base
 from fedshow.families.placing import Say
 from fedshow.sampling.model import Model
@@ -25,7 +25,9 @@ class Lesson:
     class_word: str
     images: Sequence[Candidate]
     recipe: Recipe
-    method: str = "ed-lora"
+    method: str | Method = "ed-lora"
+    """By name, or one that is not among fedshow's own."""
+
     work: Path | None = None
     """Where latents are kept."""
 
@@ -48,7 +50,9 @@ def prepare(
     Raises InvalidInput, before images are encoded, for a class word of two tokens, and when a card has
     too little free memory.
     """
-    recipe, method = lesson.recipe, method_named(lesson.method)
+    recipe, method = lesson.recipe, lesson.method
+    if isinstance(method, str):
+        method = method_named(method)
     written = [image.caption for image in lesson.images]
     captions = Captions(lesson.name, lesson.class_word, written, recipe.shuffle_captions)
     model = Model(base)

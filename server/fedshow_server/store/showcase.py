@@ -66,6 +66,13 @@ class Showcase:
                 raise NotFound(f"no concept {name[:64]!r}")
             return _cards(connection, viewer, rows)[0]
 
+    def named(self, viewer: Node, names: Sequence[str]) -> dict[str, Card]:
+        """The live concepts of these names that the viewer may see, by name."""
+        where = _shown_to(viewer) & concepts.c.name.in_(names) & concepts.c.state.in_(LIVE)
+        with self._database.reading() as connection:
+            rows = connection.execute(_rows().where(where)).all()
+            return {card.name: card for card in _cards(connection, viewer, rows)}
+
     def picture(self, viewer: Node, name: str, prefix: str) -> tuple[str, bytes]:
         """Digest and content of a sample whose digest starts like this. Raises NotFound."""
         query = (

@@ -49,6 +49,7 @@ POLICIES: dict[str, Policy] = {
     f"GET {places.RELEASES}/{{release}}/{{archive}}": Policy.MEMBER,
     f"GET {places.LIVE}": Policy.MEMBER,
     f"GET {places.EVENTS}": Policy.MEMBER,
+    f"GET {places.STUDIO}": Policy.MEMBER,
     f"GET {places.SIGN_IN}": Policy.ANYBODY,
     f"POST {places.SIGN_IN}": Policy.ANYBODY,  # the token is asked for inside
     f"POST {places.SIGN_OUT}": Policy.MEMBER,

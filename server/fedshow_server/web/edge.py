@@ -10,8 +10,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fedshow import rpc
-from fedshow.errors import Exhausted, FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
+from fedshow.errors import Exhausted, FedshowError, InvalidInput, Unreachable
 from fedshow.joining import JoinReply, JoinRequest, Refusal
+from fedshow.web.statuses import STATUS, status_of
 from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.flower.fleet import Fleet
 from fedshow_server.flower.superlink import SuperLink
@@ -24,13 +25,6 @@ from fedshow_server.web.pages.places import is_page
 MAX_JOIN_BYTES = 16 << 10
 FLEET = "/v1/fleet/"
 """Flower's calls of nodes."""
-STATUS: dict[type[FedshowError], int] = {
-    InvalidInput: 400,
-    Forbidden: 403,
-    NotFound: 404,
-    Exhausted: 429,
-    Unreachable: 503,
-}
 Refuse = Callable[[Request, Exception], Response]
 ShowRefusal = Callable[[Request, Exception, int], Response]
 """A page about an error, with this status."""
@@ -106,8 +100,7 @@ def _refusing(
 
 def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FedshowError)
-    kinds = (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    status = next(kinds, 500)
+    status = status_of(error)
     if isinstance(error, Exhausted) and request.scope["path"].startswith(FLEET):
         status = STATUS[Unreachable]  # a SuperNode tries again after this; 429 would end it
     refusal = Refusal(reason=rpc.reason_of(error), message=str(error))

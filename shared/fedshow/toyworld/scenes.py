@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from fedshow.toyworld.world import Scene
 SUPERSAMPLING = 4
 _TILT_DEGREES = 12
 Box = tuple[int, int, int, int]
+Figure = Callable[[random.Random], Image.Image]
+"""Draws a sprite, RGBA and square."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +61,31 @@ def outline_of(masks: Iterable[Image.Image], size: tuple[int, int]) -> Image.Ima
 def draw(scene: Scene, rng: random.Random, size: int = 32) -> Picture:
     """A picture of the scene, `size` pixels wide and high; same `rng` state, same picture."""
     canvas = size * SUPERSAMPLING
-    image = paint_place(scene.place, rng, canvas)
+    figures = [partial(draw_character, character) for character in scene.characters]
+    image, masks = compose(paint_place(scene.place, rng, canvas), figures, rng)
+    return Picture(scene, image, masks)
+
+
+def compose(
+    image: Image.Image, figures: Sequence[Figure], rng: random.Random
+) -> tuple[Image.Image, tuple[Image.Image, ...]]:
+    """A background, SUPERSAMPLING times as large as the picture, with up to two figures; and their masks."""
     masks: list[Image.Image] = []
-    for position in range(len(scene.characters)):
-        mask = _set_in(image, scene, position, rng)
+    for position, figure in enumerate(figures):
+        mask = _set_in(image, figure, position, len(figures) == 2, rng)
         masks = [ImageChops.subtract(below, mask) for below in masks] + [mask]
-    small = tuple(m.resize((size, size), Image.Resampling.BOX) for m in masks)
-    return Picture(scene, image.resize((size, size), Image.Resampling.LANCZOS), small)
+    size = image.width // SUPERSAMPLING, image.height // SUPERSAMPLING
+    small = tuple(m.resize(size, Image.Resampling.BOX) for m in masks)
+    return image.resize(size, Image.Resampling.LANCZOS), small
 
 
-def _set_in(image: Image.Image, scene: Scene, position: int, rng: random.Random) -> Image.Image:
-    """Paste one character into the image; gives its mask at the image's size."""
-    canvas, pair = image.width, len(scene.characters) == 2
+def _set_in(
+    image: Image.Image, figure: Figure, position: int, pair: bool, rng: random.Random
+) -> Image.Image:
+    """Paste one figure into the image; gives its mask at the image's size."""
+    canvas = image.width
     side = int(canvas * (rng.uniform(0.5, 0.56) if pair else rng.uniform(0.6, 0.84)))
-    sprite = draw_character(scene.characters[position], rng)
+    sprite = figure(rng)
     sprite = sprite.resize((side, side), Image.Resampling.BILINEAR)
     sprite = sprite.rotate(rng.uniform(-_TILT_DEGREES, _TILT_DEGREES), Image.Resampling.BILINEAR)
     middle = rng.uniform(0.25, 0.27) if position == 0 else rng.uniform(0.73, 0.75)

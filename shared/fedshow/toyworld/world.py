@@ -104,18 +104,19 @@ def any_character(rng: random.Random) -> Character:
 def wide_character(rng: random.Random) -> Character:
     """A character from outside the captioned vocabulary: any colour, often with a mark."""
     character = any_character(rng)
-    colour = _wide_colour(rng)
+    colour = wide_colour(rng)
     return replace(
         character,
         colour=colour,
-        pattern_colour=_wide_colour(rng) if character.pattern != "plain" else "white",
-        accessory_colour=_wide_colour(rng) if character.accessory != "none" else "white",
+        pattern_colour=wide_colour(rng) if character.pattern != "plain" else "white",
+        accessory_colour=wide_colour(rng) if character.accessory != "none" else "white",
         mark=rng.choice(MARKS[1:]) if rng.random() < 0.6 else "none",
-        mark_colour=_wide_colour(rng),
+        mark_colour=wide_colour(rng),
     )
 
 
-def _wide_colour(rng: random.Random) -> str:
+def wide_colour(rng: random.Random) -> str:
+    """A colour with or without a name."""
     if rng.random() < 0.5:
         return rng.choice(tuple(COLOURS) + tuple(OFF_PALETTE))
     return "#" + "".join(f"{rng.randrange(20, 250):02x}" for _ in range(3))

@@ -15,6 +15,8 @@ from fedshow_server.store.samples import Measure, Sample
 from tests.releases import standin_manifest
 from tests.server.store.making import DAY
 
+LIVELY = (Status.WAITING, Status.QUARANTINED, Status.ADMITTED)
+
 
 @pytest.fixture
 def people(store):
@@ -131,6 +133,18 @@ def test_a_name_means_the_concept_that_is_live(store, people):
     assert store.showcase.one(anna, "potter").class_word == "man"
     store.concepts.withdraw("potter", anna.id)
     assert store.showcase.one(anna, "potter").status is Status.REFUSED
+
+
+def test_cards_by_their_names_are_those_that_one_may_see(full, people):
+    names = [
+        "mimi",
+        "nobody",
+        *(card.name for card in full.showcase.page(people["olga"], Search()).cards),
+    ]
+    for viewer in people.values():
+        seen = full.showcase.page(viewer, Search(limit=200)).cards
+        live = {card.name: card for card in seen if card.status in LIVELY}
+        assert full.showcase.named(viewer, names) == live
 
 
 def test_only_its_node_and_the_owner_know_who_else_may_have_it(full, people):

@@ -86,7 +86,7 @@ def examine(folder: Path, edge: int = 0) -> ImageFolder:
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     smallest = max(MIN_EDGE_PIXELS, edge // MAX_ENLARGED)
     examination = _Examination(smallest)
-    candidates = [examination.of(path) for path in filter(_is_image, entries)]
+    candidates = [examination.of(path) for path in filter(is_image, entries)]
     return ImageFolder(candidates, tuple(_folder_notes(entries, candidates)))
 
 
@@ -119,7 +119,8 @@ def fingerprint(images: Iterable[Candidate]) -> str:
     return found.hexdigest()
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a file counts as one by its name: no mask."""
     return path.suffix.lower() in SUFFIXES and not _is_mask(path) and path.is_file()
 
 

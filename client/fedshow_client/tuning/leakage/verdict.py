@@ -57,6 +57,15 @@ class Leakage:
         return "samples resemble your pictures in subject at most, and none reproduces a picture"
 
 
+def in_words(leakage: float) -> str:
+    """One sentence about the number alone, as a concept's header has it."""
+    if leakage >= REPRODUCES:
+        return "high: the file knows single pictures by heart, or gives them back; share it with nobody"
+    if leakage >= TRACES:
+        return "single pictures have left traces"
+    return "as low as normally tuned concepts"
+
+
 def too_much(metrics: Mapping[str, float], limit: float) -> str | None:
     """Why a concept with these metrics may not leave under `limit`; None when it may.
 

@@ -21,6 +21,7 @@ from fedshow_client.tuning.watching.settings import SCALES
 from fedshow_client.tuning.watching.watch import Watch
 
 THUMBNAIL_EDGE = 256
+CHART_STYLE = files("fedshow.web") / "static" / "chart.css"
 MOST_LOOKS = 8
 """Whose pictures are on the page; the others' stay in the work folder."""
 
@@ -49,7 +50,7 @@ def render(
 ) -> str:
     """The page as HTML."""
     title = f"<{watch.name}>, a {watch.class_word}"
-    style = (files(__package__) / "report.css").read_text()
+    style = (files(__package__) / "report.css").read_text() + CHART_STYLE.read_text()
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(_summary(watch, progress))}</p>",

@@ -8,10 +8,13 @@ from PIL import Image
 
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.recipe import Recipe
+from fedshow_client.tuning.watching.sample_files import (
+    PROMPTS,
+    prompts_for,
+    sample_path,
+    samples_of,
+)
 from fedshow_client.tuning.watching.settings import SCALES
-
-PROMPTS = ("photo of a {0}", "a {0} on the beach", "a {0} in the snow")
-"""Short enough for the embedded base, and of places that it and everyone knows."""
 
 SEED = 1
 SMALL_EDGE = 128
@@ -25,11 +28,6 @@ class Sample:
     scale: float
     prompt: str
     image: Image.Image
-
-
-def prompts_for(subject: str) -> list[str]:
-    """The prompts with `<name>`, or with a class word to ask a scorer."""
-    return [prompt.format(subject) for prompt in PROMPTS]
 
 
 def draw_samples(model: Model, name: str) -> list[Sample]:
@@ -74,22 +72,17 @@ class SampleFolder:
         """Writes one file for each sample; raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for number, sample in enumerate(samples):
-            sample.image.save(self._path(step, number))
+            sample.image.save(sample_path(self.folder, step, number))
 
     def load(self, step: int, name: str) -> list[Sample]:
         """The samples of a look; none when their files are not (all) there or broken."""
-        labels = [(scale, prompt) for scale in SCALES for prompt in prompts_for(f"<{name}>")]
         try:
             return [
-                Sample(scale, prompt, _opened(self._path(step, number)))
-                for number, (scale, prompt) in enumerate(labels)
+                Sample(file.scale, file.prompt, _opened(file.path))
+                for file in samples_of(self.folder, step, name)
             ]
         except OSError:
             return []
-
-    def _path(self, step: int, number: int) -> Path:
-        row, column = divmod(number, len(PROMPTS))
-        return self.folder / f"step{step:06}-scale{SCALES[row]:g}-{column + 1}.png"
 
 
 def _opened(path: Path) -> Image.Image:

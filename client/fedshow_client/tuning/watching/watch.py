@@ -25,12 +25,12 @@ from fedshow_client.tuning.watching.looks import (
     load_history,
     looks_since_best,
 )
+from fedshow_client.tuning.watching.sample_files import FOLDER_NAME, prompts_for
 from fedshow_client.tuning.watching.samples import (
     Sample,
     SampleFolder,
     cost_in_steps,
     draw_samples,
-    prompts_for,
 )
 from fedshow_client.tuning.watching.scorers import reference_features
 from fedshow_client.tuning.watching.settings import SCALES, WatchSettings
@@ -64,7 +64,7 @@ class Watch:
         self.settings, self.scorer = settings, scorer
         self.interval = settings.interval(recipe, cost_in_steps(model, recipe))
         self.history = History("")
-        self.folder = SampleFolder(work / "samples")
+        self.folder = SampleFolder(work / FOLDER_NAME)
         self.keeper = Keeper(work)
         self.events: Events | None = None
         self.reference: Tensor | None = None

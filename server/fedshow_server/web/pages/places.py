@@ -1,33 +1,20 @@
 """Where the gallery's pages are, and which of them stand in the bar at the top."""
 
-from dataclasses import dataclass
 from urllib.parse import urlencode
+
+from fedshow.web.links import Link
 
 HOME, ROOM = "/", "/gallery"
 SIGN_IN, SIGN_OUT = f"{ROOM}/sign-in", f"{ROOM}/sign-out"
 STATIC = f"{ROOM}/static"
 CONCEPTS, RELEASES = f"{ROOM}/concepts", f"{ROOM}/releases"
-LIVE = f"{ROOM}/live"
+LIVE, STUDIO = f"{ROOM}/live", f"{ROOM}/studio"
 EVENTS = f"{LIVE}/events"
-
-
-@dataclass(frozen=True)
-class Link:
-    """A place in the bar."""
-
-    name: str
-    path: str
-    below: str
-    """What lies below this path belongs to it."""
-
-    def leads_to(self, path: str) -> bool:
-        """Whether somebody who is at `path` is here."""
-        return path == self.path or f"{path}/".startswith(f"{self.below}/")
-
 
 LINKS = (
     Link("Concepts", HOME, CONCEPTS),
     Link("Releases", RELEASES, RELEASES),
+    Link("Studio", STUDIO, STUDIO),
     Link("Live", LIVE, LIVE),
 )
 

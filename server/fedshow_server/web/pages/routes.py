@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from fedshow.families.card import BaseCard
 from fedshow.web.assets import asset_routes
 from fedshow_server.services.doors import Entrance
 from fedshow_server.settings import ServerSettings
@@ -13,12 +14,14 @@ from fedshow_server.web.pages.live import live_pages
 from fedshow_server.web.pages.releases import release_pages
 from fedshow_server.web.pages.showing import Gallery
 from fedshow_server.web.pages.signing_in import sign_in_routes
+from fedshow_server.web.pages.studio import studio_pages
 
 
 def gallery_routes(
     gallery: Gallery,
     store: Store,
     entrance: Entrance,
+    card: BaseCard,
     settings: ServerSettings,
     sender: FileSender,
     key: str,
@@ -30,5 +33,6 @@ def gallery_routes(
         sign_in_routes(gallery, entrance, store.members, store.sessions, settings.session_hours),
         concept_pages(gallery, store.showcase, store.concepts),
         release_pages(gallery, store, sender, settings.name, key),
+        studio_pages(gallery, store.releases, store.showcase, card, settings),
         live_pages(gallery, feed),
     )

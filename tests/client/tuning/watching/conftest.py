@@ -10,7 +10,8 @@ from fedshow.families import Base
 from fedshow_client.tuning.tune import TuneRequest
 from fedshow_client.tuning.watching import watch
 from fedshow_client.tuning.watching.looks import Look
-from fedshow_client.tuning.watching.samples import Sample, prompts_for
+from fedshow_client.tuning.watching.sample_files import prompts_for
+from fedshow_client.tuning.watching.samples import Sample
 from fedshow_client.tuning.watching.settings import SCALES, WatchSettings
 from fedshow_client.tuning.watching.watch import Watch
 from tests.client.tuning.conftest import MakeRequest

@@ -15,7 +15,8 @@ from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.trainer import Trainer
 from fedshow_client.tuning.tune import Stopped, TuneRequest, tune
 from fedshow_client.tuning.watching import watch
-from fedshow_client.tuning.watching.samples import PROMPTS, draw_samples
+from fedshow_client.tuning.watching.sample_files import PROMPTS
+from fedshow_client.tuning.watching.samples import draw_samples
 from fedshow_client.tuning.watching.settings import SCALES
 from tests.client.tuning.conftest import MakeRequest, no_space
 

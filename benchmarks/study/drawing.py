@@ -1,0 +1,141 @@
+"""Pictures of concepts, by themselves and out of fused models, drawn once and read."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+from PIL import Image
+from safetensors.torch import load_file
+
+from benchmarks.fusing.drawing import draw_generic, drift_of
+from benchmarks.fusing.judging import fused_path
+from benchmarks.study import reading
+from benchmarks.study.bench import Bench, Task
+from benchmarks.study.concepts import CONCEPTS
+from benchmarks.study.eye import eye_file
+from benchmarks.study.prompts import Prompt, prompts_of
+from benchmarks.study.tuning import concept_of, file_of, folder_of
+from fedshow.files import digest
+from fedshow.releases.updates import as_adapters
+from fedshow.sampling.model import Model
+
+SEED = 7000
+Members = tuple[str, ...]
+Fusion = tuple[str, str, Members]
+"""Way, rule and who is fused."""
+
+
+def chosen(bench: Bench, name: str) -> tuple[Prompt, ...]:
+    """The prompts of a concept that are drawn: all, or some of every type."""
+    every = prompts_of(name)
+    return every[:: len(every) // bench.extent.prompts]
+
+
+def single_task(bench: Bench, way: str, name: str, scale: float = 1.0) -> Task:
+    """A concept by itself, its adapters counting `scale` times."""
+    key = {"single": name, "way": way, "scale": scale, **_facts(bench, [name])}
+    return (
+        key | {"file": digest(file_of(way, name, bench.work))[:16]},
+        draw_single,
+        (
+            bench,
+            way,
+            name,
+            scale,
+        ),
+    )
+
+
+def draw_single(bench: Bench, way: str, name: str, scale: float) -> dict[str, Any]:
+    """Its pictures, read."""
+    with single_model(bench, way, name) as model:
+        return look(bench, model, name, scale)
+
+
+def bare_task(bench: Bench, name: str) -> Task:
+    """The untuned base, told the class word: the least that a method can do."""
+    return {"bare": name, **_facts(bench, [name])}, draw_bare, (bench, name)
+
+
+def draw_bare(bench: Bench, name: str) -> dict[str, Any]:
+    """Its pictures, read."""
+    model = Model(bench.base)
+    prompts = chosen(bench, name)
+    word = CONCEPTS[name].class_word
+    texts = [prompt.text.replace(f"<{name}>", word) for prompt in prompts]
+    images = model(texts, seed=SEED, steps=bench.extent.drawing_steps).images
+    return reading.read(name, images, prompts, bench.work)
+
+
+def fused_task(bench: Bench, way: str, rule: str, members: Members, drift: bool) -> Task:
+    """Every concept of a set out of its fused model."""
+    update = digest(fused_path(rule, members, folder_of(way, bench.work)))[:16]
+    key = {"fused": members, "way": way, "rule": rule, "update": update, "drift": drift}
+    return key | _facts(bench, members), draw_fused, (bench, way, rule, members, drift)
+
+
+def draw_fused(bench: Bench, way: str, rule: str, members: Members, drift: bool) -> dict[str, Any]:
+    """Their pictures, read; and how far the base was moved."""
+    with fused_model(bench, way, rule, members) as model:
+        found: dict[str, Any] = {name: look(bench, model, name, 1.0) for name in members}
+        moved = drift_of(model, bench.work) if drift else None
+    return {"concepts": found, "drift": moved}
+
+
+def look(bench: Bench, model: Model, name: str, scale: float) -> dict[str, Any]:
+    """A concept's pictures out of a model, read."""
+    prompts = chosen(bench, name)
+    images = pictures(bench, model, prompts, scale)
+    return reading.read(name, images, prompts, bench.work)
+
+
+def pictures(
+    bench: Bench, model: Model, prompts: Sequence[Prompt], scale: float = 1.0
+) -> list[Image.Image]:
+    """One of each prompt, always from the same seeds."""
+    texts = [prompt.text for prompt in prompts]
+    return model(texts, seed=SEED, scale=scale, steps=bench.extent.drawing_steps).images
+
+
+@contextmanager
+def single_model(bench: Bench, way: str, name: str) -> Iterator[Model]:
+    """The base with one concept."""
+    model = Model(bench.base)
+    try:
+        model.add_concept(concept_of(way, name, bench.work))
+        yield model
+    finally:
+        model.restore()
+
+
+@contextmanager
+def fused_model(bench: Bench, way: str, rule: str, members: Members) -> Iterator[Model]:
+    """The base with a fused set."""
+    model = Model(bench.base)
+    update = load_file(fused_path(rule, members, folder_of(way, bench.work)))
+    try:
+        for name in members:
+            model.add_words(concept_of(way, name, bench.work))
+        model.add_adapters(as_adapters(update))
+        yield model
+    finally:
+        model.restore()
+
+
+def generic_task(bench: Bench) -> Task:
+    """The bare base's pictures of prompts without a concept, for drift."""
+    return {"generic": True, "device": bench.device}, draw_generic, (bench.work,)
+
+
+def _facts(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
+    """What else decides what is read: prompts, steps, device, and the study's own encoder where it reads."""
+    texts = repr([chosen(bench, name) for name in names])
+    groups = {CONCEPTS[name].group for name in names}
+    eye = digest(eye_file(bench.work))[:16] if groups - {"characters"} else None
+    return {
+        "prompts": sha256(texts.encode()).hexdigest()[:16],
+        "steps": bench.extent.drawing_steps,
+        "device": bench.device,
+        "eye": eye,
+    }

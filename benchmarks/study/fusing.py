@@ -1,0 +1,54 @@
+"""Fused updates of the study's sets, each solved once."""
+
+import time
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from benchmarks.fusing.judging import fused_path, solve_set, source_of
+from benchmarks.ledger import Ledger
+from benchmarks.study.bench import Bench, start_worker
+from benchmarks.study.drawing import Members
+from benchmarks.study.tuning import file_of, folder_of
+from fedshow.files import digest
+
+
+def fuse_sets(
+    bench: Bench, way: str, sets: Sequence[Members], rules: Sequence[str]
+) -> dict[int, float]:
+    """Fuses every set by every rule, in this process, for a ledger of records belongs to one.
+
+    Mean seconds by size of the set, of those that were fused now.
+    """
+    start_worker()
+    ledger, spent = Ledger(bench.work / "runs.jsonl"), dict[int, list[float]]()
+    for members in sets:
+        started = time.perf_counter()
+        missing = [rule for rule in rules if not _is_known(bench, ledger, way, rule, members)]
+        if missing:
+            folder = folder_of(way, bench.work)
+            solve_set(bench.base, members, folder, bench.extent.plan, missing)
+            seconds = time.perf_counter() - started
+            spent.setdefault(len(members), []).append(seconds)
+            print(f"fused {len(members)} of {way} in {seconds:.0f} s", flush=True)
+        for rule in missing:
+            path = fused_path(rule, members, folder_of(way, bench.work))
+            ledger.add(_key(bench, way, rule, members), {"sha256": digest(path)})
+    return {size: fmean(seconds) for size, seconds in spent.items()}
+
+
+def _is_known(bench: Bench, ledger: Ledger, way: str, rule: str, members: Members) -> bool:
+    path = fused_path(rule, members, folder_of(way, bench.work))
+    return path.is_file() and ledger.get(_key(bench, way, rule, members)) is not None
+
+
+def _key(bench: Bench, way: str, rule: str, members: Members) -> dict[str, Any]:
+    return {
+        "fuse": members,
+        "way": way,
+        "rule": rule,
+        "files": [digest(file_of(way, name, bench.work))[:16] for name in members],
+        "code": source_of(rule),
+        "recording": bench.extent.plan.settings,
+        "device": bench.device,
+    }

@@ -1,0 +1,1 @@
+"""`docs/study.md` from the study's figures: tables, plots, sheets of pictures."""
