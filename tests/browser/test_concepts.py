@@ -68,8 +68,8 @@ def test_cards_show_samples(enter, stocked, picture):
     page.look("light")
     page.click("thing-130x")
     page.sees("strength 0.7")
-    assert len(page.all(".samples img")) == 6
-    assert page.is_painted(".samples img")
+    assert len(page.all(".strengths img")) == 6
+    assert page.is_painted(".strengths img")
     page.sees("0.910 by itself")
     picture(page, "concept")
 

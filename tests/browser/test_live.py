@@ -102,8 +102,8 @@ def test_others_see_only_what_concerns_them(come, lively):
     assert "concept." not in page.text
 
 
-def test_no_more_streams_than_allowed(lively, people):
-    headers = people["dora"].bearer
+def test_no_more_streams_than_allowed(lively):
+    headers = Member.redeem(lively, lively.invite("zoe", Role.DOWNLOADER)).bearer
     with lively.http() as client:
         streams = [
             client.send(

@@ -46,10 +46,10 @@ POLICIES: dict[str, Policy] = {
     f"POST {places.CONCEPTS}/{{name}}/withdraw": Policy.CONTRIBUTOR,
     f"GET {places.RELEASES}": Policy.MEMBER,
     f"GET {places.RELEASES}/{{release}}": Policy.MEMBER,
-    f"GET {places.STUDIO}": Policy.MEMBER,
     f"GET {places.RELEASES}/{{release}}/{{archive}}": Policy.MEMBER,
     f"GET {places.LIVE}": Policy.MEMBER,
     f"GET {places.EVENTS}": Policy.MEMBER,
+    f"GET {places.STUDIO}": Policy.MEMBER,
     f"GET {places.SIGN_IN}": Policy.ANYBODY,
     f"POST {places.SIGN_IN}": Policy.ANYBODY,  # the token is asked for inside
     f"POST {places.SIGN_OUT}": Policy.MEMBER,

@@ -8,8 +8,7 @@ HOME, ROOM = "/", "/gallery"
 SIGN_IN, SIGN_OUT = f"{ROOM}/sign-in", f"{ROOM}/sign-out"
 STATIC = f"{ROOM}/static"
 CONCEPTS, RELEASES = f"{ROOM}/concepts", f"{ROOM}/releases"
-STUDIO = f"{ROOM}/studio"
-LIVE = f"{ROOM}/live"
+LIVE, STUDIO = f"{ROOM}/live", f"{ROOM}/studio"
 EVENTS = f"{LIVE}/events"
 
 LINKS = (

@@ -33,6 +33,6 @@ def gallery_routes(
         sign_in_routes(gallery, entrance, store.members, store.sessions, settings.session_hours),
         concept_pages(gallery, store.showcase, store.concepts),
         release_pages(gallery, store, sender, settings.name, key),
-        live_pages(gallery, feed),
         studio_pages(gallery, store.releases, store.showcase, card, settings),
+        live_pages(gallery, feed),
     )
