@@ -69,8 +69,9 @@ class Line:
         connection.putheader("content-length", str(len(body)))
         connection.endheaders(body)
         answer = connection.getresponse()
-        content = answer.read()
+        endless = answer.headers.get_content_type() == "text/event-stream"
+        content = b"" if endless else answer.read()
         ours = answer.headers.get("x-request-id") is not None
-        if answer.will_close:
+        if endless or answer.will_close:
             connection.close()
         return Answer(answer.status, ours, content, answer.headers.get("location", ""))
