@@ -125,6 +125,7 @@ def values_for(cast: Cast) -> dict[str, str]:
         "path": FILE,
         "namespace": "fedshow",
         "repo": cast.release.release,
+        "archive": f"fedshow-{cast.release.release}.tar",
         "revision": "main",
         "concept": "potter",
         "picture": f"{'0' * 32}.webp",
