@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, exists, func, insert, or_, select, update
 
+from fedshow_server.store.cards import Picture
 from fedshow_server.store.concepts import State
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import (
@@ -29,17 +30,9 @@ SHOWN = (State.ADMITTED, State.PENDING)
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One picture of a concept, and all that decides it."""
+class Sample(Picture):
+    """One picture of a concept with its content, and all that decides it."""
 
-    number: int
-    prompt: str
-    scale: float
-    seed: int
-    steps: int
-    width: int
-    height: int
-    sha256: str
     content: bytes
     """A WebP file."""
 
