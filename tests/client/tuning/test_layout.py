@@ -25,10 +25,11 @@ from fedshow_client.tuning.tune import tune
 from fedshow_client.tuning.watching.settings import WatchSettings
 from tests.client.tuning.conftest import MakeRequest
 from tests.conftest import BASE
+from tests.stage.sizes import SD15_WEIGHTS, SDXL_WEIGHTS
 
 MILLION, GB = 10**6, 10**9
 SD = Job(
-    weights={"text_encoder": 123 * MILLION, "unet": 860 * MILLION, "vae": 84 * MILLION},
+    weights=SD15_WEIGHTS,
     pixels=512 * 512,
     batch=4,
     learnt=MILLION,
@@ -36,12 +37,7 @@ SD = Job(
     kept_bytes=SD1.kept_bytes,
 )
 XL = Job(
-    weights={
-        "text_encoder": 123 * MILLION,
-        "text_encoder_2": 695 * MILLION,
-        "unet": 2567 * MILLION,
-        "vae": 84 * MILLION,
-    },
+    weights=SDXL_WEIGHTS,
     pixels=1024 * 1024,
     batch=4,
     learnt=6 * MILLION,

@@ -17,10 +17,11 @@ from fedshow_server.fusion.layout import Job, Layout, layout, leanest
 from fedshow_server.fusion.recording import Drawn, Plan, record, record_generic
 from fedshow_server.fusion.workers import CPU, Here, fitted
 from tests.conftest import BASE, MakeConcept
+from tests.stage.sizes import SD15_WEIGHTS, SDXL_WEIGHTS
 
 MILLION, GB = 10**6, 10**9
 SD = Job(
-    weights={"text_encoder": 123 * MILLION, "unet": 860 * MILLION, "vae": 84 * MILLION},
+    weights=SD15_WEIGHTS,
     pixels=512 * 512,
     pictures=16,
     widths=(1280,) * 43 + (768,) * 25,
@@ -29,12 +30,7 @@ SD = Job(
 """Inputs as wide together as the true ones: 0.7 GB of moments."""
 
 XL = Job(
-    weights={
-        "text_encoder": 123 * MILLION,
-        "text_encoder_2": 695 * MILLION,
-        "unet": 2567 * MILLION,
-        "vae": 84 * MILLION,
-    },
+    weights=SDXL_WEIGHTS,
     pixels=1024 * 1024,
     pictures=16,
     widths=(2048,) * 11 + (1280,) * 384,
