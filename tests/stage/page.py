@@ -43,6 +43,7 @@ class Page:
         self.driver = driver
         self.origin = f"{scheme}://{address}"
         self._excused: list[str] = []
+        self.driver.get("about:blank")  # the page before this asks no more, its server may be gone
         self.be(DESK)
         self.look("light")
         self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
