@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.report import print_table, write_result
 from benchmarks.study.bench import Bench, start_worker
 from benchmarks.study.concepts import CONCEPTS, draw_folder
-from benchmarks.study.extents import EXTENTS
+from benchmarks.study.extents import FULL, TINY
 from benchmarks.study.eye import measure_eyes
 from benchmarks.study.legible import legible
 from benchmarks.study.pages.page import write_page
@@ -38,18 +38,14 @@ LIMITS = {"kept_ed_lora_average": 0.93}
 def main() -> None:
     """Measures what the work folder lacks; writes `study.json` and `docs/study.md` when nothing does."""
     args = _arguments()
-    bench = Bench(
-        args.work if args.extent == "full" else args.work / args.extent,
-        choose_device(args.device),
-        args.workers,
-        EXTENTS[args.extent],
-    )
+    work, extent = (args.work / "tiny", TINY) if args.tiny else (args.work, FULL)
+    bench = Bench(work, choose_device(args.device), args.workers, extent)
     answer(bench, [args.part] if args.part else list(QUESTIONS))
     found = answered(bench)
     figures = figures_of(found)
     print_table(figures, GATES, LIMITS)
     write_result("study", figures, bench.work)
-    if args.extent == "full" and figures["questions"] == len(QUESTIONS):
+    if extent is FULL and figures["questions"] == len(QUESTIONS):
         write_result("study", figures)
         write_page(bench, figures)
 
@@ -89,12 +85,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--part", choices=tuple(QUESTIONS), help="measure only this")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    quick = parser.add_mutually_exclusive_group()
-    for name in [name for name in EXTENTS if name != "full"]:
-        quick.add_argument(
-            f"--{name}", action="store_const", const=name, dest="extent", help="a slice; no page"
-        )
-    parser.set_defaults(extent="full")
+    parser.add_argument("--tiny", action="store_true", help="a slice, to see that it runs; no page")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""How much the study measures: all of it, minutes of it for a regression gate, seconds of it for tests."""
+"""How much the study measures: all of it, or a slice that shows that every line of it runs."""
 
 from benchmarks.fusing.judging import REFINED, RULES
 from benchmarks.study.bench import Extent
@@ -14,20 +14,6 @@ FULL = Extent(
     sets={size: sets(size) for size in SIZES},
     rules=FUSED,
 )
-_FEW = ("bolt", "volt", "pip", "ball", "sunset")
-_LITTLE = Plan(fit_seeds=(0,), steps=4, fit_prompts=2)
-QUICK = Extent(
-    names=_FEW,
-    subset=("bolt", "ball", "sunset", "pip"),
-    sets={2: [("bolt", "volt")], 4: [("bolt", "volt", "pip", "ball")]},
-    rules=("gradient", "average"),
-    recipe={"steps": 120},
-    plan=_LITTLE,
-    layouts=3,
-    eye=(600, 200),
-    drawing_steps=10,
-    prompts=10,
-)
 TINY = Extent(
     names=("bolt", "ball"),
     subset=("bolt",),
@@ -42,4 +28,3 @@ TINY = Extent(
     release="average",
     prompts=4,
 )
-EXTENTS = {"full": FULL, "quick": QUICK, "tiny": TINY}
