@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: setup demo test check lint protos study clean
+.PHONY: setup demo test check lint protos release containers study clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -22,7 +22,7 @@ demo: setup
 	$(BIN)/fedshow demo --out demo
 
 # Each of these in a process of its own, two at a time, the longest first.
-SUITES := benchmarks client browser server end_to_end shared integrations
+SUITES := benchmarks client browser server end_to_end shared integrations distribution
 
 test: setup
 	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(SUITES:%=test-%)
@@ -43,6 +43,11 @@ lint: setup
 protos: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=shared \
 	  --grpc_python_out=shared --mypy_out=shared --mypy_grpc_out=shared protos/fedshow/v1/*.proto
+
+# Wheel, sdist, bill of materials and sums in dist/, of what is committed: built twice, looked through,
+# installed in a clean environment and tried there. Ten minutes.
+release: setup
+	$(BIN)/python -m distribution
 
 # Measures, prints a table and writes benchmarks/results/NAME.json, e.g. `make bench-demo`.
 bench-%: setup

@@ -1,0 +1,1 @@
+"""What `make release` and `make containers` do: packages and images, built, looked through and tried."""
