@@ -30,7 +30,7 @@ test: setup
 test-%: setup
 	$(BIN)/python -m pytest tests/$*
 
-# The one check command, fastest step first: format, lint, types, layers, generated code, tests.
+# The one check command, fastest step first: format, lint, types, layers, images, generated code, tests.
 check: lint test
 
 lint: setup
@@ -38,6 +38,8 @@ lint: setup
 	$(BIN)/ruff check --output-format concise .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/*.Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.generated_code
 
 protos: setup
@@ -48,6 +50,11 @@ protos: setup
 # installed in a clean environment and tried there. Ten minutes.
 release: setup
 	$(BIN)/python -m distribution
+
+# The steps of docker/*.Dockerfile in new root file systems, without a container engine, and a server and a
+# client of what they make. As root, with debootstrap; a quarter of an hour.
+containers: setup
+	$(BIN)/python -m distribution.images
 
 # Measures, prints a table and writes benchmarks/results/NAME.json, e.g. `make bench-demo`.
 bench-%: setup
