@@ -1,4 +1,4 @@
-"""An image at work, as `docker run --read-only --cap-drop ALL` has it: as its own user, in its volumes alone."""
+"""An image at work, as `docker run --read-only` has it: as its own user, writing to its volumes alone."""
 
 import os
 import shutil
@@ -44,7 +44,8 @@ class Container:
         """Seconds until the image's own health check is content."""
         began = time.monotonic()
         while time.monotonic() < began + PATIENCE_SECONDS:
-            assert self.process is not None and self.process.poll() is None, self.log()
+            assert self.process is not None
+            assert self.process.poll() is None, self.log()
             with suppress(subprocess.CalledProcessError):
                 self.run(*self.image.health)
                 return time.monotonic() - began

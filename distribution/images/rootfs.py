@@ -1,4 +1,4 @@
-"""Root file systems to run steps in: Debian by debootstrap, processes by chroot in namespaces of their own."""
+"""Root file systems to run steps in: Debian by debootstrap, processes by chroot, in their own namespaces."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ def debian(base: str, folder: Path) -> Path:
     """What `FROM base` would give, as near as Debian's own packages come to it; made once."""
     image, _, tag = base.partition(":")
     suite = tag.rpartition("-")[2]
-    assert image == "python" and suite in SUITES, f"no stand-in for {base}"
+    assert (image, suite in SUITES) == ("python", True), f"no stand-in for {base}"
     assert tag.startswith(f"{SUITES[suite]}-"), f"{suite} has Python {SUITES[suite]}, not {tag}"
     if not (folder / "made").exists():
         shutil.rmtree(folder, ignore_errors=True)

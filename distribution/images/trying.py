@@ -1,4 +1,4 @@
-"""A server and a client of the images: healthy by their own checks, joined to each other, and ended in order."""
+"""A server and a client of the images: healthy by their own checks, joined, and ended in order."""
 
 import json
 import subprocess
