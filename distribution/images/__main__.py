@@ -22,7 +22,8 @@ EXTRAS = ("server", "client")
 def main() -> None:
     """Makes both images, runs a server and a client of them, and says how it went."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if reason := missing() or ("" if here in SUITES.values() else f"Python {here} is not theirs"):
+    ours = "" if here in SUITES.values() else f"Python {here} is not theirs"
+    if reason := missing("debootstrap") or ours:
         sys.exit(f"no images can be made here: {reason}")
     shutil.rmtree(WORK / "context", ignore_errors=True)
     WORK.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NEEDED = ("debootstrap", "unshare", "nsenter", "chroot", "mount", "ip")
+NEEDED = ("unshare", "nsenter", "chroot", "mount", "ip")
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
 SUITES = {"bookworm": "3.11"}
 """Debian's suites in the tags of Python's images, with the Python that each has."""
@@ -34,11 +34,11 @@ class Inside:
     """The process whose network it shares; None: one of its own, which reaches nobody."""
 
 
-def missing() -> str:
-    """Why no root file system can be made here; empty when it can."""
+def missing(*programs: str) -> str:
+    """Why nothing can be run in a root file system here, or which `programs` are lacking; else empty."""
     if os.geteuid() != 0:
         return "chroot takes root"
-    if lacking := [name for name in NEEDED if shutil.which(name) is None]:
+    if lacking := [name for name in (*NEEDED, *programs) if shutil.which(name) is None]:
         return f"not installed: {', '.join(lacking)}"
     done = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True, check=False)
     return "" if done.returncode == 0 else "this machine gives no namespaces"
