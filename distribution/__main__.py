@@ -86,7 +86,7 @@ def _try(clean: Environment) -> None:
         _say("the demo, in an empty folder")
         try_program(clean, Path(empty), __version__)
         _say("a slice of the tests, on the wheel")
-        try_tests(clean, Path(empty))
+        try_tests(clean, WORK / "source", Path(empty))
 
 
 def _say(what: str) -> None:

@@ -13,7 +13,7 @@ def write_bill(tools: Environment, clean: Environment, path: Path) -> Path:
     options = ("--output-reproducible", "--short-PURLs", "--pyproject", "pyproject.toml")
     form = ("--output-format", "JSON", "--spec-version", "1.6")
     interpreter = str(clean.folder / "bin" / "python")
-    bill = json.loads(tools.run(ROOT, "cyclonedx-py", "environment", *options, *form, interpreter))
+    bill = json.loads(tools.ask(ROOT, "cyclonedx-py", "environment", *options, *form, interpreter))
     forget_places(bill)
     if strange := unlicensed(bill):
         print(f"no licence is told by: {', '.join(strange)}")
