@@ -12,7 +12,7 @@ from pathlib import Path
 from distribution.images.building import Image
 from distribution.images.rootfs import Inside, Mount, command, run
 
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 600
 
 
 @dataclass

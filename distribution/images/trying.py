@@ -1,16 +1,23 @@
-"""A server and a client of the images: healthy by their own checks, joined, and ended in order."""
+"""A server and a client of the images: healthy by their own checks, one concept from pictures to release."""
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from distribution.images.building import Image
-from distribution.images.container import Container
+from distribution.images.container import PATIENCE_SECONDS, Container
 
 NAME = "localhost"  # they share one loopback, as two containers of one pod
 UNPRIVILEGED = "10001:10001"
+PICTURES = "/home/fedshow/.cache/alice/images"
+DRAW = f"""
+from pathlib import Path
+from fedshow.demo.folders import Person, draw_images
+draw_images(Person("alice", "gloop", Path("{PICTURES}").parent), 0)
+"""
 OURS = "lib/python*/site-packages/fedshow*"
 
 
@@ -37,12 +44,28 @@ def _try_client(guest: Container, host: Container, say: Callable[[str], None]) -
     guest.start()
     say("waiting until the client is healthy")
     seconds = guest.wait_until_healthy()
-    found = json.loads(guest.call("client", "status", "--json"))
-    (joined,) = found["servers"]
-    assert (joined["name"], joined["node"], joined["trouble"]) == (NAME, "alice", ""), found
+    say("waiting for a release with the client's concept in it")
+    guest.run("python", "-c", DRAW)
+    guest.call("client", "add", PICTURES, "--name", "gloop", "--class", "monster", "--steps", "20")
+    release = _released(guest)
     status = guest.stop()
     assert status == 0, f"the client ended with {status}: {guest.log()}"
-    return seen | {"client_healthy_seconds": round(seconds, 1), "joined": joined["address"]}
+    return seen | {"client_healthy_seconds": round(seconds, 1), "release": release}
+
+
+def _released(guest: Container) -> str:
+    """The server's newest release, once there is one."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        found = json.loads(guest.call("client", "status", "--json"))
+        (server,) = found["servers"]
+        assert (server["name"], server["node"]) == (NAME, "alice"), found
+        if server["release"]:
+            assert server["release"]["concepts"] == ["gloop"], found
+            return str(server["release"]["id"])
+        assert found["concepts"][0]["state"] not in ("failed", "refused", "held"), found
+        time.sleep(5)
+    raise TimeoutError(f"no release: {guest.log()}")
 
 
 def size_of(image: Image) -> dict[str, Any]:
