@@ -18,7 +18,7 @@ SLICE = (  # of every part that a missing file would break
     "tests/client/page/test_door.py",
     "tests/client/page/test_pages.py",
     "tests/client/test_commands.py",
-    "tests/client/tuning/watching",
+    "tests/client/tuning/watching/test_report.py",
     "tests/server/test_commands.py",
     "tests/server/test_hub.py",
     "tests/server/test_web.py",
