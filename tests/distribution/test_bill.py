@@ -1,6 +1,8 @@
 """The bill of materials tells licences, and nothing of the machine that wrote it."""
 
-from distribution.bill import forget_places, unlicensed
+import pytest
+
+from distribution.bill import READ, forget_places, tell_licences, unlicensed
 
 BILL = {
     "components": [
@@ -25,5 +27,13 @@ def test_places_on_this_machine_are_forgotten() -> None:
     ]
 
 
-def test_parts_without_a_licence_are_named() -> None:
+def test_parts_without_a_licence_are_named_unless_somebody_has_read_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tell_licences(BILL)
     assert unlicensed(BILL) == ["mystery"]
+    monkeypatch.setitem(READ, "mystery", "MIT")
+    monkeypatch.setitem(READ, "torch", "MIT")
+    tell_licences(BILL)
+    assert unlicensed(BILL) == []
+    assert "BSD-3-Clause" in str(BILL["components"][0])  # what a package says itself stands
