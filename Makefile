@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: setup demo test check lint protos study clean
+.PHONY: setup demo test check lint docs protos study clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -25,7 +25,7 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest tests/client tests/benchmarks
 	$(BIN)/python -m pytest tests/server tests/end_to_end
-	$(BIN)/python -m pytest tests/shared tests/integrations tests/browser
+	$(BIN)/python -m pytest tests/shared tests/integrations tests/browser tests/docs
 
 # The one check command, fastest step first: format, lint, types, layers, generated code, tests.
 check: lint test
@@ -36,6 +36,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.generated_code
+
+# The docs as a site, in build/site. Nothing is fetched for it.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 protos: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=shared \
