@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from fedshow.doctor.finding import Check, Finding, Question, fine, problem, warning
-from fedshow.doctor.ports import taken
 from fedshow.errors import InvalidInput
+from fedshow.ports import taken
 from fedshow.transfer.servers import known_servers
 from fedshow_client.home import Home
 from fedshow_client.page.entering import HOST

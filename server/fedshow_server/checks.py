@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fedshow.doctor.authority import expiry
 from fedshow.doctor.finding import Check, Finding, Question, fine, problem, warning
-from fedshow.doctor.ports import taken
 from fedshow.doctor.room import in_gib, room_in
 from fedshow.errors import InvalidInput
+from fedshow.ports import taken
 from fedshow_server.folder import DataFolder
 from fedshow_server.settings import ServerSettings, load_settings
 

@@ -38,7 +38,9 @@ def make_certificates(
     ca = ca.add_extension(authority, critical=True)
     server = _template(name, ca_name, key, begins, ends).add_extension(hosts, critical=False)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    signed = [each.sign(ca_key, hashes.SHA256()).public_bytes(Encoding.PEM) for each in (ca, server)]
+    signed = [
+        each.sign(ca_key, hashes.SHA256()).public_bytes(Encoding.PEM) for each in (ca, server)
+    ]
     return Certificates(ca=signed[0], server=signed[1], key=private)
 
 

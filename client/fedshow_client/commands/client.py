@@ -14,7 +14,11 @@ from fedshow_client.commands.queue import SERVER_OPTION
 if TYPE_CHECKING:
     from fedshow_client.tuning.data.folder import ImageFolder
 
-group = typer.Typer(no_args_is_help=True, help="Tune at home, share adapters only.")
+group = typer.Typer(
+    no_args_is_help=True,
+    suggest_commands=False,  # click does
+    help="Tune at home, share adapters only.\n\nExample: fedshow client status",
+)
 
 
 def register(app: typer.Typer) -> None:

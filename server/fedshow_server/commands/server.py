@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from fedshow_server.folder import DataFolder, Facts
 
 group = typer.Typer(
-    no_args_is_help=True, help="The aggregation server: keeps concepts, fuses them, publishes."
+    no_args_is_help=True,
+    suggest_commands=False,  # click does
+    help="The aggregation server: keeps concepts, fuses them, publishes.\n\n"
+    "Example: fedshow server run --data ./server",
 )
 
 group.add_typer(audit.group, name="audit")

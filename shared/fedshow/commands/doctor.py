@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fedshow.commands.colour import Colour, coloured
+from fedshow.colour import Colour, coloured
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from fedshow.joining import Address, JoinReply, NodeName
 from fedshow.transfer.forms import Form
 
 RECORD = "server.json"
+JOINING = "ask the server's owner for a code, then fedshow client join CODE"
 PRIVATE_FOLDER = 0o700
 
 
@@ -65,8 +66,8 @@ def find_server(name: str, home: Path) -> KnownServer:
     for server in servers:
         if name in (server.name, server.address, server.grpc):
             return server
-    listed = ", ".join(server.name for server in servers) or "none yet: see `fedshow client join`"
-    raise NotFound(f"no joined server {name!r}; joined: {listed}")
+    listed = ", ".join(server.name for server in servers) or "none yet"
+    raise NotFound(f"no joined server {name!r}; joined: {listed}").then(JOINING)
 
 
 def _read(record: Path) -> KnownServer:

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from fedshow import packages
 from fedshow.doctor import base, device, installed, room
 from fedshow.doctor.finding import Finding, Question, State
-from fedshow.doctor.ports import taken
+from fedshow.ports import taken
 
 
 def only(findings, about: str) -> Finding:
@@ -34,8 +35,8 @@ def test_a_package_of_the_wrong_version_is_a_problem_with_the_right_one(
             raise PackageNotFoundError(name)
         return there.get(name) or known(name)
 
-    known = installed.version
-    monkeypatch.setattr(installed, "version", version)
+    known = packages.version
+    monkeypatch.setattr(packages, "version", version)
     found = list(installed.check_installed(question))
     wrong = only(found, "package protobuf")
     assert wrong.state == State.PROBLEM
@@ -56,7 +57,7 @@ def test_an_extra_is_here_only_when_all_of_it_is(question, monkeypatch) -> None:
     wanted += ["numpy>=2 ; extra == 'small'", "pillow<1 ; extra == 'old'"]
     metadata = SimpleNamespace(get_all=lambda _: ["draw", "small", "old", "dev"])
     about = SimpleNamespace(requires=wanted, metadata=metadata)
-    monkeypatch.setattr(installed, "distribution", lambda _: about)
+    monkeypatch.setattr(packages, "distribution", lambda _: about)
     found = list(installed.check_installed(question))
     extras = only(found, "extras")
     assert (extras.facts["here"], extras.facts["absent"]) == (["old", "small"], ["draw"])
