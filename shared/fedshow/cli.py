@@ -74,7 +74,7 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Runs the program and ends the process with its exit code."""
-    sys.exit(exit_code_of(lambda: build()()))
+    sys.exit(exit_code_of(lambda: build()(prog_name="fedshow")))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fedshow.colour import Colour, coloured
+from fedshow.commands.completing import BASE, servers
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
 if TYPE_CHECKING:
@@ -26,10 +27,14 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     server: str | None = typer.Option(
-        None, help="A joined server by name, or any as HOST[:PORT]. [default: all joined ones]"
+        None,
+        autocompletion=servers,
+        help="A joined server by name, or any as HOST[:PORT]. [default: all joined ones]",
     ),
     base: str | None = typer.Option(
-        None, help="toyworld, a folder, a file or a hub id. [default: those of joined servers]"
+        None,
+        autocompletion=BASE,
+        help="toyworld, a folder, a file or a hub id. [default: those of joined servers]",
     ),
     data: Path | None = typer.Option(
         None, help="A server's folder on this machine. [default: ~/.fedshow-server if it is there]"

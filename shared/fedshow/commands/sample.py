@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fedshow.commands.completing import BASE, DEVICE, words
 from fedshow.commands.destination import output_file
 from fedshow.commands.output import JSON_OPTION, print_json, say, step_progress
 from fedshow.errors import InvalidInput
@@ -34,7 +35,9 @@ def sample(
     out: Path = typer.Option(
         ..., "--output", "-o", help="PNG to write; with --n more, NAME-2.png and so on."
     ),
-    base: str | None = typer.Option(None, help="Base of a concept file (default toyworld)."),
+    base: str | None = typer.Option(
+        None, autocompletion=BASE, help="Base of a concept file (default toyworld)."
+    ),
     region: list[str] = typer.Option(
         [], help="'x0,y0,x1,y1: prompt', fractions of width and height; repeatable."
     ),
@@ -42,7 +45,9 @@ def sample(
         [], help="'mask.png: prompt', white where it is; lies above boxes; repeatable."
     ),
     overlap: str | None = typer.Option(
-        None, help="Where regions overlap: average (default), or priority: later ones lie above."
+        None,
+        autocompletion=words("average", "priority"),
+        help="Where regions overlap: average (default), or priority: later ones lie above.",
     ),
     negative: str | None = typer.Option(None, help="What not to draw."),
     control: list[str] = typer.Option(
@@ -91,7 +96,7 @@ def sample(
         None, help="CLIP or DINOv2 folder to measure with (default: the base's own)."
     ),
     recipe: bool = typer.Option(True, help="Write into the picture how it was made."),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    device: str = typer.Option("auto", autocompletion=DEVICE, help="auto, cpu or cuda."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Draws pictures, plain or with one prompt per region.

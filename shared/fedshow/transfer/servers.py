@@ -60,6 +60,11 @@ def known_servers(home: Path) -> list[KnownServer]:
     return [_read(record) for record in records]
 
 
+def joined_names(home: Path) -> list[str]:
+    """What the joined servers are called here; nothing of them is read."""
+    return sorted(record.parent.name for record in (home / "servers").glob(f"*/{RECORD}"))
+
+
 def find_server(name: str, home: Path) -> KnownServer:
     """The joined server with this name or address; raises NotFound listing those there are."""
     servers = known_servers(home)
