@@ -22,7 +22,7 @@ def words(*known: str) -> Complete:
     return complete
 
 
-def servers(incomplete: str) -> Iterator[str]:
+def servers(incomplete: str) -> Iterable[str]:
     """Completes the name of a joined server."""
     from fedshow.transfer.servers import home_folder, joined_names
 
