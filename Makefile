@@ -30,7 +30,7 @@ demo: setup
 	$(BIN)/fedshow demo --out demo
 
 # Each of these in a process of its own, two at a time, the longest first.
-SUITES := benchmarks client browser server end_to_end shared integrations
+SUITES := benchmarks client browser server end_to_end shared integrations distribution
 
 # Every test.
 test: setup
