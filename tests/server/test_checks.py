@@ -92,7 +92,7 @@ def test_an_unknown_setting_is_named_with_its_file_and_what_was_meant(look, fold
     assert set(found) == {"server settings"}
     assert found["server settings"].state == State.PROBLEM
     assert found["server settings"].says == (
-        f"settings file {folder.path}/server.toml: quiet_second: no such setting; "
+        f"settings file {folder.path}/server.toml: quiet_second = 3: no such setting; "
         "did you mean quiet_seconds?"
     )
 
