@@ -109,8 +109,12 @@ def _database(folder: DataFolder) -> Iterator[Finding]:
     from fedshow_server.store.migrating import REVISION
 
     about = "server database"
-    facts = folder.facts()  # raises what to do when no server has run yet
-    seen = look_at_database(facts.database)
+    try:
+        url = folder.facts().database
+    except InvalidInput as error:  # no server has run here yet
+        yield warning(about, str(error), f"fedshow server run --data {folder.path}")
+        return
+    seen = look_at_database(url)
     told = {"version": seen.revision, "newest": REVISION}
     if seen.problem:
         yield problem(about, seen.problem, seen.advice, **told)

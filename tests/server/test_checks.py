@@ -1,12 +1,17 @@
 """What the doctor says of a server on this machine: settings, ports, keys, database, room."""
 
+import fcntl
 import socket
 from datetime import timedelta
+from threading import Timer
 
 import pytest
 from sqlalchemy import text
 
+from fedshow.doctor.authority import expiry
 from fedshow.doctor.finding import Question, State
+from fedshow.doctor.reaching import ask, ask_grpc, fetch_authority
+from fedshow.doctor.servers import SKEW_SECONDS
 from fedshow_server.checks import check_server
 from fedshow_server.folder import DataFolder, Facts
 from fedshow_server.store import open_store
@@ -56,13 +61,26 @@ def test_a_server_that_runs_is_fine(look, folder, port):
 def test_being_looked_at_does_not_keep_a_server_from_starting(look, folder):
     assert look(folder)["server"].facts["running"] is False
     with (folder.path / "lock").open("w") as lock:
-        import fcntl
-        from threading import Timer
-
         fcntl.flock(lock, fcntl.LOCK_SH)
         Timer(0.1, lambda: fcntl.flock(lock, fcntl.LOCK_UN)).start()
         with folder.claimed():
             assert folder.is_claimed()
+
+
+def test_a_real_server_is_reached_on_both_ports(server):
+    authority = (server.data / "ca" / "ca.pem").read_bytes()
+    assert fetch_authority(server.address) == authority
+    answer = ask(server.address, authority)
+    assert answer.troubles == []
+    assert abs(answer.clock_ahead_seconds) <= SKEW_SECONDS + answer.seconds
+    assert expiry("certificate", answer.certificate, "").state == State.OK
+    assert ask_grpc(f"{server.host}:{server.grpc_port}", authority) == "SERVING"
+
+
+def test_an_empty_folder_is_no_problem_yet(look, folder):
+    (folder.path / "server.json").unlink()
+    found = look(folder)["server database"]
+    assert (found.state, "no server has run on" in found.says) == (State.WARNING, True)
 
 
 def test_one_that_does_not_run_says_how_to_start_it(look, folder):

@@ -73,6 +73,8 @@ def test_help_of_groups_lists_commands_and_has_an_example(call, path: tuple[str,
     for name, command in group.commands.items():
         assert re.search(rf"^  {name} +\S", out, re.MULTILINE), f"{name} is not explained"
         assert command.get_short_help_str()
+    for parameter in group.params:
+        assert parameter.help, f"{parameter.name} has no help"
     parse(out.split("Example: ")[1].split("\n\n")[0].replace("\n", " "))
 
 

@@ -42,11 +42,12 @@ class StandInDoors:
     @contextmanager
     def open(self, folder: Path) -> Iterator[None]:
         """Inside, both are answered; `folder` takes the certificate's files."""
-        with self._https_open(folder), self._grpc_open():
+        with self.https_open(folder), self._grpc_open():
             yield
 
     @contextmanager
-    def _https_open(self, folder: Path) -> Iterator[None]:
+    def https_open(self, folder: Path) -> Iterator[None]:
+        """Inside, HTTPS alone is answered."""
         certificate, key = folder / "door.pem", folder / "door.key"
         certificate.write_bytes(self.certificates.server)
         key.write_bytes(self.certificates.key)

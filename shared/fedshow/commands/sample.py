@@ -139,13 +139,8 @@ def sample(
     if origin is not None and origin != opened.origin:
         say(f"{again} was drawn with {origin}, now it is {opened.origin}")
     judge = _judge(opened, scorer) if score or scorer else None
-    with step_progress("drawing") as on_step:
-        drawing = opened.draw(wanted, on_step)
-    scores = judge(drawing.images, wanted) if judge else None
-    paths = _save(opened, wanted, drawing, scores, out, recipe)
-    if as_json:
-        return print_json(_report(paths, drawing, scores))
-    return print("\n".join(str(path) for path in paths))
+    report = _draw(opened, wanted, judge, out, recipe)
+    return print_json(report) if as_json else print("\n".join(report["files"]))
 
 
 def _regions(boxes: list[str], masks: list[str]) -> "list[Region]":
@@ -220,6 +215,17 @@ def _judge(model: "Model", folder: Path | None) -> "Judge":
             "name a CLIP or DINOv2 folder with --scorer"
         )
     return Judge(model, scorer)
+
+
+def _draw(
+    model: "Model", recipe: "Recipe", judge: "Judge | None", out: Path, tell: bool
+) -> dict[str, Any]:
+    """Draws, measures where somebody wants that, keeps the pictures, and says which they are."""
+    with step_progress("drawing") as on_step:
+        drawing = model.draw(recipe, on_step)
+    scores = judge(drawing.images, recipe) if judge else None
+    paths = _save(model, recipe, drawing, scores, out, tell)
+    return _report(paths, drawing, scores)
 
 
 def _save(

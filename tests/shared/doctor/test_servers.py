@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
 import pytest
@@ -118,7 +119,7 @@ def test_parts_that_do_not_work_are_named(home, tmp_path) -> None:
 
 def test_a_grpc_port_that_no_router_lets_through_is_told_from_the_other(home, tmp_path) -> None:
     doors = StandInDoors()
-    with doors._https_open(tmp_path):
+    with doors.https_open(tmp_path):
         doors.grpc_port = free_port()
         join(doors, home)
         found = look(home)
@@ -141,7 +142,7 @@ def test_nobody_there_a_wrong_name_and_a_wrong_port_differ(home) -> None:
     port = free_port()
     assert "nothing listens" in look(home, f"127.0.0.1:{port}")["HTTPS"][1]
     assert "name nowhere.invalid is not known" in look(home, "nowhere.invalid")["HTTPS"][1]
-    with _plain_talker() as (port, _):
+    with plain_talker() as port:
         assert "speaks no TLS" in look(home, f"127.0.0.1:{port}")["HTTPS"][1]
 
 
@@ -167,21 +168,18 @@ def _two_free_ports() -> int:
         return port
 
 
-class _plain_talker:  # noqa: N801  # reads as a function
+@contextmanager
+def plain_talker() -> Iterator[int]:
     """A port that answers in plain words, once."""
 
-    def __enter__(self) -> tuple[int, threading.Thread]:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._talk)
-        self._thread.start()
-        return self._socket.getsockname()[1], self._thread
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()
-        self._socket.close()
-
-    def _talk(self) -> None:
-        connection, _ = self._socket.accept()
+    def talk() -> None:
+        connection, _ = held.accept()
         with connection:
             connection.recv(64)
             connection.sendall(b"220 mail.example ready\r\n" * 4)
+
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        talking = threading.Thread(target=talk)
+        talking.start()
+        yield held.getsockname()[1]
+        talking.join()
