@@ -39,6 +39,8 @@ app = typer.Typer(
     cls=Program,
     help="Teach a concept on your own machine, fuse everybody's, draw them together.\n\n"
     "Example: fedshow demo --out demo",
+    epilog="Exit codes: 0 done, 1 it failed, 2 the input is wrong, 130 after Ctrl-C, 141 when "
+    "nobody reads the output any more.",
     no_args_is_help=True,
     suggest_commands=False,  # click does
     rich_markup_mode=None,  # brackets in help texts mean brackets

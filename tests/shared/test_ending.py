@@ -119,6 +119,15 @@ def test_what_nobody_foresaw_says_how_to_see_more(capsys, monkeypatch) -> None:
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_the_help_tells_the_exit_codes(call: Call) -> None:
+    from fedshow import ending
+
+    shown = " ".join(call("--help")[1].split())
+    for code, what in ((1, "it failed"), (ending.INTERRUPTED, "Ctrl-C"), (ending.NO_READER, "")):
+        assert f"{code} " in shown.split("Exit codes: ")[1]
+        assert what in shown
+
+
 @pytest.mark.parametrize("words", ["--debug releases nobody", "releases nobody --debug"])
 def test_debug_may_stand_anywhere(call: Call, monkeypatch, words: str) -> None:
     monkeypatch.setenv("FEDSHOW_DEBUG", "")  # taken back afterwards
