@@ -8,12 +8,14 @@ from fedshow.doctor.finding import Check, Finding, Question, problem, warning
 from fedshow.errors import FedshowError, first_line
 
 GROUP = "fedshow.checks"
+REINSTALL = "pip install --force-reinstall --no-deps fedshow; from a clone: make setup"
+NOTHING = problem("fedshow", "no part brings any checks: it is not well installed", REINSTALL)
 
 
 def all_checks() -> dict[str, Check]:
     """The checks of every part, the shared ones last, because the slowest is among them.
 
-    A part that cannot be loaded has one check, which says so.
+    A part that cannot be loaded has one check, which says so; so has an installation without any.
     """
     found: dict[str, Check] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
@@ -22,7 +24,7 @@ def all_checks() -> dict[str, Check]:
         except Exception as error:
             brought = {f"part {point.name}": _unusable(point.name, error)}
         found |= brought
-    return found
+    return found or {"installed": lambda _: [NOTHING]}
 
 
 def examine(checks: Mapping[str, Check], question: Question) -> Iterator[tuple[str, Finding]]:

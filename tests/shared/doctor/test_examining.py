@@ -102,6 +102,13 @@ def test_a_part_that_cannot_be_loaded_says_what_to_install(monkeypatch, call) ->
     assert "pip install 'fedshow[server]'" in out
 
 
+def test_without_any_checks_nothing_is_well(monkeypatch, call) -> None:
+    monkeypatch.setattr(examining, "entry_points", lambda **_: [])
+    code, out, _ = call("doctor")
+    assert code == 1
+    assert "not well installed" in out
+
+
 def test_torch_is_asked_in_a_process_of_its_own(home) -> None:
     script = (
         "import sys; from fedshow.cli import main\n"
