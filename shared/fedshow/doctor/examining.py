@@ -1,8 +1,8 @@
 """Runs the checks of every installed part side by side; whatever one of them raises is a finding, too."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
+from threading import Thread
 
 from fedshow.doctor.finding import Check, Finding, Question, problem, warning
 from fedshow.errors import FedshowError, first_line
@@ -29,12 +29,25 @@ def all_checks() -> dict[str, Check]:
 
 def examine(checks: Mapping[str, Check], question: Question) -> Iterator[tuple[str, Finding]]:
     """Every finding with its check's name, in the checks' order, each check as soon as it is through."""
-    with ThreadPoolExecutor(max_workers=len(checks) or 1, thread_name_prefix="check") as pool:
-        running = {
-            name: pool.submit(_guarded, name, check, question) for name, check in checks.items()
-        }
-        for name, findings in running.items():
-            yield from ((name, finding) for finding in findings.result())
+    looks = [_Look(name, check, question) for name, check in checks.items()]
+    for look in looks:
+        look.start()
+    for look in looks:
+        look.join()
+        yield from ((look.name, finding) for finding in look.found)
+
+
+class _Look(Thread):
+    """One check at work; nobody waits for it after Ctrl-C."""
+
+    def __init__(self, name: str, check: Check, question: Question) -> None:
+        super().__init__(name=name, daemon=True)
+        self._check, self._question = check, question
+        self.found: list[Finding] = []
+
+    def run(self) -> None:
+        """Looks."""
+        self.found = _guarded(self.name, self._check, self._question)
 
 
 def _guarded(name: str, check: Check, question: Question) -> list[Finding]:

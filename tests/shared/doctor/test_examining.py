@@ -1,6 +1,7 @@
 """The doctor as a command: what it prints, how it ends, and that no check can take it down."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -100,6 +101,24 @@ def test_a_part_that_cannot_be_loaded_says_what_to_install(monkeypatch, call) ->
     assert code == 1
     assert "part server: is here, but cannot be used: No module named 'sqlalchemy'" in out
     assert "pip install 'fedshow[server]'" in out
+
+
+def test_ctrl_c_waits_for_no_check(home) -> None:
+    script = (
+        "import sys, time; from fedshow.cli import main; from fedshow.doctor import examining\n"
+        "from fedshow.doctor.finding import fine\n"
+        "slow = lambda _: time.sleep(600) or []\n"
+        "checks = {'first': lambda _: [fine('first', 'is well')], 'slow': slow}\n"
+        "examining.all_checks = lambda: checks\n"
+        "sys.argv = ['fedshow', 'doctor']\n"
+        "main()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ok       first: is well\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    process.stdout.close()
 
 
 def test_without_any_checks_nothing_is_well(monkeypatch, call) -> None:
