@@ -8,8 +8,15 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
 .PHONY: setup demo test check lint docs protos release containers study clean
+.PHONY: help hooks release-check
 .DELETE_ON_ERROR:
 
+# This list.
+help:
+	@awk '/^# /{if (!said) said = substr($$0, 3); next} \
+	  /^[a-z][a-z%-]*:/{if (said) {split($$1, name, ":"); printf "make %-14s %s\n", name[1], said}} {said = ""}' Makefile
+
+# Sets up .venv with everything, from constraints.txt.
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -18,21 +25,25 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
+# The main job on the embedded base, over loopback; leaves demo/grid.png.
 demo: setup
 	$(BIN)/fedshow demo --out demo
 
 # Each of these in a process of its own, two at a time, the longest first.
 SUITES := benchmarks client browser server docs end_to_end shared integrations distribution
 
+# Every test.
 test: setup
 	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(SUITES:%=test-%)
 
+# One suite, e.g. `make test-client`.
 test-%: setup
 	$(BIN)/python -m pytest tests/$*
 
 # The one check command, fastest step first: format, lint, types, layers, images, generated code, tests.
 check: lint test
 
+# Everything of `make check` but the tests.
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check --output-format concise .
@@ -46,6 +57,7 @@ lint: setup
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
+# Generates shared/fedshow/v1 anew after a change in protos/.
 protos: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=shared \
 	  --grpc_python_out=shared --mypy_out=shared --mypy_grpc_out=shared protos/fedshow/v1/*.proto
@@ -67,5 +79,14 @@ bench-%: setup
 # The claims of Mix-of-Show repeated: writes docs/study.md. It goes on where it was stopped.
 study: bench-study
 
+# The list before a release, item by item, each with what to do; tags nothing.
+release-check: setup
+	$(BIN)/python -m distribution.checklist
+
+# Runs the quick checks at every commit and the slow ones at every push, by pre-commit.
+hooks: setup
+	$(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push
+
+# Takes away everything that was made here.
 clean:
 	rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache

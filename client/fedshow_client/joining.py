@@ -130,7 +130,7 @@ def fetch_ca(code: JoinCode) -> str:
         with httpx.Client(verify=False, timeout=TIMEOUT_SECONDS) as client:  # noqa: S501
             reply = client.get(f"https://{code.address}{CA_PATH}")
     except httpx.HTTPError as error:
-        raise Unreachable(f"{code.address} does not answer: {error}") from error
+        raise _silent(code.address, error) from error
     try:
         certificate = x509.load_pem_x509_certificate(reply.content[:MAX_CA_BYTES])
     except ValueError:
@@ -140,7 +140,7 @@ def fetch_ca(code: JoinCode) -> str:
         raise Forbidden(
             f"{code.address} is not the server that the join code names: its certificate authority "
             f"has fingerprint {found[:16]}…, the code says {code.ca_sha256[:16]}…"
-        )
+        ).then("ask its owner for a new code")
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
@@ -165,7 +165,7 @@ def _redeem(code: JoinCode, request: JoinRequest, ca_pem: str) -> JoinReply:
         with httpx.Client(verify=trust, timeout=REGISTERING_SECONDS) as client:
             reply = client.post(f"https://{code.address}{JOIN_PATH}", json=request.model_dump())
     except httpx.HTTPError as error:
-        raise Unreachable(f"{code.address} does not answer: {error}") from error
+        raise _silent(code.address, error) from error
     if reply.status_code != httpx.codes.OK:
         raise _refusal(code.address, reply)
     try:
@@ -174,6 +174,11 @@ def _redeem(code: JoinCode, request: JoinRequest, ca_pem: str) -> JoinReply:
         raise FedshowError(
             f"{code.address} speaks another version of fedshow ({error.where})"
         ) from None
+
+
+def _silent(address: str, error: httpx.HTTPError) -> Unreachable:
+    says = f"{address} does not answer: {error}"
+    return Unreachable(says).then(f"fedshow doctor --server {address}")
 
 
 def _refusal(address: str, reply: httpx.Response) -> FedshowError:

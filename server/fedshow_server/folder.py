@@ -1,9 +1,11 @@
 """The data folder: where each thing lies, and the one server that may use it at a time."""
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +19,8 @@ from fedshow_server.settings import load_settings
 from fedshow_server.store import Store, open_store
 
 PRIVATE_FOLDER = 0o700
+LOCK_TRIES = 10
+LOCK_PAUSE_SECONDS = 0.05
 
 DATA_VARIABLE = "FEDSHOW_SERVER_DATA"
 """Tells the ServerApp, a grandchild of ours, where the data folder is."""
@@ -80,13 +84,19 @@ class DataFolder:
     def claimed(self) -> Iterator[None]:
         """Inside, no other server may use this folder. Raises InvalidInput."""
         with (self.path / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _claim(lock):
                 raise InvalidInput(
                     f"a server runs on {self.path} already: stop it or choose another --data"
-                ) from None
+                )
             yield
+
+    def is_claimed(self) -> bool:
+        """Whether a server runs on this folder."""
+        try:
+            with (self.path / "lock").open() as lock:
+                return not _locked(lock, fcntl.LOCK_SH)  # others may be asking too
+        except FileNotFoundError:
+            return False
 
     def keep_facts(self, facts: Facts) -> None:
         """Leaves the facts for the other processes; the database's URL may hold a password."""
@@ -117,6 +127,23 @@ class DataFolder:
         """The store of the server that runs here, or ran last. Raises InvalidInput."""
         facts = self.facts()
         return open_store(facts.database, facts.store or self.blobs)
+
+
+def _locked(lock: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _claim(lock: IO[str]) -> bool:
+    """Takes the lock; tries a few times, since `is_claimed` holds it for a moment."""
+    for _ in range(LOCK_TRIES):
+        if _locked(lock, fcntl.LOCK_EX):
+            return True
+        time.sleep(LOCK_PAUSE_SECONDS)
+    return False
 
 
 @contextmanager

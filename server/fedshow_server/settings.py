@@ -212,7 +212,11 @@ def _build(config: Path | None, given: dict[str, Any]) -> ServerSettings:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         source = _source_of(name, config, given)
-        raise InvalidInput(f"{source}: {name} = {first['input']!r}: {first['msg']}") from None
+        why = first["msg"]
+        if first["type"] == "extra_forbidden":
+            near = get_close_matches(name, ServerSettings.model_fields, 1, 0.0)
+            why = f"no such setting; did you mean {near[0]}?"
+        raise InvalidInput(f"{source}: {name} = {first['input']!r}: {why}") from None
     except (OSError, ValueError) as error:  # not readable, or no TOML
         raise InvalidInput(f"settings file {config}: {error}") from None
 

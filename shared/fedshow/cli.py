@@ -4,22 +4,45 @@ import os
 import sys
 from functools import cache
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 import typer
 import typer.core
 
 from fedshow import __version__
-from fedshow.errors import FedshowError
+from fedshow.ending import DEBUG_VARIABLE, exit_code_of
+
+if TYPE_CHECKING:
+    from click import Context
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # nothing here phones home
 os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
 
 typer.core.HAS_RICH = False  # or brackets in plain help are escaped for a renderer that is off
 
+DEBUG = "--debug"
+
+
+class Program(typer.core.TyperGroup):
+    """Takes `--debug` wherever it stands: people add it to the command that has just failed."""
+
+    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+        """Moves the option to the front, unless it stands behind `--`."""
+        end = args.index("--") if "--" in args else len(args)
+        before = [word for word in args[:end] if word != DEBUG]
+        front = [DEBUG] if len(before) < end else []
+        return super().parse_args(ctx, [*front, *before, *args[end:]])
+
+
 app = typer.Typer(
     name="fedshow",
-    help="Teach a concept on your own machine, fuse everybody's, draw them together.",
+    cls=Program,
+    help="Teach a concept on your own machine, fuse everybody's, draw them together.\n\n"
+    "Example: fedshow demo --out demo",
+    epilog="Exit codes: 0 done, 1 it failed, 2 the input is wrong, 130 after Ctrl-C, 141 when "
+    "nobody reads the output any more.",
     no_args_is_help=True,
+    suggest_commands=False,  # click does
     rich_markup_mode=None,  # brackets in help texts mean brackets
     pretty_exceptions_enable=False,
 )
@@ -33,14 +56,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def program(
-    debug: bool = typer.Option(False, "--debug", help="Show tracebacks."),
+    debug: bool = typer.Option(False, DEBUG, help="Show tracebacks."),
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
     """Options of every command."""
     if debug:
-        os.environ["FEDSHOW_DEBUG"] = "1"
+        os.environ[DEBUG_VARIABLE] = "1"
 
 
 @cache
@@ -52,19 +75,8 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Runs the program; a typed error becomes one line and its exit code."""
-    try:
-        build()()
-    except FedshowError as error:
-        if os.environ.get("FEDSHOW_DEBUG"):
-            raise
-        print(f"fedshow: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        if os.environ.get("FEDSHOW_DEBUG"):
-            raise
-        print(f"fedshow: {type(error).__name__}: {error} (--debug shows more)", file=sys.stderr)
-        sys.exit(1)
+    """Runs the program and ends the process with its exit code."""
+    sys.exit(exit_code_of(lambda: build()(prog_name="fedshow")))
 
 
 if __name__ == "__main__":

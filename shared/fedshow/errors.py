@@ -12,16 +12,24 @@ FedshowError            something failed (exit code 1)
 └── RefusedRelease      a release that its server did not sign, or with what no release may hold
 """
 
+from typing import Self
+
 
 class FedshowError(Exception):
     """Base of all errors that fedshow raises on purpose; the message is written for people."""
 
     exit_code = 1
+    next_step = ""
 
     def __str__(self) -> str:
         """The message in one printable line, whatever it quotes of what came from outside."""
         text = super().__str__()
         return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+    def then(self, next_step: str) -> Self:
+        """The same error, which now knows what to type next; the program says it after the message."""
+        self.next_step = next_step
+        return self
 
 
 class InvalidInput(FedshowError):

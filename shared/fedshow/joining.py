@@ -34,7 +34,8 @@ LONGEST_HOST = 253
 LARGEST_PORT = 65535
 
 
-def _check_address(address: str) -> str:
+def check_address(address: str) -> str:
+    """The address itself, when it is HOST:PORT. Raises ValueError."""
     host, _, port = address.rpartition(":")
     if inner := re.fullmatch(r"\[([0-9A-Fa-f:]+)\]", host):
         ipaddress.IPv6Address(inner[1])
@@ -45,7 +46,7 @@ def _check_address(address: str) -> str:
     return address
 
 
-Address = Annotated[str, AfterValidator(_check_address)]
+Address = Annotated[str, AfterValidator(check_address)]
 """HOST:PORT."""
 
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]

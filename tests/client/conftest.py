@@ -5,20 +5,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from PIL import Image
 from safetensors.numpy import save
 
@@ -42,53 +36,10 @@ from fedshow_client.home import Home
 from fedshow_client.queue import Queue
 from fedshow_server.releasing.signing import Signer
 from tests.releases import standin_manifest
+from tests.stage.certificates import Certificates, make_certificates
 
 TOKEN = "t" * 43
 CHUNK_BYTES = 64 << 10
-
-
-@dataclass(frozen=True)
-class Certificates:
-    """A certificate authority and a server certificate for 127.0.0.1, as PEM."""
-
-    ca: bytes
-    server: bytes
-    key: bytes
-
-
-def make_certificates() -> Certificates:
-    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test server")])
-    hosts = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    authority = x509.BasicConstraints(ca=True, path_length=0)
-    ca = _signed(ca_name, ca_name, ca_key, ca_key, authority, critical=True)
-    server = _signed(name, ca_name, key, ca_key, hosts, critical=False)
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return Certificates(ca.public_bytes(Encoding.PEM), server.public_bytes(Encoding.PEM), private)
-
-
-def _signed(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    signer: ec.EllipticCurvePrivateKey,
-    extension: x509.ExtensionType,
-    *,
-    critical: bool,
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(extension, critical=critical)
-        .sign(signer, hashes.SHA256())
-    )
 
 
 @dataclass

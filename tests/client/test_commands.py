@@ -180,6 +180,7 @@ def test_a_server_that_stays_down_ends_a_command(call, known, host, tmp_path: Pa
     code, _, err = call("pull", "home", "-o", tmp_path / "model", "--wait", "0.5")
     assert code == 1
     assert "does not answer" in err
+    assert err.endswith("; next: fedshow doctor --server home\n")
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_settings_flags_over_environment_over_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("colour = 1", "colour = 1: Extra inputs are not permitted"),
+        ("colour = 1", "colour = 1: no such setting; did you mean"),
         ("quiet_seconds = -1", "quiet_seconds = -1"),
         ('listen = "nowhere"', "listen = 'nowhere'"),
         ('listen = "host:70000"', "at most 65535"),

@@ -1,5 +1,6 @@
 """The program as a whole: its help and its docs are right, and quick commands load nothing heavy."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -25,6 +26,14 @@ def commands(group: Group = PROGRAM, path: tuple[str, ...] = ()) -> list[tuple[s
     for name, command in group.commands.items():
         inner = (*path, name)
         found += commands(command, inner) if isinstance(command, Group) else [inner]
+    return found
+
+
+def groups(group: Group = PROGRAM, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every group of commands, the program itself first."""
+    found = [path]
+    for name, command in group.commands.items():
+        found += groups(command, (*path, name)) if isinstance(command, Group) else []
     return found
 
 
@@ -56,12 +65,25 @@ def test_help_explains_every_argument_and_has_an_example(call, path: tuple[str, 
         assert " ".join(parameter.help.split()[:4]) in shown
 
 
+@pytest.mark.parametrize("path", groups(), ids=lambda path: " ".join(path) or "fedshow")
+def test_help_of_groups_lists_commands_and_has_an_example(call, path: tuple[str, ...]) -> None:
+    code, out, _ = call(*path, "--help")
+    assert code == 0
+    group = find(path)
+    for name, command in group.commands.items():
+        assert re.search(rf"^  {name} +\S", out, re.MULTILINE), f"{name} is not explained"
+        assert command.get_short_help_str()
+    for parameter in group.params:
+        assert parameter.help, f"{parameter.name} has no help"
+    parse(out.split("Example: ")[1].split("\n\n")[0].replace("\n", " "))
+
+
 def parse(line: str) -> None:
     """Takes a written command apart as the program would; raises for what it would refuse."""
     program, *words = shlex.split(line, comments=True)
     assert program == "fedshow"
     command = PROGRAM
-    while isinstance(command, Group):
+    while isinstance(command, Group) and not (words and words[0].startswith("-")):
         name = words.pop(0)
         assert name in command.commands, f"{line}: no command {name}"
         command = command.commands[name]
@@ -88,26 +110,24 @@ def test_commands_in_the_docs_are_right(page: str) -> None:
             )
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "--help",
-        "--version",
-        "pull nobody -o x",
-        "client --help",
-        "sample --help",
-        "evaluate --help",
-        "export --help",
-    ],
-)
-def test_quick_commands_load_nothing_heavy(command: str, tmp_path) -> None:
+QUICK = [
+    *((*path, "--help") for path in (*groups(), *commands())),
+    ("--version",),
+    ("pull", "nobody", "-o", "x"),
+]
+
+
+def test_quick_commands_load_nothing_heavy(tmp_path) -> None:
+    """One process for all of them: what any of them loads is there at the end."""
     script = (
         "import sys; from fedshow.cli import main\n"
-        f"sys.argv = ['fedshow', *{command.split()!r}]\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "heavy = {'torch', 'diffusers', 'transformers', 'flwr', 'sqlalchemy'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        f"for words in {QUICK!r}:\n"
+        "    sys.argv = ['fedshow', *words]\n"
+        "    try: main()\n"
+        "    except SystemExit: pass\n"
+        "    loaded = {'torch', 'diffusers', 'transformers', 'flwr', 'sqlalchemy'} & set(sys.modules)\n"
+        "    assert not loaded, (words, loaded)\n"
     )
-    environment = {"FEDSHOW_HOME": str(tmp_path / "home")}
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environment)
+    environment = os.environ | {"FEDSHOW_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-c", script]
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment, capture_output=True)

@@ -5,16 +5,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fedshow.commands.completing import DEVICE, METHODS, words
 from fedshow.commands.output import JSON_OPTION, print_json, say, say_waiting
 from fedshow.commands.releases import WAIT_OPTION
 from fedshow_client.commands import page as page_command
 from fedshow_client.commands import queue as queue_commands
-from fedshow_client.commands.queue import SERVER_OPTION
+from fedshow_client.commands.queue import NAME, SERVER_OPTION
 
 if TYPE_CHECKING:
     from fedshow_client.tuning.data.folder import ImageFolder
 
-group = typer.Typer(no_args_is_help=True, help="Tune at home, share adapters only.")
+group = typer.Typer(
+    no_args_is_help=True,
+    suggest_commands=False,  # click does
+    help="Tune at home, share adapters only.\n\nExample: fedshow client status",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +70,11 @@ def add(
     ),
     steps: int = typer.Option(None, min=1, help="Tuning steps; the recipe knows a good number."),
     seed: int = typer.Option(None, min=0, help="Makes tuning repeatable."),
-    method: str = typer.Option(None, help="As fedshow tune has it; ed-lora is made for fusion."),
+    method: str = typer.Option(
+        None,
+        autocompletion=words(*METHODS),
+        help="As fedshow tune has it; ed-lora is made for fusion.",
+    ),
     rank: int = typer.Option(None, min=1, help="Rank of the adapters."),
     flip: bool = typer.Option(None, "--flip/--no-flip", help="Mirror half of the crops, or none."),
     changes: list[str] = typer.Option(
@@ -117,9 +126,11 @@ def _say_left_out(found: "ImageFolder") -> None:
 
 @group.command()
 def run(
-    device: str = typer.Option(None, "--device", help="auto, cpu or cuda."),
+    device: str = typer.Option(None, "--device", autocompletion=DEVICE, help="auto, cpu or cuda."),
     keep_release: str = typer.Option(
-        None, help="Keep a copy of each server's newest release: no, diffusers or lora."
+        None,
+        autocompletion=words("no", "diffusers", "lora"),
+        help="Keep a copy of each server's newest release: no, diffusers or lora.",
     ),
     page: bool = typer.Option(
         None, "--page/--no-page", help="Serve fedshow client page, to this machine alone."
@@ -170,7 +181,7 @@ def status(
 
 @group.command()
 def withdraw(
-    name: str = typer.Argument(help="The concept's name."),
+    name: str = NAME,
     server: str = SERVER_OPTION,
     wait: float = WAIT_OPTION,
 ) -> None:
@@ -189,7 +200,7 @@ def withdraw(
 
 @group.command()
 def visible(
-    name: str = typer.Argument(help="The concept's name."),
+    name: str = NAME,
     who: list[str] = typer.Argument(help="everybody, me, or names of nodes."),
     server: str = SERVER_OPTION,
     wait: float = WAIT_OPTION,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fedshow.commands.completing import BASE, DEVICE, METHODS, words
 from fedshow.commands.destination import output_file
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
@@ -34,9 +35,13 @@ def tune(
         ..., "--class", help="One word for the kind of thing: man, dog, mug."
     ),
     out: Path = typer.Option(..., "--output", "-o", help="The concept file to write."),
-    base: str = typer.Option("toyworld", help="toyworld, a diffusers folder or a hub id."),
+    base: str = typer.Option(
+        "toyworld", autocompletion=BASE, help="toyworld, a diffusers folder or a hub id."
+    ),
     method: str = typer.Option(
-        "ed-lora", help="ed-lora, lora, p-plus, custom-diffusion or textual-inversion."
+        METHODS[0],
+        autocompletion=words(*METHODS),
+        help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.",
     ),
     rank: int | None = typer.Option(None, help="Rank of the adapters (default 4)."),
     steps: int | None = typer.Option(None, help="Optimizer steps (default: what suits the base)."),
@@ -47,7 +52,7 @@ def tune(
     changes: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Any other number of the recipe; repeatable."
     ),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    device: str = typer.Option("auto", autocompletion=DEVICE, help="auto, cpu or cuda."),
     wait: bool = typer.Option(
         True, help="Wait while another run of yours has the card, or refuse."
     ),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 DATA_OPTION = typer.Option(None, "--data", help="The server's folder. [default: ~/.fedshow-server]")
 
-group = typer.Typer(invoke_without_command=True)
+group = typer.Typer(invoke_without_command=True, suggest_commands=False)  # click does
 
 
 @group.callback()

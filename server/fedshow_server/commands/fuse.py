@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from fedshow.commands.completing import BASE, DEVICE, words
 from fedshow.commands.destination import output_folder
 from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json, say
 from fedshow.errors import InvalidInput
@@ -25,8 +26,14 @@ def fuse(
     out: Path = typer.Option(
         ..., "--output", "-o", help="Folder for the release; must be empty or new."
     ),
-    base: str = typer.Option("toyworld", help="toyworld, a diffusers folder or a hub id."),
-    method: str = typer.Option("gradient", help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."),
+    base: str = typer.Option(
+        "toyworld", autocompletion=BASE, help="toyworld, a diffusers folder or a hub id."
+    ),
+    method: str = typer.Option(
+        METHODS[0],
+        autocompletion=words(*METHODS),
+        help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.",
+    ),
     weight: list[str] = typer.Option([], help="NAME=1.0, how much a concept counts; repeatable."),
     report: bool = typer.Option(
         False, help="Judge any method by its statistics, and say what conflicts."
@@ -37,7 +44,7 @@ def fuse(
     refine: int = typer.Option(
         0, min=0, max=5, help="How many times to record once more, through the fused model."
     ),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    device: str = typer.Option("auto", autocompletion=DEVICE, help="auto, cpu or cuda."),
     ray: str = typer.Option(
         None, help="Ray cluster that does the work: auto, HOST:PORT or ray://HOST:PORT."
     ),

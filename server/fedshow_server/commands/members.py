@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fedshow.commands.completing import servers
 from fedshow.commands.output import JSON_OPTION, print_json, print_table, say
 from fedshow.roles import Role
 from fedshow_server.commands.audit import DATA_OPTION
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from fedshow.v1.concepts_pb2 import Concept, Removal
 
 SERVER_OPTION = typer.Option(
-    None, "--server", help="A joined server where this node is an owner. [default: the one here]"
+    None,
+    "--server",
+    autocompletion=servers,
+    help="A joined server where this node is an owner. [default: the one here]",
 )
 Ask = Callable[[str, Any], Any]
 """Makes a call of AdminService, by name."""

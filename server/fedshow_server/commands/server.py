@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fedshow.commands.completing import BASE, words
 from fedshow.commands.output import JSON_OPTION, print_json
 from fedshow_server.commands import audit, backup, members
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from fedshow_server.folder import DataFolder, Facts
 
 group = typer.Typer(
-    no_args_is_help=True, help="The aggregation server: keeps concepts, fuses them, publishes."
+    no_args_is_help=True,
+    suggest_commands=False,  # click does
+    help="The aggregation server: keeps concepts, fuses them, publishes.\n\n"
+    "Example: fedshow server run --data ./server",
 )
 
 group.add_typer(audit.group, name="audit")
@@ -33,7 +37,9 @@ def register(app: typer.Typer) -> None:
 @group.command()
 def run(
     data: Path | None = DATA_OPTION,
-    base: str | None = typer.Option(None, help="The base model. [default: toyworld]"),
+    base: str | None = typer.Option(
+        None, autocompletion=BASE, help="The base model. [default: toyworld]"
+    ),
     listen: str | None = typer.Option(
         None, help="HOST:PORT of the public HTTPS door. [default: 127.0.0.1:8443]"
     ),
@@ -54,7 +60,9 @@ def run(
     ),
     max_concept_bytes: int | None = typer.Option(None, help="Largest concept file taken."),
     log_format: str | None = typer.Option(
-        None, help="Log lines on stderr: text, or json for machines. [default: text]"
+        None,
+        autocompletion=words("text", "json"),
+        help="Log lines on stderr: text, or json for machines. [default: text]",
     ),
     sample_steps: int | None = typer.Option(
         None, help="Steps of the pictures drawn of each concept; 0: none are drawn. [default: 20]"

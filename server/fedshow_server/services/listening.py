@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from fedshow.errors import InvalidInput
+from fedshow.ports import taken
 from fedshow.rpc import SERVICES, TypedErrors
 from fedshow.v1.admin_pb2_grpc import AdminServiceServicer, add_AdminServiceServicer_to_server
 from fedshow.v1.concepts_pb2_grpc import add_ConceptServiceServicer_to_server
@@ -96,8 +97,10 @@ def listen(address: str, certificates: Certificates, doors: Doors, on_answer: On
     try:
         port = server.add_secure_port(address, shown.credentials())
     except RuntimeError:
+        host, _, number = address.rpartition(":")
+        why = taken(host, int(number)) or "is not ours"
         raise InvalidInput(
-            f"gRPC address {address} is in use or not ours: choose another with --grpc-listen"
+            f"gRPC address {address} {why}: choose another with --grpc-listen"
         ) from None
     servicer = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

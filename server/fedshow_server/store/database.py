@@ -82,7 +82,7 @@ class Database:
 
 def open_database(url: str) -> Database:
     """The database at `url`, its tables made or brought up to date. Raises InvalidInput."""
-    engine = _make_engine(url)
+    engine = make_engine(url)
     database = Database(engine)
     try:
         engine.connect().close()  # one that cannot be had from the start is not waited for
@@ -97,7 +97,8 @@ def open_database(url: str) -> Database:
     return database
 
 
-def _make_engine(url: str) -> Engine:
+def make_engine(url: str) -> Engine:
+    """What connects to `url`, our way; nothing is connected yet. Raises InvalidInput."""
     try:
         parsed = _with_driver(make_url(url))
     except ArgumentError:

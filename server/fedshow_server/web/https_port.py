@@ -1,6 +1,7 @@
 """The HTTPS port: held before anything else starts, served inside the server's own loop."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fedshow.errors import InvalidInput
+from fedshow.ports import holder_of
 from fedshow_server.upkeep.certificates import Certificates
 
 
@@ -25,10 +27,16 @@ def hold_port(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         held.close()
         raise InvalidInput(
-            f"cannot listen on {host}:{port} ({getattr(error, 'strerror', error)}): choose "
-            f"another address with --listen"
+            f"cannot listen on {host}:{port} ({_why(error, port)}): choose another address with "
+            "--listen"
         ) from None
     return held
+
+
+def _why(error: OSError | OverflowError, port: int) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"in use by {holder_of(port)}"
+    return str(getattr(error, "strerror", error))
 
 
 class HttpsServer(uvicorn.Server):

@@ -4,6 +4,7 @@ import typer
 
 from fedshow.commands import (
     demo,
+    doctor,
     evaluate,
     export,
     hub,
@@ -14,7 +15,7 @@ from fedshow.commands import (
     verify,
 )
 
-MODULES = (demo, sample, evaluate, export, import_concept, releases, pull, hub, verify)
+MODULES = (demo, doctor, sample, evaluate, export, import_concept, releases, pull, hub, verify)
 
 
 def register(app: typer.Typer) -> None:

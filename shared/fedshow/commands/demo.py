@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from fedshow.commands.completing import BASE
 from fedshow.commands.destination import output_folder
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
@@ -17,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Path = typer.Option(Path("demo"), help="Folder for everything the demo makes."),
-    base: str = typer.Option("toyworld", help="toyworld, or a folder of the same world."),
+    base: str = typer.Option(
+        "toyworld", autocompletion=BASE, help="toyworld, or a folder of the same world."
+    ),
     steps: int | None = typer.Option(None, min=1, help="Tuning steps (default: the recipe's)."),
     seeds: int = typer.Option(1, min=1, help="Pictures per prompt that are measured."),
     joint: int = typer.Option(8, min=4, help="Joint pictures that are measured."),

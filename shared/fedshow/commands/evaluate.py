@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from fedshow.commands.completing import BASE, DEVICE
 from fedshow.commands.destination import output_file, output_folder
 from fedshow.commands.output import JSON_OPTION, print_json, say, show_table, step_progress
 
@@ -24,7 +25,9 @@ def evaluate(
         [], help="NAME=FOLDER of a concept's own pictures, which stay here; repeatable."
     ),
     base: str | None = typer.Option(
-        None, help="Base of the models (default: the one they name, if everybody can get it)."
+        None,
+        autocompletion=BASE,
+        help="Base of the models (default: the one they name, if everybody can get it).",
     ),
     prompts: Path | None = typer.Option(
         None, help="Text file, one prompt a line, {} where the concept stands (default: twenty)."
@@ -54,7 +57,7 @@ def evaluate(
     sheet: Path | None = typer.Option(
         None, help="PNG to draw: prompts below one another, models side by side."
     ),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    device: str = typer.Option("auto", autocompletion=DEVICE, help="auto, cpu or cuda."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Measures image and text alignment, what a fusion keeps of it, and how far it moves the base.

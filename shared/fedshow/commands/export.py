@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from fedshow.commands.completing import BASE
 from fedshow.commands.destination import output_file, output_folder
 from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json, say
 
@@ -41,7 +42,9 @@ def export(
         help="A .safetensors file (kohya, single-file), a .pth file (edlora), or a new folder.",
     ),
     base: str | None = typer.Option(
-        None, help="Base that a concept is merged into (default: the one it names); single-file."
+        None,
+        autocompletion=BASE,
+        help="Base that a concept is merged into (default: the one it names); single-file.",
     ),
     bundle: bool = typer.Option(
         False, "--bundle", help="Words in the LoRA file, as A1111 and Forge read them; kohya."

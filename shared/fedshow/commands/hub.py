@@ -4,6 +4,7 @@ import shlex
 
 import typer
 
+from fedshow.commands.completing import servers
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
 
@@ -13,7 +14,9 @@ def register(app: typer.Typer) -> None:
 
 
 def hub(
-    server: str = typer.Argument(help="A joined server, by name or HOST:PORT."),
+    server: str = typer.Argument(
+        autocompletion=servers, help="A joined server, by name or HOST:PORT."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Prints what to set so that `hf download` and `from_pretrained` load from a server.

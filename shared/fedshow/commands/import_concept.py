@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from fedshow.commands.completing import BASE
 from fedshow.commands.destination import output_file
 from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json
 
@@ -25,7 +26,9 @@ def import_concept(
         None, "--class", help="One word for the kind of thing, if the file does not say it."
     ),
     base: str | None = typer.Option(
-        None, help="toyworld, a diffusers folder or a hub id, if the file does not say it."
+        None,
+        autocompletion=BASE,
+        help="toyworld, a diffusers folder or a hub id, if the file does not say it.",
     ),
     embedding: list[Path] = typer.Option(
         [], help="A file with the concept's word, or with several; repeatable, in order."

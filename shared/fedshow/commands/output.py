@@ -35,13 +35,12 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:
+    if not sys.stdout.isatty():  # whatever FORCE_COLOR says: programs read columns
         return print_table(head, rows)
     table = Table(*head)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    return console.print(table)
+    return Console().print(table)
 
 
 def say(text: str) -> None:
@@ -93,7 +92,7 @@ def _bar(*columns: Any) -> Iterator[Callable[..., None]]:
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    hidden = not console.is_terminal
+    hidden = not sys.stderr.isatty()
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task("", total=None)
         yield partial(progress.update, task)

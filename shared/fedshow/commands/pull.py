@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from fedshow.commands.completing import servers
 from fedshow.commands.destination import output_folder
 from fedshow.commands.output import (
     JSON_OPTION,
@@ -23,7 +24,9 @@ def register(app: typer.Typer) -> None:
 
 
 def pull(
-    server: str = typer.Argument(help="A joined server, by name; SERVER@RELEASE for one release."),
+    server: str = typer.Argument(
+        autocompletion=servers, help="A joined server, by name; SERVER@RELEASE for one release."
+    ),
     out: Path = typer.Option(..., "--output", "-o", help="Folder for the release."),
     form: Form = typer.Option(
         Form.diffusers,

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fedshow.commands.completing import servers
 from fedshow.commands.output import JSON_OPTION, print_json, print_table, say, say_waiting
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def releases(
-    server: str = typer.Argument(help="A joined server, by name or HOST:PORT."),
+    server: str = typer.Argument(
+        autocompletion=servers, help="A joined server, by name or HOST:PORT."
+    ),
     wait: float = WAIT_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fedshow.commands.completing import BASE, DEVICE, words
 from fedshow.commands.destination import output_file
 from fedshow.commands.output import JSON_OPTION, print_json, say, step_progress
 from fedshow.errors import InvalidInput
@@ -34,7 +35,9 @@ def sample(
     out: Path = typer.Option(
         ..., "--output", "-o", help="PNG to write; with --n more, NAME-2.png and so on."
     ),
-    base: str | None = typer.Option(None, help="Base of a concept file (default toyworld)."),
+    base: str | None = typer.Option(
+        None, autocompletion=BASE, help="Base of a concept file (default toyworld)."
+    ),
     region: list[str] = typer.Option(
         [], help="'x0,y0,x1,y1: prompt', fractions of width and height; repeatable."
     ),
@@ -42,7 +45,9 @@ def sample(
         [], help="'mask.png: prompt', white where it is; lies above boxes; repeatable."
     ),
     overlap: str | None = typer.Option(
-        None, help="Where regions overlap: average (default), or priority: later ones lie above."
+        None,
+        autocompletion=words("average", "priority"),
+        help="Where regions overlap: average (default), or priority: later ones lie above.",
     ),
     negative: str | None = typer.Option(None, help="What not to draw."),
     control: list[str] = typer.Option(
@@ -91,7 +96,7 @@ def sample(
         None, help="CLIP or DINOv2 folder to measure with (default: the base's own)."
     ),
     recipe: bool = typer.Option(True, help="Write into the picture how it was made."),
-    device: str = typer.Option("auto", help="auto, cpu or cuda."),
+    device: str = typer.Option("auto", autocompletion=DEVICE, help="auto, cpu or cuda."),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Draws pictures, plain or with one prompt per region.
@@ -134,13 +139,8 @@ def sample(
     if origin is not None and origin != opened.origin:
         say(f"{again} was drawn with {origin}, now it is {opened.origin}")
     judge = _judge(opened, scorer) if score or scorer else None
-    with step_progress("drawing") as on_step:
-        drawing = opened.draw(wanted, on_step)
-    scores = judge(drawing.images, wanted) if judge else None
-    paths = _save(opened, wanted, drawing, scores, out, recipe)
-    if as_json:
-        return print_json(_report(paths, drawing, scores))
-    return print("\n".join(str(path) for path in paths))
+    report = _draw(opened, wanted, judge, out, recipe)
+    return print_json(report) if as_json else print("\n".join(report["files"]))
 
 
 def _regions(boxes: list[str], masks: list[str]) -> "list[Region]":
@@ -215,6 +215,17 @@ def _judge(model: "Model", folder: Path | None) -> "Judge":
             "name a CLIP or DINOv2 folder with --scorer"
         )
     return Judge(model, scorer)
+
+
+def _draw(
+    model: "Model", recipe: "Recipe", judge: "Judge | None", out: Path, tell: bool
+) -> dict[str, Any]:
+    """Draws, measures where somebody wants that, keeps the pictures, and says which they are."""
+    with step_progress("drawing") as on_step:
+        drawing = model.draw(recipe, on_step)
+    scores = judge(drawing.images, recipe) if judge else None
+    paths = _save(model, recipe, drawing, scores, out, tell)
+    return _report(paths, drawing, scores)
 
 
 def _save(

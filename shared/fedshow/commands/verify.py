@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from fedshow.commands.completing import servers
 from fedshow.commands.output import JSON_OPTION, byte_progress, print_json
 
 
@@ -15,7 +16,9 @@ def register(app: typer.Typer) -> None:
 def verify(
     folder: Path = typer.Argument(help="A release folder."),
     server: str | None = typer.Option(
-        None, help="It must be signed by this joined server, by name or HOST:PORT."
+        None,
+        autocompletion=servers,
+        help="It must be signed by this joined server, by name or HOST:PORT.",
     ),
     key: str | None = typer.Option(
         None, help="It must be signed with this key, as `fedshow server key` prints it."

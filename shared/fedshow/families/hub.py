@@ -65,7 +65,7 @@ def asked(repo: str, download: Callable[[], Path], cached: Callable[[str], Path]
     try:
         return cached("the hub does not answer")
     except InvalidInput:
-        raise refused from None
+        raise refused.then(f"fedshow doctor --base {repo}") from None
 
 
 def in_cache(repo: str, name: str) -> Path | None:

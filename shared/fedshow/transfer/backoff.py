@@ -49,7 +49,9 @@ class Patience:
         delay = next(self._delays)
         if self.limit_seconds is not None:
             if waited >= self.limit_seconds:
-                raise Unreachable(f"{error} (waited {waited:.0f} s)") from error
+                raise Unreachable(f"{error} (waited {waited:.0f} s)").then(
+                    error.next_step
+                ) from error
             delay = min(delay, max(0.05, self.limit_seconds - waited))
         if self._on_wait:
             self._on_wait(error, delay)

@@ -41,7 +41,8 @@ class Connection:
             with typed_errors():
                 yield
         except Unreachable as error:
-            raise Unreachable(f"{self.server.grpc} does not answer: {error}") from error
+            says = f"{self.server.grpc} does not answer: {error}"
+            raise Unreachable(says).then(f"fedshow doctor --server {self.server.name}") from error
         except ValueError:
             if not self._closed:
                 raise

@@ -10,6 +10,7 @@ from fedshow.joining import Address, JoinReply, NodeName
 from fedshow.transfer.forms import Form
 
 RECORD = "server.json"
+JOINING = "ask the server's owner for a code, then fedshow client join CODE"
 PRIVATE_FOLDER = 0o700
 
 
@@ -59,14 +60,19 @@ def known_servers(home: Path) -> list[KnownServer]:
     return [_read(record) for record in records]
 
 
+def joined_names(home: Path) -> list[str]:
+    """What the joined servers are called here; nothing of them is read."""
+    return sorted(record.parent.name for record in (home / "servers").glob(f"*/{RECORD}"))
+
+
 def find_server(name: str, home: Path) -> KnownServer:
     """The joined server with this name or address; raises NotFound listing those there are."""
     servers = known_servers(home)
     for server in servers:
         if name in (server.name, server.address, server.grpc):
             return server
-    listed = ", ".join(server.name for server in servers) or "none yet: see `fedshow client join`"
-    raise NotFound(f"no joined server {name!r}; joined: {listed}")
+    listed = ", ".join(server.name for server in servers) or "none yet"
+    raise NotFound(f"no joined server {name!r}; joined: {listed}").then(JOINING)
 
 
 def _read(record: Path) -> KnownServer:

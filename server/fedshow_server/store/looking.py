@@ -1,0 +1,58 @@
+"""A database as it is, for whoever wants to know and change nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from fedshow.errors import InvalidInput, first_line
+from fedshow_server.store.database import make_engine
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen: which version its tables have, or what is wrong."""
+
+    revision: str | None = None
+    """None: no tables, or those from before there were migrations."""
+
+    problem: str = ""
+    advice: str = ""
+
+
+def look_at_database(url: str) -> Seen:
+    """Whether it answers, and its version. Brings nothing up to date."""
+    try:
+        engine = make_engine(url)
+    except InvalidInput as error:
+        return Seen(problem=str(error), advice="correct --database, or FEDSHOW_SERVER_DATABASE")
+    try:
+        return _look(engine)
+    finally:
+        engine.dispose()
+
+
+def _look(engine: Engine) -> Seen:
+    file = engine.url.database
+    is_file = engine.dialect.name == "sqlite"
+    if is_file and not (file and Path(file).is_file()):
+        return Seen(
+            problem=f"{file} is missing", advice="fedshow server restore BACKUP --data FOLDER"
+        )
+    try:
+        with engine.connect() as connection:
+            return Seen(_revision(connection))
+    except SQLAlchemyError as error:
+        says = (
+            f"{engine.url!r} does not answer: {first_line(getattr(error, 'orig', None) or error)}"
+        )
+    if is_file:
+        return Seen(problem=says, advice="fedshow server restore BACKUP --data NEW-FOLDER")
+    return Seen(problem=says, advice="pg_isready says whether it is up; its URL is in server.json")
+
+
+def _revision(connection: Connection) -> str | None:
+    if "alembic_version" not in inspect(connection).get_table_names():
+        return None
+    return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
