@@ -12,7 +12,7 @@ from pathlib import Path
 from distribution.images.building import Image
 from distribution.images.rootfs import Inside, Mount, command, run
 
-PATIENCE_SECONDS = 600
+PATIENCE_SECONDS = 1800  # a busy machine is no failure
 
 
 @dataclass
@@ -32,6 +32,16 @@ class Container:
         for volume in self.image.volumes:
             subprocess.run(["cp", "-a", self.image.place(volume), self._folder(volume)], check=True)
         (self.work / "hosts").write_text("127.0.0.1 localhost\n")  # an engine brings it, too
+
+    def __enter__(self) -> "Container":
+        """Itself; nothing of it is left when the block ends, however that ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kills what still runs; what it started goes with it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def start(self) -> None:
         """Starts what the image starts."""

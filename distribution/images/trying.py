@@ -26,13 +26,12 @@ def try_images(
 ) -> dict[str, Any]:
     """What was seen; raises AssertionError when it is not what the images promise."""
     assert (server.user, client.user) == (UNPRIVILEGED, UNPRIVILEGED)
-    host = Container(server, work / "server", {"FEDSHOW_SERVER_PUBLIC_NAME": NAME})
-    host.start()
-    say("waiting until the server is healthy")
-    seen: dict[str, Any] = {"server_healthy_seconds": round(host.wait_until_healthy(), 1)}
-    try:
-        seen |= _try_client(Container(client, work / "client", beside=host), host, say)
-    finally:
+    with Container(server, work / "server", {"FEDSHOW_SERVER_PUBLIC_NAME": NAME}) as host:
+        host.start()
+        say("waiting until the server is healthy")
+        seen: dict[str, Any] = {"server_healthy_seconds": round(host.wait_until_healthy(), 1)}
+        with Container(client, work / "client", beside=host) as guest:
+            seen |= _try_client(guest, host, say)
         status = host.stop()
     assert status == 0, f"the server ended with {status}: {host.log()}"
     return seen
