@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from benchmarks.report import IMAGES, print_table, write_result
 from fedshow.demo.drawing import Outcome, draw
 from fedshow.demo.federation import sole_concept_file
-from fedshow.demo.run import people_of
+from fedshow.demo.folders import people_of
 from fedshow.device import choose_device
 
 SEEDS, JOINT = range(4), 32

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fedshow.demo.folders import MARKER
 from fedshow.demo.processes import Background, background, call
-from fedshow.demo.run import MARKER, Demo, run_demo
+from fedshow.demo.run import Demo, run_demo
 from fedshow.errors import FedshowError, InvalidInput
 
 
@@ -64,3 +65,12 @@ def check_for_a_minute(commands: Background) -> None:
     while time.monotonic() < until:
         commands.check()
         time.sleep(0.05)
+
+
+def test_its_pictures_alone_are_drawn_in_a_moment(call, tmp_path: Path) -> None:
+    code, out, _ = call("demo", "--images-only", "--out", tmp_path / "demo")
+    images = tmp_path / "demo" / "people" / "alice" / "images"
+    assert code == 0
+    assert f"{images}: 8 pictures of gloop, a monster" in out
+    assert len(list(images.glob("*.txt"))) == len(list(images.glob("*.mask.png"))) == 8
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {MARKER, "people"}

@@ -21,6 +21,9 @@ def demo(
     steps: int | None = typer.Option(None, min=1, help="Tuning steps (default: the recipe's)."),
     seeds: int = typer.Option(1, min=1, help="Pictures per prompt that are measured."),
     joint: int = typer.Option(8, min=4, help="Joint pictures that are measured."),
+    images_only: bool = typer.Option(
+        False, "--images-only", help="Draw the people's private pictures and end."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """One server, two people with private pictures, one fused model that draws both of them.
@@ -28,6 +31,8 @@ def demo(
     Example: fedshow demo --out demo
     """
     output_folder(out)
+    if images_only:
+        return _draw_images(out, as_json)
     from fedshow.demo.run import Demo, run_demo
     from fedshow.device import choose_device
 
@@ -40,6 +45,17 @@ def demo(
     if as_json:
         return print_json(report)
     return _tell(report, out)
+
+
+def _draw_images(out: Path, as_json: bool) -> None:
+    from fedshow.demo.folders import IMAGES_EACH, prepare
+
+    people = prepare(out)
+    if as_json:
+        return print_json({person.concept: str(person.images) for person in people})
+    for person in people:
+        print(f"{person.images}: {IMAGES_EACH} pictures of {person.concept}, a {person.class_word}")
+    return None
 
 
 def _tell(report: dict[str, Any], out: Path) -> None:
