@@ -70,10 +70,10 @@ class Reader:
         text = self._replace(block.text)
         for program, ready in STAYING.items():
             if text.startswith(program):
-                return machine.leave_running(text, block.output.strip("\n") or ready)
+                return machine.leave_running(text, self._shown(block).strip("\n") or ready)
         ended = machine.type(text)
         until = time.monotonic() + SECONDS
-        while block.until and not shows(block.output, ended.printed):
+        while block.until and not shows(self._shown(block), ended.printed):
             assert time.monotonic() < until, _report(block, ended)
             time.sleep(AGAIN_SECONDS)
             ended = machine.type(text)
@@ -81,9 +81,11 @@ class Reader:
             self._code = found[0]
         return ended
 
+    def _shown(self, block: Block) -> str:
+        return _replaced(block.output, self._typed)
+
     def _replace(self, text: str) -> str:
-        for written, typed in {**self._typed, **WRITTEN_AND_TYPED}.items():
-            text = text.replace(written, typed)
+        text = _replaced(text, {**self._typed, **WRITTEN_AND_TYPED})
         return text.replace("fedshow-join:…", self._code)
 
     def _run(self, block: Block, machine: Machine) -> Ended:
@@ -94,7 +96,13 @@ class Reader:
     def _check(self, block: Block, ended: Ended) -> None:
         assert ended.code == 0, _report(block, ended)
         if not block.text.startswith(tuple(STAYING)) and block.output:
-            assert shows(block.output, ended.printed), _report(block, ended)
+            assert shows(self._shown(block), ended.printed), _report(block, ended)
+
+
+def _replaced(text: str, table: Mapping[str, str]) -> str:
+    for written, typed in table.items():
+        text = text.replace(written, typed)
+    return text
 
 
 def _settle(block: Block, machine: Machine) -> Ended:
