@@ -31,6 +31,7 @@ class ClientSettings(BaseSettings):
     )
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What tuning runs on."""
     lease_seconds: float = Field(default=60.0, gt=1)
     """How long a claimed job stays claimed without a sign of life."""
     poll_seconds: float = Field(default=2.0, gt=0)

@@ -40,6 +40,7 @@ class ServerSettings(BaseSettings):
     data: Path = Field(default_factory=lambda: Path.home() / ".fedshow-server")
     """The folder that holds everything the server remembers."""
     base: str = "toyworld"
+    """The model that concepts are for: toyworld, a folder, a file or a hub id."""
     listen: Place = "127.0.0.1:8443"
     """The public HTTPS port; port 0 takes a free one."""
     grpc_listen: Place | None = None
@@ -53,9 +54,11 @@ class ServerSettings(BaseSettings):
     quiet_seconds: float = Field(default=5.0, ge=0, le=86400)
     """A release is fused when this long no concept came or went."""
     max_concept_bytes: int = Field(default=256 << 20, ge=1, le=MAX_CONCEPT_BYTES)
+    """Larger concept files are refused."""
     log_format: Format = "text"
     """What log lines on stderr are: text for people, or JSON for machines."""
     log_level: Level = "info"
+    """The least that is logged: debug, info, warning or error."""
     joins_per_minute: int = Field(default=60, ge=1)
     """Attempts to join from one address."""
     wrong_tokens_per_minute: int = Field(default=60, ge=1)
