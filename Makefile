@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: setup demo test check lint protos study clean
+.PHONY: setup demo test check lint docs protos study clean
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -22,7 +22,7 @@ demo: setup
 	$(BIN)/fedshow demo --out demo
 
 # Each of these in a process of its own, two at a time, the longest first.
-SUITES := benchmarks client browser server end_to_end shared integrations
+SUITES := benchmarks client browser server docs end_to_end shared integrations
 
 test: setup
 	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target $(SUITES:%=test-%)
@@ -39,6 +39,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.generated_code
+
+# The docs as a site, in build/site. Nothing is fetched for it.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 protos: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=shared \

@@ -17,8 +17,9 @@ from grpc_tools import protoc
 PROTOS = Path(__file__).parents[2] / "protos"
 HEAD = """# gRPC
 
-`fedshow.v1`, on the port after the HTTPS port, with TLS and a node's token (`authorization: Bearer …`). Every call has a deadline;
-errors carry `google.rpc.ErrorInfo` with the reason. The files lie in `protos/fedshow/v1`.
+`fedshow.v1`, on the port after the HTTPS port, with TLS and a node's token (`authorization: Bearer
+…`). Every call has a deadline; errors carry `google.rpc.ErrorInfo` with the reason. The files lie
+in `protos/fedshow/v1`.
 """
 Comments = Mapping[tuple[int, ...], str]
 """What stands above a thing, by its place in the file."""

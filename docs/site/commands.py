@@ -9,8 +9,9 @@ from fedshow.cli import build
 
 HEAD = """# Commands
 
-One program. `--json` prints what programs read, on everything that lists or reports; `--debug` shows tracebacks. Results go to
-stdout, all else to stderr. Exit codes: 0 done, 2 the input is wrong (one line says what), 1 it failed.
+One program. `--json` prints what programs read, on everything that lists or reports; `--debug`
+shows tracebacks. Results go to stdout, all else to stderr. Exit codes: 0 done, 2 the input is wrong
+(one line says what), 1 it failed.
 """
 BARE = {"help", "as_json"}
 """Options that every command has, and that the head tells of."""

@@ -17,14 +17,17 @@ from fedshow_server.web.watching import health_routes, metrics_routes
 
 HEAD = """# HTTP
 
-On the port that the server listens on, with TLS of its own authority. A server tells this in more detail at
-`/api/openapi.json`. Nodes show their token (`Authorization: Bearer …`). Refusals are JSON with `reason` and `message`.
-[Delivery](../delivery.md#https) tells of ranges, ETags and `latest`; the [gallery's](../gallery.md) pages lie on the same port.
+On the port that the server listens on, with TLS of its own authority. A server tells this in more
+detail at `/api/openapi.json`. Nodes show their token (`Authorization: Bearer …`). Refusals are JSON
+with `reason` and `message`. [Delivery](../delivery.md#https) tells of ranges, ETags and `latest`;
+the [gallery's](../gallery.md) pages lie on the same port.
 
 Beside each call stands who may make it; a *member* is every node that joined, whatever its role.
 """
 NOBODY = MagicMock()
 """Stands for all that routes would ask: they are listed here, never called."""
+OPEN: Any = lambda: None  # noqa: E731
+"""A door that asks nothing, so that it is not among what a route asks for."""
 
 
 def document() -> dict[str, Any]:
@@ -40,11 +43,7 @@ def document() -> dict[str, Any]:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GET and HEAD of a file have one description
-        return make_edge(NOBODY, NOBODY, b"", _open, routers, NOBODY).openapi()
-
-
-def _open() -> None:
-    """A door that nobody stands before."""
+        return make_edge(NOBODY, NOBODY, b"", OPEN, routers, NOBODY).openapi()
 
 
 def page() -> str:
@@ -75,8 +74,9 @@ def _who(method: str, path: str) -> str:
 
 
 def _told(route: dict[str, Any]) -> str:
-    answer = route["responses"].get("200", route["responses"].get("202", {}))
-    schema = next(iter(answer.get("content", {}).values()), {}).get("schema", {})
+    answer: dict[str, Any] = route["responses"].get("200", route["responses"].get("202", {}))
+    contents = answer.get("content") or {"": {}}
+    schema = next(iter(contents.values())).get("schema", {})
     gives = f" Gives {_type(schema)}." if schema else ""
     return " ".join(route.get("description", "").split()) + gives
 

@@ -12,10 +12,12 @@ SOURCES = (
 )
 HEAD = """# Settings
 
-Flags win over variables of the environment, those over the file. A name that is no setting is an error wherever it stands.
+Flags win over variables of the environment, those over the file. A name that is no setting is an
+error wherever it stands.
 
-`server.toml` lies in the server's data folder, or where `--config` says; `client.toml` in `~/.fedshow`, or in the folder that
-`FEDSHOW_HOME` names, which moves everything of the client for every command.
+`server.toml` lies in the server's data folder, or where `--config` says; `client.toml` in
+`~/.fedshow`, or in the folder that `FEDSHOW_HOME` names, which moves everything of the client for
+every command.
 """
 
 

@@ -38,9 +38,8 @@ class Machine:
 
     def type(self, text: str) -> Ended:
         """Runs a block to its end."""
-        exported = self.home.with_suffix(".exported")
-        exported.touch()
-        script = f"set -eo pipefail\n. {exported}\ntrap 'declare -px > {exported}' EXIT\n{text}"
+        keep = f"trap 'declare -px > {self._exported}' EXIT"
+        script = f"set -eo pipefail\n. {self._exported}\n{keep}\n{text}"
         done = subprocess.run(
             [*self.before, "bash", "-c", script],
             cwd=self.home,
@@ -58,7 +57,7 @@ class Machine:
         log = self.home.with_suffix(f".{len(self._running)}.log")
         with log.open("wb") as output:
             program = subprocess.Popen(
-                [*self.before, "bash", "-c", f"exec {text}"],
+                [*self.before, "bash", "-c", f". {self._exported}\nexec {text}"],
                 cwd=self.home,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
@@ -83,6 +82,13 @@ class Machine:
             except subprocess.TimeoutExpired:
                 program.kill()
                 program.wait()
+
+    @property
+    def _exported(self) -> Path:
+        """What blocks before have exported, as a shell reads it."""
+        found = self.home.with_suffix(".exported")
+        found.touch()
+        return found
 
     def _environment(self) -> dict[str, str]:
         programs = Path(sys.executable).parent

@@ -24,6 +24,11 @@ WRITTEN_AND_TYPED = {
     "fedshow evaluate ": "fedshow evaluate --steps 1 --per-prompt 1 --drift 0 ",
     # a stranger's base is toyworld here, which knows neither cats nor dogs
     "--class cat": "--class kitten",
+    'class_word="cat"': 'class_word="kitten"',
+    # pictures of the small base's own size
+    "width=1024, height=512": "width=64, height=32, steps=2",
+    "fedshow sample ": "fedshow sample --steps 4 ",
+    "--device cuda": "--device cpu",
     # nothing is built or measured: that the targets are there is seen
     "make ": f"make --dry-run --directory={ROOT} ",
     ".venv/bin/python -m pytest ": f"cd {ROOT}; python -m pytest --collect-only --quiet ",
@@ -37,9 +42,11 @@ CODE = re.compile(r"fedshow-join:\S+")
 class Reader:
     """Somebody who types what a page says, on every machine that it names."""
 
-    def __init__(self, machines: Mapping[str, Machine], typed: Mapping[str, str]) -> None:
+    def __init__(
+        self, machines: Mapping[str, Machine], typed: Mapping[str, str], code: str = ""
+    ) -> None:
         self._machines, self._typed = machines, typed
-        self._code = ""
+        self._code = code
 
     def read(self, page: str) -> None:
         """Runs the blocks of a page; raises AssertionError for the first that does not do what it says."""
@@ -59,7 +66,7 @@ class Reader:
             case "python":
                 return self._run(block, machine)
             case "toml":
-                return _settle(block, machine)
+                return _settle(block, self._replace(block.text), machine)
             case "json":
                 json.loads(block.text)
                 return Ended(0, "")
@@ -90,7 +97,7 @@ class Reader:
 
     def _run(self, block: Block, machine: Machine) -> Ended:
         script = machine.home / (block.file or "block.py")
-        script.write_text(block.text)
+        script.write_text(self._replace(block.text))
         return machine.type(f"python {script.name}")
 
     def _check(self, block: Block, ended: Ended) -> None:
@@ -105,12 +112,12 @@ def _replaced(text: str, table: Mapping[str, str]) -> str:
     return text
 
 
-def _settle(block: Block, machine: Machine) -> Ended:
+def _settle(block: Block, text: str, machine: Machine) -> Ended:
     """Puts a settings file in its place and has it read."""
     file = Path(block.file.replace("~", str(machine.home)))
     file = machine.home / file
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(block.text)
+    file.write_text(text)
     if file.name == "server.toml":
         load_settings(file, data=machine.home)
         return Ended(0, "")

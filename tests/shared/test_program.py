@@ -12,10 +12,10 @@ from click import Group
 from typer.main import get_command
 
 from fedshow.cli import build
+from tests.docs.blocks import PAGES, blocks_of
 
 PROGRAM = get_command(build())
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
@@ -74,10 +74,10 @@ def test_the_example_in_the_help_is_right(path: tuple[str, ...]) -> None:
     parse(example.replace("\n", " "))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_in_the_docs_are_right(page: Path) -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
-    lines = [line for b in blocks for line in b.replace("\\\n", " ").splitlines()]
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_the_docs_are_right(page: str) -> None:
+    shells = [block.text for block in blocks_of(page) if block.language == "sh"]
+    lines = [line for text in shells for line in text.replace("\\\n", " ").splitlines()]
     for line in lines:
         if line.startswith("fedshow "):
             parse(line)
