@@ -17,6 +17,17 @@ MADE = {
 """Pages that are made from code."""
 
 
+COMING = {"study.md": "The paper's claims, repeated", "SECURITY.md": "Security"}
+"""Pages that are in the menu, at its end, once they are there."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Adds the pages that were made meanwhile to the menu."""
+    there = [path for path in COMING if links.source_of(path).is_file()]
+    config.nav[-1]["Explanation"] += [{COMING[path]: path} for path in there]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
     """Adds pages made from code, and what the docs link to outside of their folder."""
     for path, page in MADE.items():

@@ -24,13 +24,18 @@ def brought() -> dict[str, str]:
     return PAGES | {path: path for path in (*pages, *results)}
 
 
+def source_of(page: str) -> Path:
+    """The file that a page of the site is made of, whether it is there or not."""
+    outside = next((source for source, place in brought().items() if place == page), f"docs/{page}")
+    return ROOT / outside
+
+
 def turned(markdown: str, page: str) -> str:
     """The text of a page of the site, with links that lead from there."""
-    sources = {place: source for source, place in brought().items()}
-    source = sources.get(page, f"docs/{page}")
+    source = source_of(page).relative_to(ROOT)
 
     def turn(found: re.Match[str]) -> str:
-        target = os.path.normpath(os.path.join(os.path.dirname(source), found[2]))
+        target = os.path.normpath(os.path.join(source.parent, found[2]))
         place = brought().get(target, target.removeprefix("docs/"))
         return found[1] + os.path.relpath(place, os.path.dirname(page) or ".") + (found[3] or "")
 
