@@ -12,6 +12,7 @@ from tests.stage.waiting import eventually
 
 SECONDS = 400.0
 """For one block, on a busy machine."""
+PATH = (str(Path(sys.executable).parent), os.environ["PATH"])
 OURS = ("FEDSHOW_", "HF_", "AWS_")
 """Beginnings of variables that would decide what blocks do."""
 
@@ -32,8 +33,8 @@ class Machine:
     """The home folder, in which everything is typed."""
     before: Sequence[str] = ()
     """What to put before a command so that it runs there: `ip netns exec NAME`."""
-    variables: dict[str, str] = field(default_factory=dict)
-    """What its owner has set before."""
+    programs: Path = Path(sys.executable).parent
+    """Where `fedshow`, `python` and their like are."""
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def type(self, text: str) -> Ended:
@@ -91,14 +92,12 @@ class Machine:
         return found
 
     def _environment(self) -> dict[str, str]:
-        programs = Path(sys.executable).parent
         plain = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
         return plain | {
             "HOME": str(self.home),
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join((str(self.programs), *PATH)),
             "PYTHONUNBUFFERED": "1",
             "FEDSHOW_THREADS": "1",
-            **self.variables,
         }
 
 

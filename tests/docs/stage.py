@@ -40,18 +40,20 @@ class Stage:
 
     folder: Path
     server: Server
+    programs: Path
+    """With torch imported already."""
 
     def machine(self, home: Path) -> Machine:
         """A machine that has it all: in its home, and as one that has joined the server."""
         shutil.copytree(self.folder, home, copy_function=os.link, symlinks=True)
-        machine = Machine(home)
+        machine = Machine(home, programs=self.programs)
         code = self.server.invite(f"reader-{token_hex(4)}", Role.OWNER).encode()
         ended = machine.type(f"fedshow client join {code} --as {NAME}")
         assert ended.code == 0, ended.printed
         return machine
 
 
-def make_stage(folder: Path, base: Base, data: Path) -> Stage:
+def make_stage(folder: Path, base: Base, data: Path, programs: Path) -> Stage:
     """Everything in `folder`; the server's data lies elsewhere."""
     for release, concepts in RELEASES.items():
         _fuse(folder, base, release, concepts)
@@ -64,7 +66,7 @@ def make_stage(folder: Path, base: Base, data: Path) -> Stage:
     (folder / "integrations").symlink_to(ROOT / "integrations")
     (folder / "ComfyUI" / "custom_nodes").mkdir(parents=True)
     _come_from_elsewhere(folder)
-    return Stage(folder, _serve(folder / "model", base, data))
+    return Stage(folder, _serve(folder / "model", base, data), programs)
 
 
 def _fuse(folder: Path, base: Base, release: str, concepts: dict[str, str]) -> None:
