@@ -17,14 +17,20 @@ MADE = {
 """Pages that are made from code."""
 
 
-COMING = {"study.md": "The paper's claims, repeated", "SECURITY.md": "Security"}
-"""Pages that are in the menu, at its end, once they are there."""
+COMING = {
+    "how-to/containers.md": ("How to", "Containers and services"),
+    "study.md": ("Explanation", "The paper's claims, repeated"),
+    "SECURITY.md": ("Explanation", "Security"),
+}
+"""Pages that stand at the end of a menu once they are there."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Adds the pages that were made meanwhile to the menu."""
-    there = [path for path in COMING if links.source_of(path).is_file()]
-    config.nav[-1]["Explanation"] += [{COMING[path]: path} for path in there]
+    menus = {title: pages for part in config.nav for title, pages in part.items()}
+    for path, (menu, title) in COMING.items():
+        if links.source_of(path).is_file():
+            menus[menu].append({title: path})
     return config
 
 

@@ -11,9 +11,8 @@ from fedshow_server.web.concepts import concept_routes
 from fedshow_server.web.doors import POLICIES
 from fedshow_server.web.drawings import drawing_routes
 from fedshow_server.web.edge import make_edge
-from fedshow_server.web.hub import hub_routes
 from fedshow_server.web.releases import release_routes
-from fedshow_server.web.watching import health_routes, metrics_routes
+from fedshow_server.web.watching import health_routes
 
 HEAD = """# HTTP
 
@@ -21,6 +20,9 @@ On the port that the server listens on, with TLS of its own authority. A server 
 detail at `/api/openapi.json`. Nodes show their token (`Authorization: Bearer …`). Refusals are JSON
 with `reason` and `message`. [Delivery](../delivery.md#https) tells of ranges, ETags and `latest`;
 the [gallery's](../gallery.md) pages lie on the same port.
+
+[Numbers](../operations.md#what-it-says-of-itself) for Prometheus are at `/metrics`, the hub's
+protocol below `/api/models` ([delivery](../delivery.md#the-hubs-protocol)).
 
 Beside each call stands who may make it; a *member* is every node that joined, whatever its role.
 """
@@ -37,9 +39,7 @@ def document() -> dict[str, Any]:
         release_routes(NOBODY, NOBODY, NOBODY),
         concept_routes(NOBODY, card),
         drawing_routes(NOBODY, card, ServerSettings(), NOBODY, NOBODY),
-        hub_routes(NOBODY, NOBODY),
         health_routes(NOBODY),
-        metrics_routes(NOBODY, None),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GET and HEAD of a file have one description

@@ -20,7 +20,7 @@ from tests.stage.postgres import Postgres
 
 FROM_NOTHING = "docs/tutorials/"
 RELEASE_TUTORIAL = "docs/tutorials/release.md"
-DATABASES = "docs/howto/databases.md"
+DATABASES = "docs/how-to/databases.md"
 WITH_BLOCKS = [page for page in PAGES if page != SERVER_TUTORIAL and blocks_of(page)]
 
 

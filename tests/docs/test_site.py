@@ -11,11 +11,13 @@ import pytest
 
 from docs.site.formulas import drawn
 from docs.site.links import turned
+from fedshow_server.web.doors import POLICIES
 from tests.docs.blocks import ROOT
 from tests.shared.test_program import commands
 
 FETCHED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src"}
 """Tags that make a browser fetch what they name."""
+CALLED, TOLD_ELSEWHERE = ("/api/", "/releases/", "/healthz"), ("/api/models/", "/api/openapi")
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +78,14 @@ def test_every_command_is_in_the_reference(site: Path) -> None:
 )
 def test_the_reference_tells_what_the_code_has(site: Path, page: str, what: str) -> None:
     assert what in (site / "reference" / f"{page}.html").read_text()
+
+
+def test_every_call_over_http_is_in_the_reference(site: Path) -> None:
+    text = (site / "reference" / "http.html").read_text()
+    for route in POLICIES:
+        path = route.partition(" ")[2].replace(":path", "")
+        if path.startswith(CALLED) and not path.startswith(TOLD_ELSEWHERE):
+            assert f">{path}<" in text, path
 
 
 def test_formulas_are_drawn_without_scripts(site: Path) -> None:

@@ -35,7 +35,9 @@ CALLER = """#!{python} -SE
 import json, os, socket, sys
 
 name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
-if "HF_ENDPOINT" in os.environ or (name == "fedshow" and arguments[:1] and arguments[0] not in {heavy}):
+first = arguments[0] if arguments else "-"
+light = first not in {heavy} if name == "fedshow" else first.startswith("-")
+if light or "HF_ENDPOINT" in os.environ:
     os.execv({programs!r} + "/" + name, [name, *arguments])
 asked = json.dumps([[name, *arguments], os.getcwd(), dict(os.environ)]).encode()
 with socket.socket(socket.AF_UNIX) as line:
