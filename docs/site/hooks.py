@@ -27,7 +27,7 @@ COMING = {
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Adds the pages that were made meanwhile to the menu."""
-    menus = {title: pages for part in config.nav for title, pages in part.items()}
+    menus = {title: pages for part in config.nav or () for title, pages in part.items()}
     for path, (menu, title) in COMING.items():
         if links.source_of(path).is_file():
             menus[menu].append({title: path})

@@ -38,7 +38,8 @@ name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
 first = arguments[0] if arguments else "-"
 light = first not in {heavy} if name == "fedshow" else first.startswith("-")
 if light or "HF_ENDPOINT" in os.environ:
-    os.execv({programs!r} + "/" + name, [name, *arguments])
+    program = {programs!r} + "/" + name
+    os.execv(program, [program, *arguments])
 asked = json.dumps([[name, *arguments], os.getcwd(), dict(os.environ)]).encode()
 with socket.socket(socket.AF_UNIX) as line:
     line.connect({address!r})
