@@ -20,7 +20,9 @@ STAYING = {
 WRITTEN_AND_TYPED = {
     # seconds instead of minutes
     "fedshow tune ": "fedshow tune --steps 2 --no-samples --no-leakage ",
-    "fedshow client add ": "fedshow client add --steps 20 ",
+    "fedshow client add ": "fedshow client add --steps 10 ",
+    "fedshow fuse ": "fedshow fuse --method average ",
+    "fedshow server run ": "fedshow server run --sample-steps 0 ",
     "fedshow evaluate ": "fedshow evaluate --steps 1 --per-prompt 1 --drift 0 ",
     # a stranger's base is toyworld here, which knows neither cats nor dogs
     "--class cat": "--class kitten",
@@ -35,7 +37,7 @@ WRITTEN_AND_TYPED = {
 }
 """What a page says, and what the tests type instead."""
 
-AGAIN_SECONDS = 3
+AGAIN_SECONDS = 5
 CODE = re.compile(r"fedshow-join:\S+")
 
 
