@@ -72,7 +72,8 @@ class Container:
     def stop(self) -> int:
         """Its exit status once it was told to end, as `docker stop` does."""
         assert self.process is not None
-        (started,) = _children(self.process.pid)
+        (init,) = children(self.process.pid)
+        (started,) = children(init)
         os.kill(started, signal.SIGTERM)
         return self.process.wait(PATIENCE_SECONDS)
 
@@ -106,6 +107,7 @@ class Container:
         return self.work / volume.strip("/").replace("/", "-")
 
 
-def _children(process: int) -> list[int]:
+def children(process: int) -> list[int]:
+    """Those that a process has started."""
     listed = Path(f"/proc/{process}/task/{process}/children").read_text()
     return [int(child) for child in listed.split()]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NEEDED = ("unshare", "nsenter", "chroot", "mount", "ip")
+NEEDED = ("setpriv", "unshare", "nsenter", "chroot", "mount", "ip")
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
 SUITES = {"bookworm": "3.11"}
 """Debian's suites in the tags of Python's images, with the Python that each has."""
@@ -68,20 +68,21 @@ def copy(root: Path, target: Path) -> Path:
 
 
 def command(root: Path, arguments: Iterable[str], inside: Inside) -> list[str]:
-    """The command line that runs `arguments` in there; what it mounts ends with it."""
+    """The command line that runs `arguments` in there; all of it ends with whoever started it."""
     setting = [f"{key}={value}" for key, value in inside.environment.items()]
     changed = [
         *("chroot", f"--userspec={inside.user}", str(root), "/usr/bin/env", "-i"),
         *(*setting, "sh", "-c", 'cd "$0" && exec "$@"', inside.folder, *arguments),
     ]
-    script = "\n".join(["set -e", *_mounting(root, inside), 'exec "$@"'])
+    # the shell stays, as an init would: it dies with its parent, and with it all processes in there
+    script = "\n".join(["set -e", *_mounting(root, inside), '"$@"', "exit $?"])
     new = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     if inside.network_of is not None:
         new = ["nsenter", f"--target={inside.network_of}", "--net", *new]
     else:
         new += ["--net"]
         script = f"ip link set lo up\n{script}"
-    return [*new, "sh", "-c", script, "sh", *changed]
+    return ["setpriv", "--pdeathsig", "KILL", *new, "sh", "-c", script, "sh", *changed]
 
 
 def run(root: Path, arguments: Iterable[str], inside: Inside) -> str:

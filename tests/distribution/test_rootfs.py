@@ -1,13 +1,16 @@
 """Steps run as their user, in their folder, with their environment and mounts, and reach nobody."""
 
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from distribution.images.building import PATH
-from distribution.images.rootfs import Inside, Mount, missing, run
+from distribution.images.container import children
+from distribution.images.rootfs import Inside, Mount, command, missing, run
+from tests.stage.waiting import eventually
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "it can be done")
 INSIDE = Inside({"PATH": PATH}, mounts=(Mount(Path("/usr"), "/usr"), Mount(None, "/tmp")))
@@ -64,7 +67,25 @@ def test_read_only_leaves_volumes_and_the_temporary_folder(root: Path, tmp_path:
     assert (root / "work/x").exists()
 
 
+def test_all_of_it_ends_with_whoever_started_it(root: Path, tmp_path: Path) -> None:
+    line = command(root, ["sleep", "600"], INSIDE)
+    starter = f"import subprocess; print(subprocess.Popen({line!r}).pid, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", starter], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        started = int(process.stdout.readline())
+        init = eventually(lambda: children(started))[0]
+        sleeping = eventually(lambda: [p for p in children(init) if _name(p) == "sleep"])[0]
+        process.kill()
+    eventually(lambda: not Path(f"/proc/{sleeping}").exists())
+
+
 def test_mounts_end_with_the_step(root: Path) -> None:
     shell(root, "true")
     assert str(root) not in Path("/proc/mounts").read_text()
     assert list((root / "usr").iterdir()) == []
+
+
+def _name(process: int) -> str:
+    return Path(f"/proc/{process}/comm").read_text().strip()
