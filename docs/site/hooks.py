@@ -17,23 +17,6 @@ MADE = {
 """Pages that are made from code."""
 
 
-COMING = {
-    "how-to/containers.md": ("How to", "Containers and services"),
-    "study.md": ("Explanation", "The paper's claims, repeated"),
-    "SECURITY.md": ("Explanation", "Security"),
-}
-"""Pages that stand at the end of a menu once they are there."""
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Adds the pages that were made meanwhile to the menu."""
-    menus = {title: pages for part in config.nav or () for title, pages in part.items()}
-    for path, (menu, title) in COMING.items():
-        if links.source_of(path).is_file():
-            menus[menu].append({title: path})
-    return config
-
-
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
     """Adds pages made from code, and what the docs link to outside of their folder."""
     for path, page in MADE.items():

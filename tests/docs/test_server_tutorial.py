@@ -14,7 +14,7 @@ CLIENTS = ("alice", "bob")
 NAME = "art.example.org"
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_from_nothing_to_a_fused_release_with_clients_in_other_networks(tmp_path: Path) -> None:
     try:
         with network(CLIENTS, NAME) as places:
