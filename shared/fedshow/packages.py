@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from packaging.requirements import Requirement
 
 PROGRAM = "fedshow"
-NOT_FOR_USERS = ("dev", "docs", "fuzz", "test")
-"""Extras that only developers want."""
+LEFT_OUT = ("all", "client", "dev", "fuzz", "server")
+"""Extras that gather others, or that only developers want."""
 
 
 def requirements() -> dict[str, list[Requirement]]:
@@ -18,7 +18,7 @@ def requirements() -> dict[str, list[Requirement]]:
         return {}
     extras = about.metadata.get_all("Provides-Extra") or []
     found: dict[str, list[Requirement]] = {"": []}
-    found |= {extra: [] for extra in sorted(extras) if extra not in NOT_FOR_USERS}
+    found |= {extra: [] for extra in sorted(extras) if extra not in LEFT_OUT}
     for text in about.requires or ():
         requirement = Requirement(text)
         for extra, wanted in found.items():
