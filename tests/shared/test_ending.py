@@ -12,6 +12,7 @@ import pytest
 from fedshow.ending import exit_code_of, sentence
 from fedshow.errors import Unreachable
 from tests.conftest import Call
+from tests.stage.processes import hear_interrupts
 
 PROGRAM = [sys.executable, "-m", "fedshow.cli"]
 OUR_END = "import sys; from fedshow.ending import exit_code_of\n"
@@ -20,8 +21,8 @@ OUR_END = "import sys; from fedshow.ending import exit_code_of\n"
 def ends(script: str, **options: object) -> subprocess.Popen[bytes]:
     """A process whose program is `run` of the script."""
     code = f"{OUR_END}{script}\nsys.exit(exit_code_of(run))"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", code], **{**pipes, **options})  # type: ignore[call-overload,no-any-return]
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": hear_interrupts}
+    return subprocess.Popen([sys.executable, "-c", code], **{**given, **options})  # type: ignore[call-overload,no-any-return]
 
 
 def test_ctrl_c_ends_with_130_and_without_a_word() -> None:

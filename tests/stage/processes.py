@@ -1,5 +1,6 @@
 """Processes as they are seen from outside."""
 
+import signal
 from contextlib import suppress
 
 import psutil
@@ -17,3 +18,8 @@ def _has(process: psutil.Process, mark: str) -> bool:
     with suppress(psutil.Error):
         return mark in " ".join(process.cmdline())
     return False
+
+
+def hear_interrupts() -> None:
+    """For `preexec_fn`: background jobs of a shell, and so tests that run in one, are born deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

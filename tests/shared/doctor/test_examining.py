@@ -10,6 +10,7 @@ import pytest
 from fedshow.doctor import examining
 from fedshow.doctor.finding import Question, fine, problem, warning
 from fedshow.errors import InvalidInput
+from tests.stage.processes import hear_interrupts
 
 
 @pytest.fixture
@@ -113,12 +114,12 @@ def test_ctrl_c_waits_for_no_check(home) -> None:
         "sys.argv = ['fedshow', 'doctor']\n"
         "main()\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ok       first: is well\n"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    process.stdout.close()
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=hear_interrupts) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ok       first: is well\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
 
 
 def test_without_any_checks_nothing_is_well(monkeypatch, call) -> None:
