@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.private_folder import person
 from benchmarks.regions import reading, study
 from benchmarks.regions.layouts import CHARACTERS
 from benchmarks.study import tables
@@ -47,6 +48,8 @@ def prepare(bench: Bench) -> Path:
     tune_all(bench, [(OURS, name) for name in CHARACTERS])
     files = [file_of(OURS, name, bench.work) for name in CHARACTERS]
     work = folder_of(OURS, bench.work) / f"regions-{'-'.join(digest(f)[:4] for f in files)}"
+    for name in CHARACTERS:
+        person(name, work / "people")  # before workers draw them all at once
     if not (work / "fused").exists():
         method = bench.extent.release
         fuse_to_folder("toyworld", files, work / "fused", method=method, device=bench.device)
