@@ -1,19 +1,24 @@
 """Free ports, and waiting that ends."""
 
+import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 PATIENCE_SECONDS = 240  # bounds a hang; a busy machine is no failure
+PORTS = 15_000, 30_000
 T = TypeVar("T")
 
 
 def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses now: none of those that the system gives to connections meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
