@@ -16,7 +16,6 @@ from distribution.building import (
     build_from_sdist,
     changed_files,
     commit_time,
-    digest,
     export,
 )
 from distribution.contents import (
@@ -28,6 +27,7 @@ from distribution.contents import (
 )
 from distribution.trying import TEST_TOOLS, Environment, try_program, try_tests
 from fedshow import __version__
+from fedshow.files import digest
 
 DIST, WORK = ROOT / "dist", ROOT / "build" / "release"
 

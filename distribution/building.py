@@ -6,7 +6,6 @@ import sys
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -56,11 +55,6 @@ def export(out: Path, root: Path = ROOT) -> Path:
     with tarfile.open(fileobj=BytesIO(_git(root, "archive", "HEAD"))) as archive:
         archive.extractall(out, filter="data")
     return out
-
-
-def digest(path: Path) -> str:
-    """Its sha256."""
-    return sha256(path.read_bytes()).hexdigest()
 
 
 def _hatchling(source: Path, out: Path, epoch: int, *targets: str) -> None:

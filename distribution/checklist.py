@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from distribution.building import ROOT
 from distribution.links import broken_links
 
-ROOT = Path(__file__).parent.parent
 VERSION = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 ENTRY = re.compile(r"^## (?P<version>\S+)(?: - (?P<date>\d{4}-\d{2}-\d{2}))?$", re.MULTILINE)
 UNFINISHED = "TO" + "DO|FIX" + "ME|X" + "XX"  # in pieces, or this file would be found

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from distribution.building import ROOT, Packages, build, build_from_sdist, digest
+from distribution.building import ROOT, Packages, build, build_from_sdist
 from distribution.contents import (
     sdist_names,
     sdist_problems,
@@ -19,6 +19,7 @@ from distribution.contents import (
     wheel_problems,
 )
 from fedshow import __version__
+from fedshow.files import digest
 
 EPOCH = 1_700_000_000
 

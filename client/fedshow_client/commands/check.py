@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fedshow.commands.completing import BASE
 from fedshow.commands.destination import output_file
+from fedshow.commands.options import BASE_OPTION
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def check(
     images: Path = typer.Argument(help="Folder with your pictures."),
-    base: str = typer.Option(
-        "toyworld", autocompletion=BASE, help="toyworld, a diffusers folder or a hub id."
-    ),
+    base: str = BASE_OPTION,
     name: str = typer.Option("your-concept", help="The concept's name, as captions will say it."),
     class_word: str = typer.Option("thing", "--class", help="One word for the kind of thing."),
     sheet: Path | None = typer.Option(None, help="Draw a contact sheet to this PNG."),

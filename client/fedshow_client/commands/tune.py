@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fedshow.commands.completing import BASE, DEVICE, METHODS, words
+from fedshow.commands.completing import METHODS, words
 from fedshow.commands.destination import output_file
+from fedshow.commands.options import BASE_OPTION, DEVICE_OPTION
 from fedshow.commands.output import JSON_OPTION, print_json, say
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def tune(
         ..., "--class", help="One word for the kind of thing: man, dog, mug."
     ),
     out: Path = typer.Option(..., "--output", "-o", help="The concept file to write."),
-    base: str = typer.Option(
-        "toyworld", autocompletion=BASE, help="toyworld, a diffusers folder or a hub id."
-    ),
+    base: str = BASE_OPTION,
     method: str = typer.Option(
         METHODS[0],
         autocompletion=words(*METHODS),
@@ -52,7 +51,7 @@ def tune(
     changes: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Any other number of the recipe; repeatable."
     ),
-    device: str = typer.Option("auto", autocompletion=DEVICE, help="auto, cpu or cuda."),
+    device: str = DEVICE_OPTION,
     wait: bool = typer.Option(
         True, help="Wait while another run of yours has the card, or refuse."
     ),

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import typer
 
-from fedshow.commands.completing import BASE, DEVICE, words
+from fedshow.commands.completing import words
 from fedshow.commands.destination import output_folder
+from fedshow.commands.options import BASE_OPTION, DEVICE_OPTION
 from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json, say
 from fedshow.errors import InvalidInput
 
@@ -26,9 +27,7 @@ def fuse(
     out: Path = typer.Option(
         ..., "--output", "-o", help="Folder for the release; must be empty or new."
     ),
-    base: str = typer.Option(
-        "toyworld", autocompletion=BASE, help="toyworld, a diffusers folder or a hub id."
-    ),
+    base: str = BASE_OPTION,
     method: str = typer.Option(
         METHODS[0],
         autocompletion=words(*METHODS),
@@ -44,7 +43,7 @@ def fuse(
     refine: int = typer.Option(
         0, min=0, max=5, help="How many times to record once more, through the fused model."
     ),
-    device: str = typer.Option("auto", autocompletion=DEVICE, help="auto, cpu or cuda."),
+    device: str = DEVICE_OPTION,
     ray: str = typer.Option(
         None, help="Ray cluster that does the work: auto, HOST:PORT or ray://HOST:PORT."
     ),

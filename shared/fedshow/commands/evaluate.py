@@ -7,8 +7,9 @@ from pathlib import Path
 
 import typer
 
-from fedshow.commands.completing import BASE, DEVICE
+from fedshow.commands.completing import BASE
 from fedshow.commands.destination import output_file, output_folder
+from fedshow.commands.options import DEVICE_OPTION
 from fedshow.commands.output import JSON_OPTION, print_json, say, show_table, step_progress
 
 
@@ -57,7 +58,7 @@ def evaluate(
     sheet: Path | None = typer.Option(
         None, help="PNG to draw: prompts below one another, models side by side."
     ),
-    device: str = typer.Option("auto", autocompletion=DEVICE, help="auto, cpu or cuda."),
+    device: str = DEVICE_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Measures image and text alignment, what a fusion keeps of it, and how far it moves the base.

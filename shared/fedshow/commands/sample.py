@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fedshow.commands.completing import BASE, DEVICE, words
+from fedshow.commands.completing import BASE, words
 from fedshow.commands.destination import output_file
+from fedshow.commands.options import DEVICE_OPTION
 from fedshow.commands.output import JSON_OPTION, print_json, say, step_progress
 from fedshow.errors import InvalidInput
 
@@ -96,7 +97,7 @@ def sample(
         None, help="CLIP or DINOv2 folder to measure with (default: the base's own)."
     ),
     recipe: bool = typer.Option(True, help="Write into the picture how it was made."),
-    device: str = typer.Option("auto", autocompletion=DEVICE, help="auto, cpu or cuda."),
+    device: str = DEVICE_OPTION,
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Draws pictures, plain or with one prompt per region.

@@ -18,15 +18,9 @@ from fedshow.families.memory import Job, Plan, plan
 from fedshow.sampling.model import Model
 from tests.conftest import BASE, MakeConcept
 from tests.stage import stored
+from tests.stage.sizes import MILLION, SD15_WEIGHTS, SDXL_WEIGHTS
 
-MILLION, GB = 10**6, 10**9
-SD15 = {"text_encoder": 123 * MILLION, "unet": 860 * MILLION, "vae": 84 * MILLION}
-SDXL = {
-    "text_encoder": 123 * MILLION,
-    "text_encoder_2": 695 * MILLION,
-    "unet": 2567 * MILLION,
-    "vae": 84 * MILLION,
-}
+GB = 10**9
 TOY = {"text_encoder": MILLION, "unet": 4 * MILLION, "vae": MILLION}
 SMALL, LARGE = 512 * 512, 1024 * 1024
 
@@ -34,19 +28,19 @@ SMALL, LARGE = 512 * 512, 1024 * 1024
 @pytest.mark.parametrize(
     ("weights", "pixels", "pictures", "free_gb", "wanted"),
     [
-        (SD15, SMALL, 1, 24.0, Plan("bfloat16")),
-        (SD15, SMALL, 1, 4.6, Plan("bfloat16")),
-        (SD15, SMALL, 1, 4.0, Plan("bfloat16", "parts")),
-        (SD15, SMALL, 1, 2.8, Plan("bfloat16", "layers", tiled=True)),
-        (SD15, SMALL, 1, 1.0, None),
-        (SD15, LARGE, 1, 12.0, Plan("bfloat16")),
-        (SD15, LARGE, 1, 8.0, Plan("bfloat16", tiled=True)),
-        (SD15, LARGE, 1, 6.5, Plan("bfloat16", "parts", tiled=True)),
-        (SD15, SMALL, 4, 6.5, Plan("bfloat16", "parts")),
-        (SDXL, LARGE, 1, 24.0, Plan("bfloat16")),
-        (SDXL, LARGE, 1, 12.0, Plan("bfloat16", tiled=True)),
-        (SDXL, LARGE, 1, 10.0, Plan("bfloat16", "parts")),
-        (SDXL, LARGE, 1, 6.0, Plan("bfloat16", "layers", tiled=True)),
+        (SD15_WEIGHTS, SMALL, 1, 24.0, Plan("bfloat16")),
+        (SD15_WEIGHTS, SMALL, 1, 4.6, Plan("bfloat16")),
+        (SD15_WEIGHTS, SMALL, 1, 4.0, Plan("bfloat16", "parts")),
+        (SD15_WEIGHTS, SMALL, 1, 2.8, Plan("bfloat16", "layers", tiled=True)),
+        (SD15_WEIGHTS, SMALL, 1, 1.0, None),
+        (SD15_WEIGHTS, LARGE, 1, 12.0, Plan("bfloat16")),
+        (SD15_WEIGHTS, LARGE, 1, 8.0, Plan("bfloat16", tiled=True)),
+        (SD15_WEIGHTS, LARGE, 1, 6.5, Plan("bfloat16", "parts", tiled=True)),
+        (SD15_WEIGHTS, SMALL, 4, 6.5, Plan("bfloat16", "parts")),
+        (SDXL_WEIGHTS, LARGE, 1, 24.0, Plan("bfloat16")),
+        (SDXL_WEIGHTS, LARGE, 1, 12.0, Plan("bfloat16", tiled=True)),
+        (SDXL_WEIGHTS, LARGE, 1, 10.0, Plan("bfloat16", "parts")),
+        (SDXL_WEIGHTS, LARGE, 1, 6.0, Plan("bfloat16", "layers", tiled=True)),
         (TOY, 64 * 64, 1, 1.0, Plan("float32")),
         (TOY, SMALL, 1, 3.0, Plan("bfloat16")),
     ],
@@ -60,7 +54,7 @@ def test_plans(
 def test_a_plan_never_needs_more_than_is_free_and_more_memory_is_never_slower() -> None:
     order = [Plan("float16"), Plan("float16", tiled=True), Plan("float16", "parts")]
     order += [Plan("float16", "parts", tiled=True), Plan("float16", "layers", tiled=True)]
-    job, before = Job(SDXL, LARGE), len(order)
+    job, before = Job(SDXL_WEIGHTS, LARGE), len(order)
     for free in range(0, 30 * GB, GB // 4):
         found = plan(free, job, "float16")
         assert found is None or found.needs(job) <= free
