@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 PATIENCE_SECONDS = 240  # bounds a hang; a busy machine is no failure
-PORTS = 15_000, 30_000
+PORTS = 20_000, 30_000  # Ray keeps those from 10,002 to 19,999 for its workers
 T = TypeVar("T")
 
 

@@ -70,6 +70,12 @@ class Cluster:
             process.kill()
 
 
+def _has_started(process: subprocess.Popen[bytes], log: Path) -> bool:
+    said = log.read_text()
+    assert process.poll() is None, said
+    return "Ray runtime started" in said
+
+
 def _title(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
@@ -94,7 +100,7 @@ def cluster(tools) -> Iterator[Cluster]:
         )
     found = Cluster(address, psutil.Process(started.pid))
     try:
-        tools.eventually(lambda: b"Ray runtime started" in Path(folder, "log").read_bytes())
+        tools.eventually(lambda: _has_started(started, Path(folder, "log")))
         yield found
     finally:
         found.end()
