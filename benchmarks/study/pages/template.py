@@ -49,6 +49,14 @@ ships, as its paper has it; `lbfgs` is the paper's own solver, `gradient` our ex
 
 Asked for, from left to right: {asked_fusions}
 
+### Where identity goes
+
+What is kept by our rule, by what a prompt asks for. A server records a concept by itself, in eight places;
+prompts with accessories or company are what it has not seen. So the same sets were fused once more, from a
+recording of as many prompts, half of them with accessories or company (other ones than are judged here):
+
+{recorded}
+
 ## Q3: do regions put everybody where they belong?
 
 {layouts} layouts for each number of concepts; boxes lie apart, pictures are as wide as they need, the five

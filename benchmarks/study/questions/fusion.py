@@ -11,6 +11,7 @@ from benchmarks.study.bench import Bench
 from benchmarks.study.concepts import ROBOTS
 from benchmarks.study.drawing import Fusion, Members, fused_task, generic_task, single_task
 from benchmarks.study.fusing import fuse_sets
+from benchmarks.study.questions import recorded
 from benchmarks.study.tables import Value
 from benchmarks.study.tuning import tune_all
 from benchmarks.study.ways import LORA, OURS
@@ -44,8 +45,19 @@ def measure(bench: Bench) -> dict[str, Any]:
     return {
         "rows": rows,
         "sets": {size: list(members) for size, members in bench.extent.sets.items()},
+        "recorded": _recorded(bench, single, fused),
         "raw": raw(single, fused),
     }
+
+
+def _recorded(bench: Bench, single: Any, fused: Any) -> dict[str, Any]:
+    ours = {
+        members: found["concepts"]
+        for (way, rule, members), found in fused.items()
+        if (way, rule) == (OURS, recorded.RULE)
+    }
+    alone = {name: found for (way, name), found in single.items() if way == OURS}
+    return recorded.measure(bench, alone, ours)
 
 
 def all_sets(bench: Bench) -> list[Members]:
