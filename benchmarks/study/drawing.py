@@ -34,7 +34,7 @@ def chosen(bench: Bench, name: str) -> tuple[Prompt, ...]:
 
 def single_task(bench: Bench, way: str, name: str, scale: float = 1.0) -> Task:
     """A concept by itself, its adapters counting `scale` times."""
-    key = {"single": name, "way": way, "scale": scale, **_facts(bench, [name])}
+    key = {"single": name, "way": way, "scale": scale, **facts(bench, [name])}
     return (
         key | {"file": digest(file_of(way, name, bench.work))[:16]},
         draw_single,
@@ -55,7 +55,7 @@ def draw_single(bench: Bench, way: str, name: str, scale: float) -> dict[str, An
 
 def bare_task(bench: Bench, name: str) -> Task:
     """The untuned base, told the class word: the least that a method can do."""
-    return {"bare": name, **_facts(bench, [name])}, draw_bare, (bench, name)
+    return {"bare": name, **facts(bench, [name])}, draw_bare, (bench, name)
 
 
 def draw_bare(bench: Bench, name: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def fused_task(bench: Bench, way: str, rule: str, members: Members, drift: bool)
     """Every concept of a set out of its fused model."""
     update = digest(fused_path(rule, members, folder_of(way, bench.work)))[:16]
     key = {"fused": members, "way": way, "rule": rule, "update": update, "drift": drift}
-    return key | _facts(bench, members), draw_fused, (bench, way, rule, members, drift)
+    return key | facts(bench, members), draw_fused, (bench, way, rule, members, drift)
 
 
 def draw_fused(bench: Bench, way: str, rule: str, members: Members, drift: bool) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def generic_task(bench: Bench) -> Task:
     return {"generic": True, "device": bench.device}, draw_generic, (bench.work,)
 
 
-def _facts(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
+def facts(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
     """What else decides what is read: prompts, steps, device, and the study's own encoder where it reads."""
     texts = repr([chosen(bench, name) for name in names])
     groups = {CONCEPTS[name].group for name in names}

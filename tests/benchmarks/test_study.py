@@ -1,11 +1,13 @@
 """The study rests on these: concepts that nobody was trained on, readable prompts, results kept for good."""
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks.study import __main__ as study
@@ -25,7 +27,7 @@ from benchmarks.study.extents import FULL, TINY
 from benchmarks.study.eye import retrieval
 from benchmarks.study.legible import legible
 from benchmarks.study.pages import page
-from benchmarks.study.questions import failures, fusion
+from benchmarks.study.questions import experiments, failures, fusion
 from benchmarks.study.tuning import file_of
 from fedshow.demo.folders import Person, draw_images
 from fedshow.families import Base
@@ -119,6 +121,27 @@ def test_one_value_is_more_than_another_only_when_their_intervals_lie_apart() ->
     assert not tables.apart(middle, low)
     assert tables.apart({"value": 0.5, "low": 0.45, "high": 0.6}, middle)
     assert not tables.apart({"value": 0.9, "low": None, "high": None}, low)
+
+
+def test_a_concept_is_cut_to_its_strongest_ranks() -> None:
+    torch.manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(8, 2))[0] for _ in range(2))
+    up, down = left * torch.tensor([3.0, 0.5]), right.T
+    tensors = {"l.lora_A.weight": down, "l.lora_B.weight": up, "tokens.w": torch.ones(2, 4)}
+    found = experiments.lowered(tensors, 1)
+    assert found["l.lora_A.weight"].shape == (1, 8)
+    assert torch.equal(found["tokens.w"], tensors["tokens.w"])
+    strongest = found["l.lora_B.weight"] @ found["l.lora_A.weight"]
+    torch.testing.assert_close(strongest, 3 * torch.outer(left[:, 0], right[:, 0]))
+
+
+def test_a_layer_is_of_one_kind_for_the_experiment(base: Base) -> None:
+    kinds = [
+        [kind for kind, pattern in experiments.KINDS.items() if re.search(pattern, layer)]
+        for layer in base.card.layers
+    ]
+    assert {len(found) for found in kinds} == {1}
+    assert {kind for found in kinds for kind in found} == set(experiments.KINDS)
 
 
 def test_boxes_that_overlap_share_as_many_columns_as_they_should() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.report import IMAGES
 from benchmarks.study.bench import Bench
 from benchmarks.study.pages import asked, plots, sections, sheets
-from benchmarks.study.pages.recorded import recorded
+from benchmarks.study.pages.lost import lost
 from benchmarks.study.pages.template import PAGE
 from benchmarks.study.questions import failures, regions
 from benchmarks.study.ways import OURS
@@ -39,7 +39,8 @@ def text(bench: Bench, figures: Mapping[str, Any]) -> str:
         encoders=sections.encoders(figures["eye"]),
         methods=sections.methods(figures["methods"]),
         fusion=sections.fusion(figures["fusion"]),
-        recorded=recorded(figures["fusion"]["recorded"]),
+        lost_of=figures["fusion"]["lost"]["size"],
+        lost=lost(figures["fusion"]["lost"]),
         regions=sections.regions(figures["regions"], regions.WAYS),
         parts=sections.parts(figures["parts"]),
         failures=sections.failures(

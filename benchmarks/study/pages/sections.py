@@ -106,19 +106,14 @@ def _groups(found: Found) -> list[str]:
 
 
 def _verdict_methods(found: Found) -> str:
-    rows = found["all"]
-    alone = apart(rows[OURS]["embedding_alone"], rows[LORA]["embedding_alone"])
+    by = found["all"][LORA]["ours_alone_better_by"]
     best = max(found["methods"], key=lambda way: found["methods"][way]["identity"]["value"])
+    said = "holds" if by["low"] is not None and by["low"] > 0 else "does not hold beyond doubt"
     return (
-        f"**The embedding alone holds more identity with ED-LoRA than with LoRA: {_said(alone)}** "
-        f"({number(rows[OURS]['embedding_alone'])} against {number(rows[LORA]['embedding_alone'])}, "
-        f"all concepts). "
+        f"**The embedding alone holds more identity with ED-LoRA than with LoRA: {said}** "
+        f"({number(by, '+')} concept by concept and prompt by prompt, all concepts). "
         f"Most identity by itself has {best}."
     )
-
-
-def _said(holds: bool) -> str:
-    return "holds, and the intervals do not overlap" if holds else "does not hold beyond doubt"
 
 
 def fusion(found: Found) -> str:
@@ -186,7 +181,8 @@ def verdict_fusion(found: Found) -> str:
         f"- {text}: **{'holds' if holds else 'does not hold'}** ({number(v)})"
         for text, holds, v in bars
     ]
-    return "\n".join([f"**The paper's order of methods: {_said(order)}.**", "", *lines])
+    said = "holds, and the intervals do not overlap" if order else "does not hold beyond doubt"
+    return "\n".join([f"**The paper's order of methods: {said}.**", "", *lines])
 
 
 def _least(value: Value, bar: float) -> bool:

@@ -51,11 +51,13 @@ Asked for, from left to right: {asked_fusions}
 
 ### Where identity goes
 
-What is kept by our rule, by what a prompt asks for. A server records a concept by itself, in eight places;
-prompts with accessories or company are what it has not seen. So the same sets were fused once more, from a
-recording of as many prompts, half of them with accessories or company (other ones than are judged here):
+What is kept by our rule, by what a prompt asks for, and four experiments with the same sets of {lost_of}. A
+server records a concept by itself in eight places; *recorded with company and accessories* has as many
+prompts, half of them with what the others lack (and other ones than are judged). *Cut to one rank* leaves
+each adapter its strongest direction, before and after. *With the concept's own* layers of a kind, the fused
+model has a concept's own adapters there: what comes back was lost in these layers.
 
-{recorded}
+{lost}
 
 ## Q3: do regions put everybody where they belong?
 

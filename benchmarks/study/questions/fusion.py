@@ -11,7 +11,8 @@ from benchmarks.study.bench import Bench
 from benchmarks.study.concepts import ROBOTS
 from benchmarks.study.drawing import Fusion, Members, fused_task, generic_task, single_task
 from benchmarks.study.fusing import fuse_sets
-from benchmarks.study.questions import recorded
+from benchmarks.study.questions import lost
+from benchmarks.study.questions.experiments import RULE
 from benchmarks.study.tables import Value
 from benchmarks.study.tuning import tune_all
 from benchmarks.study.ways import LORA, OURS
@@ -45,19 +46,19 @@ def measure(bench: Bench) -> dict[str, Any]:
     return {
         "rows": rows,
         "sets": {size: list(members) for size, members in bench.extent.sets.items()},
-        "recorded": _recorded(bench, single, fused),
+        "lost": _lost(bench, single, fused),
         "raw": raw(single, fused),
     }
 
 
-def _recorded(bench: Bench, single: Any, fused: Any) -> dict[str, Any]:
+def _lost(bench: Bench, single: Any, fused: Any) -> dict[str, Any]:
     ours = {
         members: found["concepts"]
         for (way, rule, members), found in fused.items()
-        if (way, rule) == (OURS, recorded.RULE)
+        if (way, rule) == (OURS, RULE)
     }
     alone = {name: found for (way, name), found in single.items() if way == OURS}
-    return recorded.measure(bench, alone, ours)
+    return lost.measure(bench, alone, ours)
 
 
 def all_sets(bench: Bench) -> list[Members]:

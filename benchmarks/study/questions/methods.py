@@ -77,13 +77,18 @@ def _among_themselves(bench: Bench, name: str) -> float:
 
 def _row(drawn: Drawn, way: str, names: Sequence[str]) -> dict[str, Any]:
     whole, alone = of(drawn, way, names), of(drawn, way, names, ALONE)
-    ours = tables.identity(of(drawn, OURS, names).values())
+    ours, ours_alone = (of(drawn, OURS, names, scale) for scale in (1.0, ALONE))
     return {
         **tables.summary(whole),
         "embedding_alone": tables.mean(tables.identity(alone.values())),
-        "ours_better_by": tables.difference(ours, tables.identity(whole.values())),
+        "ours_better_by": _better_by(ours, whole),
+        "ours_alone_better_by": _better_by(ours_alone, alone),
         "groups": tables.by_group(whole),
     }
+
+
+def _better_by(first: Mapping[str, Read], second: Mapping[str, Read]) -> tables.Value:
+    return tables.difference(*(tables.identity(found.values()) for found in (first, second)))
 
 
 def of(drawn: Drawn, way: str, names: Sequence[str], scale: float = 1.0) -> Mapping[str, Read]:
