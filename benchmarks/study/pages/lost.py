@@ -10,7 +10,8 @@ def lost(found: Mapping[str, Any]) -> str:
     """A table: sizes as shipped, then the experiments with sets of one size."""
     size, kinds = found["size"], list(found["wider"])
     rows = {f"{n}": row for n, row in found["shipped"].items()}
-    rows[f"{size}, recorded with company and accessories"] = found["wider"]
+    rows[f"{size}, no company in texts"] = found["fewer"]
+    rows[f"{size}, company and accessories in pictures"] = found["wider"]
     rows[f"{size}, cut to one rank"] = found["cut"]
     for kind, row in found["own"].items():
         rows[f"{size}, with the concept's own {kind}"] = row

@@ -51,11 +51,12 @@ Asked for, from left to right: {asked_fusions}
 
 ### Where identity goes
 
-What is kept by our rule, by what a prompt asks for, and four experiments with the same sets of {lost_of}. A
-server records a concept by itself in eight places; *recorded with company and accessories* has as many
-prompts, half of them with what the others lack (and other ones than are judged). *Cut to one rank* leaves
-each adapter its strongest direction, before and after. *With the concept's own* layers of a kind, the fused
-model has a concept's own adapters there: what comes back was lost in these layers.
+What is kept by our rule, by what a prompt asks for, and experiments with the same sets of {lost_of}. A server
+learns what layers read from eight pictures of each concept by itself in some place, and, for what reads text,
+from many texts, most of them with company or accessories in all colours. *No company in texts* leaves those
+out; *company and accessories in pictures* draws four of the eight with them (other ones than are judged).
+*Cut to one rank* leaves each adapter its strongest direction, before and after. *With the concept's own*
+layers of a kind, the fused model has a concept's own adapters there: what comes back was lost in these.
 
 {lost}
 

@@ -1,5 +1,6 @@
 """The same sets fused otherwise, each way to try one explanation of what a fusion loses.
 
+*fewer*: texts that are only read name company and accessories of all colours; here those without are left.
 *wider*: a server draws a concept by itself in a few places; here with company and accessories, too.
 *cut*: the ranks of a set add up in layers of 64 to 128; here each concept is cut to its strongest rank.
 *own*: the fused model with a concept's own adapters in layers of one kind: what comes back was lost there.
@@ -31,6 +32,9 @@ from fedshow_server.fusion.recording import Drawn, Plan
 
 RULE = "gradient"
 RANK = 1
+PLAIN_TEXTS = 45
+"""So many come first: in some place, with one of five additions."""
+
 FIT = (
     *("photo of a {0}", "a {0} on the beach", "a {0} in the snow", "a {0} at night"),
     *("a {0} wearing a hat on green grass", "a {0} wearing glasses in the desert"),
@@ -58,11 +62,22 @@ Found = Mapping[str, Read]
 """What was read, by concept."""
 
 
+def fewer(bench: Bench, sets: Sequence[Members]) -> dict[Members, Found]:
+    """The sets fused from texts without company, and drawn."""
+    plan = bench.extent.plan
+    return _recorded(bench, "fewer", replace(plan, texts=min(plan.texts, PLAIN_TEXTS)), sets)
+
+
 def wider(bench: Bench, sets: Sequence[Members]) -> dict[Members, Found]:
     """The sets fused from the wider recording, and drawn."""
-    other = _beside(bench, "wider")
-    settings = {name: getattr(bench.extent.plan, name) for name in Plan.__dataclass_fields__}
-    other = replace(other, extent=replace(other.extent, plan=Wider(**settings)))
+    plan = bench.extent.plan
+    settings = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
+    return _recorded(bench, "wider", Wider(**settings), sets)
+
+
+def _recorded(bench: Bench, name: str, plan: Plan, sets: Sequence[Members]) -> dict[Members, Found]:
+    other = _beside(bench, name)
+    other = replace(other, extent=replace(other.extent, plan=plan))
     concepts = f"{OURS}/concepts"
     shutil.copytree(bench.work / concepts, other.work / concepts, dirs_exist_ok=True)
     return _fused(other, sets)

@@ -1,4 +1,4 @@
-"""Why larger sets keep less: what is kept by type of prompt, and three experiments with sets of one size."""
+"""Why larger sets keep less: what is kept by type of prompt, and experiments with sets of one size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +29,7 @@ def measure(bench: Bench, single: Found, fused: Mapping[Members, Found]) -> dict
             n: by_type(bench, single, {members: fused[members] for members in found})
             for n, found in bench.extent.sets.items()
         },
+        "fewer": by_type(bench, single, experiments.fewer(bench, sets)),
         "wider": by_type(bench, single, experiments.wider(bench, sets)),
         "cut": by_type(bench, cut_single, cut_fused),
         "own": {

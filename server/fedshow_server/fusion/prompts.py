@@ -5,7 +5,8 @@ drawn; encoding a text costs next to nothing, and layers that read text see few 
 recorded with many.
 """
 
-from itertools import cycle, product
+from collections.abc import Iterator
+from itertools import cycle, islice, product
 
 FIT = (
     "photo of a {0}",
@@ -47,11 +48,39 @@ _PLACES = (
 )
 _EXTRAS = ("", "wearing a hat", "with a scarf", "and a friend", "next to a tree", "looking left")
 
-_ALL = tuple(
+_PLAIN = tuple(
     " ".join(filter(None, (start, "{0}", extra, place)))
     for extra, place, start in product(_EXTRAS, _PLACES, _STARTS)
 )
-TEXT_FIT, TEXT_HELDOUT = _ALL[::13], _ALL[6::13]
+
+_BESIDE = (
+    "a {0} and a {colour} {company}",
+    "a {colour} {company} and a {0}",
+    "a {0} to the left of a {colour} {company}",
+    "a {colour} {company} to the left of a {0}",
+    "a {0} next to a {company}",
+    "a {0} wearing a {colour} {worn}",
+    "a {colour} {company} in the {0}",
+    "a {company} wearing a {colour} {worn} in the {0}",
+)
+"""Company and things worn: what is asked for most beside a place, and turns every word's meaning."""
+
+_COLOURS = ("red", "yellow", "green", "blue", "purple", "pink", "black", "white", "brown")
+_COMPANY = ("dog", "kitten", "child", "robot", "tree", "chick", "person")
+_WORN = ("hat", "scarf", "top hat", "bow", "party hat")
+
+
+def _beside(number: int) -> Iterator[str]:
+    """So many texts with company or something worn: 8, 9, 7, 5 and 11 words meet in turn, none twice."""
+    lists = (_BESIDE, _COLOURS, _COMPANY, _WORN, _PLACES[:11])
+    rows = islice(zip(*map(cycle, lists), strict=False), number)
+    for form, colour, company, worn, place in rows:
+        text = form.format("{0}", colour=colour, company=company, worn=worn)
+        yield text if "in the" in form else f"{text} {place}".strip()
+
+
+_MORE = tuple(_beside(2 * 96))
+TEXT_FIT, TEXT_HELDOUT = _PLAIN[::13] + _MORE[:96], _PLAIN[6::13] + _MORE[96:]
 """Only read, never drawn."""
 
 
