@@ -96,6 +96,16 @@ def test_things_that_nobody_teaches_differ_between_fit_and_choice() -> None:
     assert all("robot" in prompt for drawn in classes for prompt in drawn.prompts + drawn.texts)
 
 
+def test_texts_name_company_and_what_is_worn_and_a_short_base_reads_them_whole(base: Base) -> None:
+    tokenizer = base.text_encoders[0].tokenizer
+    for drawn, things in ((Plan().fit, THINGS_FIT), (Plan().heldout, THINGS_HELDOUT)):
+        company = [text for text in drawn.texts if " and a " in f" {text} " or "left of" in text]
+        assert len({text for text in company if "red" in text or "blue" in text}) >= 8
+        assert sum("wearing" in text for text in drawn.texts) >= 24
+        every = [text.format(thing) for text in drawn.texts for thing in things]
+        assert max(map(len, tokenizer(every).input_ids)) <= tokenizer.model_max_length
+
+
 def test_what_a_layer_gives_is_what_its_weight_makes_of_what_it_reads(base: Base) -> None:
     """Mean square of a layer's output while held-out prompts are drawn; of the base alone."""
     plan = Plan(fit_seeds=(0,), heldout_seeds=(3,), steps=2, fit_prompts=1, texts=2, things=2)
