@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu import families, fusion, grams, sampling, scaling, tuning
+from benchmarks.gpu import families, fusion, grams, roofline, sampling, scaling, tuning
 from benchmarks.report import RESULTS, commit, print_table, write_result
 from fedshow.device import choose_device
 
@@ -28,6 +28,7 @@ PARTS: dict[str, Measure] = {  # the most wanted first: a machine may be lent fo
     "sd1": partial(families.measure, "sd1"),
     "sdxl": partial(families.measure, "sdxl"),
     "grams": grams.measure,
+    "roofline": roofline.measure,
     "scaling": partial(scaling.measure, "sd1"),
     "scaling-sdxl": partial(scaling.measure, "sdxl"),
     "fusion-as-shipped": fusion.measure_as_shipped,
