@@ -87,20 +87,19 @@ class Work:
 
 
 def measure(device: str, tiny: bool) -> Iterator[Figures]:
-    """The rates, then of each piece of work `roofline_NAME_…`; a line of a table beside it."""
+    """The rates, then of each piece of work `roofline_NAME_…`; in the end all as a table."""
     rates = _rates(device)
     yield {
         "roofline_matrix_teraflops": rates.flops / 1e12,
         "roofline_copy_gigabytes_a_second": rates.bytes / 1e9,
         "roofline_cores_teraflops": rates.cores_flops / 1e12,
     }
-    print(
-        f"{'':<12}{'TFLOP':>10}{'GB':>10}{'floor s':>12}{'bound by':>10}{'took s':>12}{'ratio':>8}"
-    )
+    rows = []
     for parts in (_fusion, _tuning, _regions):
         for found in parts(device, tiny):
-            print(_row(found, rates))
             yield _figures(found, rates)
+            rows.append(_row(found, rates))
+    print(_HEAD, *rows, sep="\n")
 
 
 def _figures(found: Work, rates: Rates) -> Figures:
@@ -113,6 +112,9 @@ def _figures(found: Work, rates: Rates) -> Figures:
         "bound": found.bound(rates),
     }
     return {f"roofline_{found.name}_{key}": value for key, value in values.items()}
+
+
+_HEAD = f"{'':<12}{'TFLOP':>10}{'GB':>10}{'floor s':>12}{'bound by':>10}{'took s':>12}{'ratio':>8}"
 
 
 def _row(found: Work, rates: Rates) -> str:
