@@ -230,7 +230,7 @@ def _regions(device: str, tiny: bool) -> Iterator[Work]:
     spent = _between_steps(draw, _now)
     with FlopCounterMode(display=False) as counter:
         flops = _between_steps(draw, lambda: float(counter.get_total_flops()))
-    with _traffic([base.denoiser]) as moved:
+    with traffic([base.denoiser]) as moved:
         passed = _between_steps(draw, lambda: moved[0])
     yield Work("region_step", flops, passed, spent)
 
@@ -260,14 +260,14 @@ def _counted(
     there_and_back: int = 1,
 ) -> Work:
     """What torch counts of it and what the parts' layers move, then median seconds."""
-    with FlopCounterMode(display=False) as counter, _traffic(parts) as moved:
+    with FlopCounterMode(display=False) as counter, traffic(parts) as moved:
         once()
     flops = float(counter.get_total_flops())
     return Work(name, flops, there_and_back * moved[0], median_seconds(once, repeats))
 
 
 @contextmanager
-def _traffic(parts: list[nn.Module]) -> Iterator[list[float]]:
+def traffic(parts: list[nn.Module]) -> Iterator[list[float]]:
     """One number that grows, within the block, by what linear layers and convolutions read and write."""
     moved = [0.0]
 

@@ -9,6 +9,7 @@ fits neither into a part's time nor on a disk is measured in part:
   bytes, those of solving by the operations of decompositions.
 """
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -46,10 +47,10 @@ RANKS, TINY_RANKS = (4, 32), (32,)
 CLASSES = ("man",)
 """One, so that what the base reads is recorded once for any number of concepts."""
 
-EVERY = {("sd1", 4): 1, ("sd1", 32): 5, ("sdxl", 4): 13, ("sdxl", 32): 13}
-"""By family and rank. Blocks have four inputs each: strides that share nothing with it meet every kind."""
+EVERY = {("sd1", 4): 1, ("sd1", 32): 3, ("sdxl", 4): 11, ("sdxl", 32): 11}
+"""By family and rank. Blocks have five inputs each, SDXL's four: such strides meet every kind of them."""
 
-DRAWING_SECONDS = {"cuda": 45.0, "cpu": 0.0}
+DRAWING_SECONDS = {"cuda": 30.0, "cpu": 0.0}
 """For each rank, after which concepts are drawn for one step; the first one always is in full."""
 
 THIN: dict[str, Any] = {"fit_prompts": 1, "things": 1, "texts": 8, "steps": 1}
@@ -58,13 +59,13 @@ THIN: dict[str, Any] = {"fit_prompts": 1, "things": 1, "texts": 8, "steps": 1}
 def measure(family: str, device: str, tiny: bool) -> Iterator[Figures]:
     """`scaling_FAMILY_rRANK_nN_…` as soon as a set is solved, one rank after the other; releases last."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder, growths = Path(temporary), list[_Growth]()
+        folder, growths = Path(temporary), list[Growth]()
         base, plan = _setting(family, device, tiny)
         passes: dict[int, float] = {}
         for rank in TINY_RANKS if tiny else RANKS:
             narrow = narrowed(base, EVERY[family, rank])
             sizes = TINY_SIZES if tiny else SIZES
-            growths.append(_Growth(base, narrow, plan, rank, sizes, folder / f"r{rank}", passes))
+            growths.append(Growth(base, narrow, plan, rank, sizes, folder / f"r{rank}", passes))
             for found in growths[-1].sets():
                 yield _named(f"scaling_{family}_r{rank}", found)
         for found in _releases(base, growths, folder):
@@ -91,7 +92,7 @@ def narrowed(base: Base, every: int) -> Base:
     return replace(base, card=base.card.model_copy(update={"layers": layers}))
 
 
-class _Narrowing(Stages):
+class Narrowing(Stages):
     """Records everything, and gives on what concerns some inputs alone."""
 
     def __init__(self, base: Base, wiring: Wiring) -> None:
@@ -117,7 +118,7 @@ class _Narrowing(Stages):
 
 
 @dataclass
-class _Growth:
+class Growth:
     """Concepts of one rank in a ledger that grows."""
 
     base: Base
@@ -164,7 +165,7 @@ class _Growth:
 
     def _read_base(self, ledger: Ledger) -> float:
         """Seconds for what the base reads without any concept."""
-        stages = _Narrowing(self.base, self._kept)
+        stages = Narrowing(self.base, self._kept)
         for word, found in stages.record(("", *CLASSES), self.plan):
             assert isinstance(word, str)
             assert isinstance(found, Seen)
@@ -203,7 +204,7 @@ class _Growth:
         """In full while there is time; after it with few adapters and hardly drawn."""
         full = not self.drawing or time.perf_counter() < self._ends
         one = self._concept(number, self.base if full else self.narrow)
-        stages = _Narrowing(self.base, self._kept)
+        stages = Narrowing(self.base, self._kept)
         plan = self.plan if full else replace(self.plan, **THIN)
         bring_in(ledger, self.base, [one], plan, lambda _: None, stages)
         self.concepts.append(one)
@@ -231,14 +232,14 @@ class _Growth:
         )
 
 
-def _releases(base: Base, growths: list[_Growth], folder: Path) -> Iterator[Figures]:
+def _releases(base: Base, growths: list[Growth], folder: Path) -> Iterator[Figures]:
     """Of each rank's smallest and largest set: every concept is tried out on the host, but only one here, and
     the others count as long.
     """
     hosted(base).pipeline.to(dtype=torch.float16).save_pretrained(folder / "base")
     based, tried = replace(base, folder=str(folder / "base")), None
     for growth in growths:
-        for size, updates in sorted(growth.updates.items()):
+        for size, updates in sorted(growth.updates.items(), reverse=True):
             some, out = growth.concepts[:size], folder / f"release-{growth.rank}-{size}"
             content = content_of(some, Fused(updates, {}, {}), {}, {"method": "gradient"})
             one = replace(content, headers=content.headers[:1])
@@ -249,6 +250,7 @@ def _releases(base: Base, growths: list[_Growth], folder: Path) -> Iterator[Figu
                 f"r{growth.rank}_n{size}_release_megabytes": megabytes(out),
                 "trial_seconds": tried,
             }
+            shutil.rmtree(out)
 
 
 def _trial_seconds(release: Path, one: ConceptFile) -> float:

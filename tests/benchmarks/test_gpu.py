@@ -12,8 +12,11 @@ from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import families, fusion
 from benchmarks.tuning import sd15, sdxl
 from fedshow.formats import FORMATS
+from fedshow_server.fusion.grams import PRECISIONS
 from fedshow_server.fusion.recording import Plan
 
+SET_OF_CONCEPTS = ("recording_seconds", "sums_seconds", "solve_seconds", "release_seconds")
+WORK = ("pass", "grams", "recorded", "solve", "tune_step", "region_step")
 STAGES = ("base", "tune", "fuse", "release", "load", "sample", "export")
 
 
@@ -34,6 +37,9 @@ def run(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> int:
         ("sdxl", {f"sdxl_{stage}_seconds" for stage in STAGES}),
         ("sdxl", {f"sdxl_export_{name}_megabytes" for name in FORMATS}),
         ("grams", {"gram_loss", "eigh_64_core_seconds"}),
+        ("grams", {f"gram_error_{precision}_64x32" for precision in PRECISIONS}),
+        ("scaling", {f"scaling_sd1_r32_n2_{name}" for name in SET_OF_CONCEPTS}),
+        ("roofline", {f"roofline_{name}_over_floor" for name in WORK}),
     ],
 )
 def test_every_part_measures_what_the_result_must_have(
@@ -72,9 +78,10 @@ def test_full_sizes_are_those_of_the_true_weights(make: Callable[[], Any], param
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All parts but one, which does again what the first does."""
+    """All parts but two, which do again what others do."""
     out: Path = tmp_path_factory.mktemp("gpu")
-    keep(out, "fusion-as-shipped", whole=True)
+    for part in ("fusion-as-shipped", "scaling-sdxl"):
+        keep(out, part, whole=True)
     with pytest.MonkeyPatch.context() as patch:
         assert run(patch, out) == 0
     assert not (out / "gpu.json").exists(), "a dry run writes no result"
