@@ -51,7 +51,8 @@ def solve_set(
 ) -> None:
     """Fuses one set by these rules, each into its file."""
     concepts = [concept_of(character, work) for character in characters]
-    folder = work / "ledger"
+    recorded_as = sha256(plan.settings.encode()).hexdigest()[:8]
+    folder = work / f"ledger-{recorded_as}"
     if REFINED in rules:
         refined = fuse(base, concepts, plan=plan, ledger=folder, refine=1)
         keep(tensors_of(refined.updates), fused_path(REFINED, characters, work))
