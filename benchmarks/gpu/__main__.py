@@ -16,15 +16,25 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu import families, fusion, grams, roofline, sampling, scaling, tuning
+from benchmarks.gpu import (
+    families,
+    fusion,
+    grams,
+    roofline,
+    sampling,
+    scaling,
+    tuning,
+    tuning_grid,
+)
 from benchmarks.report import RESULTS, commit, print_table, write_result
 from fedshow.device import choose_device
 
-Measure = Callable[[str, bool], Iterator[dict[str, Any]]]
+Measure = Callable[..., Iterator[dict[str, Any]]]
 PARTS: dict[str, Measure] = {  # the most wanted first: a machine may be lent for minutes
     "fusion": fusion.measure,
     "sampling": sampling.measure,
     "tuning": tuning.measure,
+    "tuning-grid": tuning_grid.measure,
     "sd1": partial(families.measure, "sd1"),
     "sdxl": partial(families.measure, "sdxl"),
     "grams": grams.measure,
@@ -33,6 +43,9 @@ PARTS: dict[str, Measure] = {  # the most wanted first: a machine may be lent fo
     "scaling-sdxl": partial(scaling.measure, "sdxl"),
     "fusion-as-shipped": fusion.measure_as_shipped,
 }
+FILES = ("tuning-grid",)
+"""Parts that leave files beside their figures, in a folder of their name."""
+
 GATES = {"tune_ratio": 2.0, "tune_rate_share": 0.45}
 LIMITS = {
     "fusion_14_seconds": 60.0,
@@ -84,7 +97,8 @@ def _measure(part: str, args: argparse.Namespace) -> None:
     """Measures one part here; its file is written again with everything it finds."""
     choose_device(args.device)  # fixes threads as the product does
     figures: dict[str, Any] = {}
-    for found in PARTS[part](args.device, args.tiny):
+    more = {"files": args.out / part} if part in FILES else {}
+    for found in PARTS[part](args.device, args.tiny, **more):
         figures |= found
         print_table(found, GATES, LIMITS)
         sys.stdout.flush()
