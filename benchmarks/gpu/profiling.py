@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as recorded
 
@@ -29,7 +28,7 @@ def profile(step: Step, device: str, steps: int, files: Path | None = None) -> d
         files.mkdir(parents=True, exist_ok=True)
         table = averages.table(sort_by=f"self_{kind}_time_total", row_limit=4 * ROWS)
         (files / "profile.txt").write_text(table)
-    operations = [each for each in averages if each.device_type == DeviceType.CPU]
+    operations = [each for each in averages if each.device_type.name == "CPU"]
     operations.sort(key=lambda each: -getattr(each, f"self_{kind}_time_total"))
     return {
         "tune_profile_busy_share": _busy(averages, on_card) / 1e6 / spent,
@@ -48,7 +47,7 @@ def _busy(averages: Any, on_card: bool) -> float:
     """Microseconds of all kernels, or of all operations: what launched a kernel would count it again."""
     if not on_card:
         return float(sum(each.self_cpu_time_total for each in averages))
-    kernels = [each for each in averages if each.device_type == DeviceType.CUDA]
+    kernels = [each for each in averages if each.device_type.name == "CUDA"]
     return float(
         sum(each.self_device_time_total for each in kernels if not each.is_user_annotation)
     )

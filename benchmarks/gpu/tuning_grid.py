@@ -24,8 +24,7 @@ from benchmarks.tuning.loops import Step, our_trainer, plain_loop
 from benchmarks.tuning.sd15 import FULL, TINY, hosted, photos, sd15
 from fedshow.errors import FedshowError
 from fedshow.families import Base
-from fedshow_client.tuning import trainer as trainer_module
-from fedshow_client.tuning.attention import Maps
+from fedshow_client.tuning.attention import Maps, attending
 from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.data.latents import encode_all
 from fedshow_client.tuning.recipe import Recipe
@@ -115,7 +114,7 @@ class _Grid:
             return self._measured(name, partial(_same, tuned.step))
 
     def _measured(self, name: str, make: Callable[[], Step]) -> Figures:
-        """Median seconds of a step and the most memory that steps took; after two, of which the first counts apart."""
+        """Median seconds of a step, after two of which the first is told apart; the most memory of all."""
         release()
         try:
             step = make()
@@ -199,19 +198,18 @@ def steady_attention() -> Iterator[None]:
 
     The trainer sets it up anew at each step, and so would everything be compiled anew at each.
     """
-    real: Callable[..., Any] = trainer_module.attending
     kept: list[Maps] = []
 
     @contextmanager
     def same(*layers: Any, **options: Any) -> Iterator[Maps]:
         if not kept:
-            kept.append(stack.enter_context(real(*layers, **options)))
+            kept.append(stack.enter_context(attending(*layers, **options)))
         (maps,) = kept
         maps.closed = False
         yield maps
         maps.clear()
 
-    with ExitStack() as stack, patch.object(trainer_module, "attending", same):
+    with ExitStack() as stack, patch("fedshow_client.tuning.trainer.attending", same):
         yield
 
 
