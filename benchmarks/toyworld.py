@@ -36,6 +36,9 @@ GATES = {
     "both_present": 0.70,
     "vae_psnr": 27.0,
 }
+FRESH = (1000, 512)
+"""Fresh pictures of the world: to fit the linear code, and to try it and the autoencoder on."""
+
 _PARTS = 5  # the spread is taken over this many equal parts of the captions
 
 
@@ -132,16 +135,16 @@ def _half(image: Image.Image, side: int) -> Image.Image:
     return image.crop((side * middle, 0, side * middle + middle, image.height))
 
 
-def drawn(asked: Sequence[Asked], seed: int) -> list[Image.Image]:
+def drawn(asked: Sequence[Asked], seed: int, size: int = 32) -> list[Image.Image]:
     """The same scenes drawn by the world itself: what the encoder can reach at best."""
     rng = random.Random(seed)
-    return [draw(one.scene, rng).image for one in asked]
+    return [draw(one.scene, rng, size).image for one in asked]
 
 
-def heldout_images(count: int, seed: int) -> Images:
+def heldout_images(count: int, seed: int, size: int = 32) -> Images:
     """Pictures of fresh scenes."""
     rng = random.Random(f"held-out pictures/{seed}")
-    return np.stack([draw(training_scene(rng), rng).array() for _ in range(count)])
+    return np.stack([draw(training_scene(rng), rng, size).array() for _ in range(count)])
 
 
 def pca_floor(fit: Images, test: Images, side: int, channels: int) -> float:
@@ -178,13 +181,24 @@ def _spread(right: Sequence[bool]) -> float:
 
 
 def measure(
-    weights: Path, steps: int, guidance: float, singles: int, pairs: int
+    weights: Path,
+    steps: int,
+    guidance: float,
+    singles: int,
+    pairs: int,
+    *,
+    device: str = "cpu",
+    sheet: Path = IMAGES / "toyworld.png",
+    fresh: tuple[int, int] = FRESH,
 ) -> dict[str, object]:
-    """All figures; also saves the sample grid of the documentation."""
+    """All figures; also saves the sample grid, by default that of the documentation.
+
+    Pictures are drawn on the device and read on the processor; so many `fresh` ones try the autoencoder.
+    """
     rng = random.Random(20)
-    pipeline = StableDiffusionPipeline.from_pretrained(weights, dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(weights, dtype=torch.float32).to(device)
     pipeline.set_progress_bar_config(disable=True)
-    encoder = load_encoder()
+    encoder, size = load_encoder(), pipeline.vae.config.sample_size
     asked = {
         "single": heldout_single_captions(singles, rng),
         "both_present": pair_captions(pairs, rng),
@@ -192,13 +206,13 @@ def measure(
     }
     images = {name: generate(pipeline, part, steps, guidance) for name, part in asked.items()}
     right = read_all(encoder, images, asked)
-    ceiling = read_all(encoder, {name: drawn(part, 1) for name, part in asked.items()}, asked)
-    IMAGES.mkdir(parents=True, exist_ok=True)
+    ceiling = read_all(encoder, {name: drawn(part, 1, size) for name, part in asked.items()}, asked)
+    sheet.parent.mkdir(parents=True, exist_ok=True)
     shown = [*images["single"][:40:2], *images["both_present"][:12]]
-    grid(shown, columns=8).save(IMAGES / "toyworld.png", optimize=True)
+    grid(shown, columns=8, scale=256 // size).save(sheet, optimize=True)
     return {
         **{name: _share(values) for name, values in right.items()},
-        **measure_vae(pipeline.vae),
+        **measure_vae(pipeline.vae, fresh),
         "megabytes": sum(f.stat().st_size for f in weights.rglob("*") if f.is_file()) / 1e6,
         "real": float((encoder.realness(images["single"]) > 0.5).float().mean()),
         "encoder_ceiling": {name: _share(values) for name, values in ceiling.items()},
@@ -220,12 +234,13 @@ def read_all(
     return right
 
 
-def measure_vae(vae: AutoencoderKL) -> dict[str, float]:
-    """PSNR on fresh pictures, and that of the linear code of the same size."""
-    images = heldout_images(1512, seed=7)
+def measure_vae(vae: AutoencoderKL, fresh: tuple[int, int] = FRESH) -> dict[str, float]:
+    """PSNR on the second lot of fresh pictures, and that of the linear code of the same size."""
+    images = heldout_images(sum(fresh), seed=7, size=vae.config.sample_size)
+    fit, test = images[: fresh[0]], images[fresh[0] :]
     side = 2 ** (len(vae.config.block_out_channels) - 1)
-    floor = pca_floor(images[:1000], images[1000:], side, vae.config.latent_channels)
-    return {"vae_psnr": psnr(vae, images[1000:]), "vae_pca_floor": floor}
+    floor = pca_floor(fit, test, side, vae.config.latent_channels)
+    return {"vae_psnr": psnr(vae, test), "vae_pca_floor": floor}
 
 
 def main() -> None:

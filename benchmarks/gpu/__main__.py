@@ -23,10 +23,12 @@ from benchmarks.gpu import (
     roofline,
     sampling,
     scaling,
+    toyworld,
     tuning,
     tuning_grid,
 )
 from benchmarks.report import RESULTS, commit, print_table, write_result
+from benchmarks.toyworld import GATES as TOYWORLD_GATES
 from fedshow.device import choose_device
 
 Measure = Callable[..., Iterator[dict[str, Any]]]
@@ -42,11 +44,13 @@ PARTS: dict[str, Measure] = {  # the most wanted first: a machine may be lent fo
     "scaling": partial(scaling.measure, "sd1"),
     "scaling-sdxl": partial(scaling.measure, "sdxl"),
     "fusion-as-shipped": fusion.measure_as_shipped,
+    "toyworld": toyworld.measure,  # the last: it takes more than one call
 }
-FILES = ("tuning-grid",)
+FILES = ("tuning-grid", "toyworld")
 """Parts that leave files beside their figures, in a folder of their name."""
 
 GATES = {"tune_ratio": 2.0, "tune_rate_share": 0.45}
+GATES |= {f"toyworld_{name}": least for name, least in TOYWORLD_GATES.items()}
 LIMITS = {
     "fusion_14_seconds": 60.0,
     "record_over_passes": 1.5,

@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import families, fusion
+from benchmarks.toyworld import GATES as TOYWORLD_GATES
 from benchmarks.tuning import sd15, sdxl
 from fedshow.formats import FORMATS
 from fedshow_server.fusion.grams import PRECISIONS
@@ -44,6 +45,8 @@ def run(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> int:
         ("grams", {f"gram_error_{precision}_64x32" for precision in PRECISIONS}),
         ("scaling", {f"scaling_sd1_r32_n2_{name}" for name in SET_OF_CONCEPTS}),
         ("roofline", {f"roofline_{name}_over_floor" for name in WORK}),
+        ("toyworld", {f"toyworld_{name}" for name in TOYWORLD_GATES}),
+        ("toyworld", {"toyworld_views_per_second", "toyworld_encoder_top1"}),
     ],
 )
 def test_every_part_measures_what_the_result_must_have(

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 Tensors = dict[str, Tensor]
+CHECKPOINT = "checkpoint.safetensors"
 
 
 def save_checkpoint(
@@ -29,22 +30,21 @@ def save_checkpoint(
     save_file(
         {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, metadata
     )
-    partial.replace(folder / "checkpoint.safetensors")
+    partial.replace(folder / CHECKPOINT)
 
 
 def load_checkpoint(
     folder: Path, model: nn.Module, average: Tensors, optimizer: torch.optim.Optimizer
 ) -> dict[str, float]:
     """Put a saved state back in place; gives its progress, empty if there is none."""
-    path = folder / "checkpoint.safetensors"
-    if not path.exists():
+    if not (progress := read_progress(folder)):
         return {}
-    tensors = load_file(path)
+    tensors = load_file(folder / CHECKPOINT)
     model.load_state_dict(_under("model.", tensors))
     for name, value in _under("average.", tensors).items():
         average[name].copy_(value)
     _restore_moments(optimizer, _under("optimizer.", tensors))
-    return _progress(path)
+    return progress
 
 
 def _under(prefix: str, tensors: Tensors) -> Tensors:
@@ -68,9 +68,12 @@ def _restore_moments(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def _progress(path: Path) -> dict[str, float]:
+def read_progress(folder: Path) -> dict[str, float]:
+    """Steps and seconds that a saved state has behind it; empty if there is none."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
+    if not (folder / CHECKPOINT).exists():
+        return {}
+    with safe_open(folder / CHECKPOINT, framework="pt") as file:
         progress: dict[str, float] = json.loads(file.metadata()["progress"])
     return progress

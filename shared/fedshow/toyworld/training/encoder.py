@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from fedshow.toyworld.training.likeness import likeness_matrix
 from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop
 from fedshow.toyworld.training.options import add_vae, run_stage, stage_parser
 from fedshow.toyworld.training.parallel import Rank
+from fedshow.toyworld.training.transfers import there
 from fedshow.toyworld.training.vae import to_pixels
 
 WRECKED = 4000
@@ -62,15 +65,15 @@ def through_vae(
 ) -> Bytes:
     """The images encoded, noise of some strength added to the latents, and decoded."""
     generator, (low, high) = torch.Generator().manual_seed(seed), disturbance
-    decoded = np.empty_like(images)
+    decoded, device = np.empty_like(images), next(vae.parameters()).device
     for start in range(0, len(images), 128):
-        pixels = to_pixels(images[start : start + 128])
+        pixels = to_pixels(images[start : start + 128], device)
         latents = vae.encode(pixels).latent_dist.mean
         share = torch.rand(len(latents), 1, 1, 1, generator=generator)
         strength = low + (high - low) * share
         noise = torch.randn(latents.shape, generator=generator)
-        result = vae.decode(latents + strength * noise).sample.clamp(-1, 1)
-        bytes_ = result.add(1).mul(127.5).round().byte()
+        result = vae.decode(latents + (strength * noise).to(device)).sample.clamp(-1, 1)
+        bytes_ = result.add(1).mul(127.5).round().byte().cpu()
         decoded[start : start + 128] = bytes_.permute(0, 2, 3, 1).numpy()
     return decoded
 
@@ -82,7 +85,7 @@ def load_drawn(settings: EncoderSettings, processes: int) -> Drawn:
     families, crowds = np.load(folder / "families.npz"), np.load(folder / "crowds.npz")
     images: Bytes = families["images"]
     if not (folder / "decoded.npy").exists():
-        vae = AutoencoderKL.from_pretrained(settings.vae)
+        vae = AutoencoderKL.from_pretrained(settings.vae).to(settings.loop.device)
         flat = images.reshape(-1, *images.shape[2:])
         np.save(folder / "wrecked.npy", through_vae(vae, flat[::VIEWS][:WRECKED], (1.1, 1.8), 1))
         np.save(folder / "decoded.npy", through_vae(vae, flat, (0.0, 0.35), 0))
@@ -145,11 +148,11 @@ def identity_loss(identities: Tensor, traits: Tensor, temperature: float) -> Ten
     people, third = len(traits), len(traits) // VIEWS
     cosines = identities @ identities.T
     likeness = likeness_matrix(traits)
-    apart = ~torch.eye(people, dtype=torch.bool)
+    apart = ~torch.eye(people, dtype=torch.bool, device=identities.device)
     # Alike pairs are rare and matter most.
     error = (cosines[:people, :people] - likeness).square() * (0.3 + likeness)
     views = cosines[:third, third:people] / temperature
-    contrast = F.cross_entropy(views, torch.arange(third))
+    contrast = F.cross_entropy(views, torch.arange(third, device=views.device))
     return error[apart].mean() * 4 + 0.05 * contrast + cosines[people:, :people].square().mean()
 
 
@@ -165,17 +168,18 @@ def attribute_loss(encoder: ToyworldEncoder, features: Tensor, labels: Tensor) -
 def train_encoder(settings: EncoderSettings, rank: Rank) -> None:
     """Train to the end and write the averaged weights to `folder/model.safetensors`."""
     torch.manual_seed(settings.loop.seed)
-    encoder = ToyworldEncoder()
-    encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    drawn, trial = load_drawn(settings, 1), heldout_trial(settings.vae)
+    encoder, device = ToyworldEncoder(), torch.device(settings.loop.device)
+    encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    drawn, trial = load_drawn(settings, os.cpu_count() or 1), heldout_trial(settings.vae)
 
     def loss(generator: torch.Generator) -> Tensor:
-        pixels, labels, traits = draw_batch(drawn, settings, generator)
+        batch = draw_batch(drawn, settings, generator)
+        pixels, labels, traits = (there(part, device) for part in batch)
         features = encoder(pixels.contiguous(memory_format=torch.channels_last))
         identities = F.normalize(encoder.identity_head(features), dim=-1)
         crowds = slice(len(traits), len(labels))
         real = (labels[:, -1] != 0).float()
-        real = torch.cat([real, torch.zeros(len(pixels) - len(labels))])
+        real = torch.cat([real, real.new_zeros(len(pixels) - len(labels))])
         realness = F.binary_cross_entropy_with_logits(encoder.realness_head(features)[:, 0], real)
         kept = torch.cat([identities[: crowds.start], identities[crowds.stop :]])
         seen = features[: len(labels)]
@@ -194,7 +198,7 @@ def train_encoder(settings: EncoderSettings, rank: Rank) -> None:
     loop = TrainingLoop(encoder, settings.loop, rank)
     loop.run(loss, report)
     if rank.first:
-        weights = {name: t.half().contiguous() for name, t in loop.average.items()}
+        weights = {name: t.half().cpu().contiguous() for name, t in loop.average.items()}
         save_file(weights, settings.loop.folder / "model.safetensors")
 
 
@@ -233,8 +237,8 @@ def heldout_trial(vae_folder: Path, views: int = 8) -> HeldoutTrial:
     )
 
 
-def main() -> None:
-    """Train the encoder from the command line."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Train the encoder from the command line, or from the words of one."""
     parser = stage_parser(__doc__, learning_rate=1.5e-3, average_decay=0.995)
     add_vae(parser)
     parser.add_argument("--families", type=int, default=16_000)
@@ -242,7 +246,7 @@ def main() -> None:
     parser.add_argument("--batch-families", type=int, default=48)
     parser.add_argument("--batch-crowds", type=int, default=16)
     parser.add_argument("--temperature", type=float, default=0.1)
-    run_stage(train_encoder, EncoderSettings, parser)
+    run_stage(train_encoder, EncoderSettings, parser, words)
 
 
 if __name__ == "__main__":

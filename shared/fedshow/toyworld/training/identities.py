@@ -146,7 +146,8 @@ def draw_crowds(seed: int, count: int) -> tuple[Bytes, Labels]:
 def draw_many_families(
     seed: int, count: int, processes: int, chunk: int = 500
 ) -> tuple[Bytes, Labels, list[list[Character]]]:
-    """As `draw_families`, in several processes."""
+    """As `draw_families`, in several processes; whole chunks only."""
+    chunk = min(chunk, count)
     seeds = [seed * 10_000 + number for number in range(count // chunk)]
     with ProcessPoolExecutor(processes) as pool:
         parts = list(pool.map(draw_families, seeds, [chunk] * len(seeds)))

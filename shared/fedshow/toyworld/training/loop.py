@@ -80,26 +80,27 @@ class TrainingLoop:
 
     def run(self, loss: Loss, report: Callable[[TrainingLoop, float], None]) -> None:
         """Train to the end; `report` is called every 100 steps and at the end."""
-        saved, mean_loss = time.monotonic(), 0.0
+        saved, mean_loss = time.monotonic(), torch.zeros(())
         while (share := agree(self.share_done, self.rank)) < 1.0:
             value = self._one_step(loss, share)
-            mean_loss += (value - mean_loss) / min(self.step % 100 + 1, 100)
+            mean_loss = torch.lerp(mean_loss.to(value), value, 1 / min(self.step % 100 + 1, 100))
             self.step += 1
             if self.rank.first and self.step % 100 == 0:
-                report(self, mean_loss)
+                report(self, float(mean_loss))
             if self.rank.first and time.monotonic() - saved > 60 * self.settings.checkpoint_minutes:
                 self.save()
                 saved = time.monotonic()
         if self.rank.first:
             self.save()
-            report(self, mean_loss)
+            report(self, float(mean_loss))
 
     def save(self) -> None:
         """Write the checkpoint."""
         progress = {"step": self.step, "seconds": self.seconds}
         save_checkpoint(self.settings.folder, self.model, self.average, self.optimizer, progress)
 
-    def _one_step(self, loss: Loss, share_done: float) -> float:
+    def _one_step(self, loss: Loss, share_done: float) -> Tensor:
+        """The loss, which nobody has waited for: a card computes while the next batch is drawn."""
         factor = rate_factor(self.step, share_done, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * factor
@@ -110,10 +111,10 @@ class TrainingLoop:
         nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         self.optimizer.step()
         self._update_average()
-        return float(value.detach())
+        return value.detach()
 
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(self.settings.average_decay, (1 + self.step) / (10 + self.step))
-        for name, value in self.model.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
+        values = list(self.model.state_dict().values())
+        torch._foreach_lerp_(list(self.average.values()), values, 1 - decay)

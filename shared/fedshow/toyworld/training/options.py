@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
+
+import torch
 
 from fedshow.toyworld.training.loop import LoopSettings
 from fedshow.toyworld.training.parallel import Rank, run_parallel
@@ -76,9 +78,11 @@ def run_stage(
     train: Callable[[Settings, Rank], None],
     kind: type[Settings],
     parser: argparse.ArgumentParser,
+    words: Sequence[str] | None = None,
 ) -> None:
-    """Trains with the settings that the command line gives, in as many processes as it says."""
-    args = parser.parse_args()
+    """Trains as the command line, or these words of one, say, in as many processes as they say."""
+    args = parser.parse_args(words)
     if args.steps >= ENDLESS_STEPS and not math.isfinite(args.deadline_minutes):
         parser.error("say when to end: --steps or --deadline-minutes")
+    torch.set_float32_matmul_precision("high")  # on cards TF32; changes nothing elsewhere
     run_parallel(train, settings_of(kind, args), args.processes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from fedshow.toyworld.training.options import (
 )
 from fedshow.toyworld.training.parallel import Rank
 from fedshow.toyworld.training.tokens import MAX_TOKENS, build_tokenizer, caption_words
+from fedshow.toyworld.training.transfers import normal, there
 from fedshow.toyworld.training.vae import to_pixels
 
 EMPTY_CAPTION_SHARE = 0.1
@@ -115,11 +117,13 @@ def encode_latents(settings: UnetSettings, rank: Rank) -> None:
     parts: list[npt.NDArray[np.float16]] = []
     rows = np.arange(rank.number, len(images), rank.count)
     for start in range(0, len(rows), 256):
-        pixels = to_pixels(images[rows[start : start + 256]]).to(device)
+        pixels = to_pixels(images[rows[start : start + 256]], device)
         latents = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
         parts.append(latents.half().cpu().numpy())
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, np.concatenate(parts))
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, np.concatenate(parts))
+    partial.replace(path)
 
 
 def latents_path(settings: UnetSettings, number: int) -> Path:
@@ -142,21 +146,25 @@ def stratified_timesteps(batch: int, rank: Rank, generator: torch.Generator) -> 
 
 
 class Batches:
-    """Latents and tokens of this process's share of the data, drawn by lot."""
+    """Latents and tokens of this process's share of the data, on its device, drawn by lot."""
 
     def __init__(self, settings: UnetSettings, tokenizer: CLIPTokenizer, rank: Rank) -> None:
         self.batch, self.rank = settings.batch, rank
-        self.latents = torch.from_numpy(np.load(latents_path(settings, rank.number)))
+        self.device = torch.device(settings.loop.device)
+        latents = torch.from_numpy(np.load(latents_path(settings, rank.number)))
+        self.latents = latents.to(self.device)
         captions = load_captions(settings.images)[rank.number :: rank.count]
-        self.tokens = torch.from_numpy(encode_captions(tokenizer, captions))
-        self.empty = torch.from_numpy(encode_captions(tokenizer, [[""]]))[0, 0]
+        self.tokens = torch.from_numpy(encode_captions(tokenizer, captions)).to(self.device)
+        empty = torch.from_numpy(encode_captions(tokenizer, [[""]]))[0, 0]
+        self.empty = empty.to(self.device)
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Latents and token ids of one batch; one caption in ten is empty."""
         rows = torch.randint(len(self.latents), (self.batch,), generator=generator)
         which = torch.randint(self.tokens.shape[1], (self.batch,), generator=generator)
-        tokens = self.tokens[rows, which]
         dropped = torch.rand(self.batch, generator=generator) < EMPTY_CAPTION_SHARE
+        rows, which, dropped = (there(lot, self.device) for lot in (rows, which, dropped))
+        tokens = self.tokens[rows, which]
         tokens = torch.where(dropped[:, None], self.empty, tokens)
         return self.latents[rows].float(), tokens.long()
 
@@ -177,9 +185,9 @@ def train_unet(settings: UnetSettings, rank: Rank) -> None:
     snapshots = [0.0]
 
     def loss(generator: torch.Generator) -> Tensor:
-        latents, tokens = (part.to(device) for part in batches.draw(generator))
-        timesteps = stratified_timesteps(settings.batch, rank, generator).to(device)
-        noise = torch.randn(latents.shape, generator=generator).to(device)
+        latents, tokens = batches.draw(generator)
+        timesteps = there(stratified_timesteps(settings.batch, rank, generator), device)
+        noise = normal(latents, generator)
         noisy = scheduler.add_noise(latents, noise, timesteps)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         target = scheduler.get_velocity(latents, noise, timesteps)
@@ -238,8 +246,8 @@ def _load_text_encoder_as_float32(path: Path) -> None:
     path.write_text(json.dumps({**config, "dtype": "float32"}, indent=2, sort_keys=True) + "\n")
 
 
-def main() -> None:
-    """Train the denoiser from the command line."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Train the denoiser from the command line, or from the words of one."""
     parser = stage_parser(__doc__, learning_rate=1.5e-3, average_decay=0.9985)
     add_images(parser)
     add_vae(parser)
@@ -248,7 +256,7 @@ def main() -> None:
     parser.add_argument("--min-snr", type=float, default=5.0)
     parser.add_argument("--snapshot-minutes", type=float, default=8.0)
     parser.add_argument("--compiled", action="store_true", help="by inductor: half as fast again")
-    run_stage(train_unet, UnetSettings, parser)
+    run_stage(train_unet, UnetSettings, parser, words)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from fedshow.toyworld.training.datasets import Images, load_images
 from fedshow.toyworld.training.loop import LoopSettings, TrainingLoop
 from fedshow.toyworld.training.options import add_images, add_network, run_stage, stage_parser
 from fedshow.toyworld.training.parallel import Rank
+from fedshow.toyworld.training.transfers import normal, there
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,9 @@ def build_vae(size: int, channels: tuple[int, ...], latent_channels: int) -> Aut
     )
 
 
-def to_pixels(images: Images) -> Tensor:
-    """Bytes N × H × W × 3 as floats N × 3 × H × W from -1 to 1."""
-    pixels = torch.from_numpy(images.copy()).permute(0, 3, 1, 2)
+def to_pixels(images: Images, device: torch.device = CPU) -> Tensor:
+    """Bytes N × H × W × 3 as floats N × 3 × H × W from -1 to 1 on the device, where they travel as bytes."""
+    pixels = there(torch.from_numpy(images.copy()), device).permute(0, 3, 1, 2)
     return pixels.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
 
 
@@ -58,7 +62,7 @@ def psnr(vae: AutoencoderKL, images: Images) -> float:
     values: list[Tensor] = []
     device = next(vae.parameters()).device
     for start in range(0, len(images), 64):
-        pixels = to_pixels(images[start : start + 64]).to(device)
+        pixels = to_pixels(images[start : start + 64], device)
         decoded = vae.decode(vae.encode(pixels).latent_dist.mean).sample
         rounded = decoded.clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
         values.append((rounded - pixels).div(2).square().mean(dim=(1, 2, 3)))
@@ -72,7 +76,8 @@ def standardise_latents(vae: AutoencoderKL, images: Images, noise: float) -> Non
     Afterwards every latent channel has mean 0 and deviation 1, the posterior has
     the fixed deviation that the noise of training had, and no picture is changed.
     """
-    pixels = [to_pixels(images[i : i + 64]) for i in range(0, len(images), 64)]
+    device = next(vae.parameters()).device
+    pixels = (to_pixels(images[i : i + 64], device) for i in range(0, len(images), 64))
     latents = torch.cat([vae.encode(p).latent_dist.mean for p in pixels])
     mean, deviation = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
     channels = len(mean)
@@ -96,10 +101,9 @@ def train_vae(settings: VaeSettings, rank: Rank) -> None:
 
     def loss(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(images), (settings.batch,), generator=generator)
-        pixels = to_pixels(images[rows.sort().values.numpy()]).to(device)
+        pixels = to_pixels(images[rows.sort().values.numpy()], device)
         latents = vae.encode(pixels).latent_dist.mean
-        noise = torch.randn(latents.shape, generator=generator).to(device)
-        error = vae.decode(latents + settings.noise * noise).sample - pixels
+        error = vae.decode(latents + settings.noise * normal(latents, generator)).sample - pixels
         total: Tensor = error.abs().mean() + settings.squared_weight * error.square().mean()
         total += settings.latent_penalty * latents.square().mean()
         return total
@@ -130,7 +134,6 @@ def _finish(
     averaged = psnr(vae, validation)
     if plain > averaged:
         vae.load_state_dict(trained)
-    vae.cpu()
     standardise_latents(vae, images[:4096], settings.noise)
     print(
         f"weights {plain:.2f} dB, averaged {averaged:.2f}, standardised {psnr(vae, validation):.2f}"
@@ -138,8 +141,8 @@ def _finish(
     vae.save_pretrained(settings.loop.folder / "vae")
 
 
-def main() -> None:
-    """Train the autoencoder from the command line."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Train the autoencoder from the command line, or from the words of one."""
     parser = stage_parser(__doc__, learning_rate=2e-3, average_decay=0.998)
     add_images(parser)
     add_network(parser, channels=[16, 32, 64], batch=16)
@@ -149,7 +152,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.06)
     parser.add_argument("--latent-penalty", type=float, default=1e-3)
     parser.add_argument("--squared-weight", type=float, default=3.0)
-    run_stage(train_vae, VaeSettings, parser)
+    run_stage(train_vae, VaeSettings, parser, words)
 
 
 if __name__ == "__main__":
