@@ -21,7 +21,7 @@ from benchmarks.gpu.profiling import profile
 from benchmarks.private_folder import candidates
 from benchmarks.timing import peak_megabytes, seconds
 from benchmarks.tuning.loops import Step, our_trainer, plain_loop
-from benchmarks.tuning.sd15 import FULL, TINY, hosted, photos, sd15
+from benchmarks.tuning.sd15 import FLAT, FULL, hosted, photos, sd15
 from fedshow.errors import FedshowError
 from fedshow.families import Base
 from fedshow_client.tuning.attention import Maps, attending
@@ -136,7 +136,7 @@ class _Grid:
 
     @property
     def _sizes(self) -> dict[str, Any]:
-        return TINY if self.tiny else FULL
+        return FLAT if self.tiny else FULL
 
     @property
     def _repeats(self) -> int:

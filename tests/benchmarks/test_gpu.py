@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu import families, fusion
+from benchmarks.gpu import families, fusion, toyworld, tuning_grid
 from benchmarks.toyworld import GATES as TOYWORLD_GATES
 from benchmarks.tuning import sd15, sdxl
 from fedshow.formats import FORMATS
@@ -31,7 +31,8 @@ def run(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> int:
     [
         ("fusion", {"fusion_14_seconds", "record_over_passes", "solve_14_seconds"}),
         ("fusion", {"lbfgs_over_solve", "lbfgs_layers_measured"}),
-        ("sampling", {"sampling_overhead_3"}),
+        ("sampling", {f"sampling_overhead_{count}_at_128x64" for count in (1, 2, 3, 4)}),
+        ("sampling", {"sampling_overhead_3", "sampling_graphs_3"}),
         ("tuning", {"tune_ratio", "tune_rate_share"}),
         ("tuning-grid", {f"tune_b{n}_cached_seconds" for n in (1, 4, 8)}),
         ("tuning-grid", {f"tune_b{n}_uncached_checkpointed_gigabytes" for n in (1, 4, 8)}),
@@ -149,3 +150,42 @@ def test_bare_passes_are_those_of_the_recording(tmp_path: Path) -> None:
     found = fusion.draws(plan, concepts[:2])
     assert found == {3: 2 * 2, 4: 2 + 2 * 2, 2: 2, 6: 2 + 1}
     assert base.sample_pixels == 64
+
+
+def test_a_setting_that_does_not_fit_says_why_and_one_without_time_left_is_not_begun(
+    tmp_path: Path,
+) -> None:
+    def make() -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
+
+    grid = tuning_grid._Grid("cpu", True, tmp_path, None, started=-1e9)
+    found = grid._measured("b8_plain", make) | grid._compiled(None, 4)
+    assert list(found) == ["tune_b8_plain_failed", "tune_b4_cached_compiled_failed"]
+    assert "Tried to allocate 3.00 GiB" in found["tune_b8_plain_failed"]
+
+
+def test_where_time_goes_is_told_by_operation(parts: Path) -> None:
+    figures = json.loads((parts / "tuning-grid.json").read_text())["figures"]
+    spent = [each["milliseconds"] for each in figures["tune_profile"]]
+    assert spent == sorted(spent, reverse=True)
+    assert (
+        figures["tune_profile"][0]["operation"] in (parts / "tuning-grid/profile.txt").read_text()
+    )
+
+
+def test_stages_of_toyworld_that_are_done_are_not_done_again(
+    parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in ("vae", "unet", "encoder"):
+        monkeypatch.setattr(getattr(toyworld, stage), "main", None)
+    monkeypatch.setattr(
+        toyworld.gates, "measure", lambda *_, **__: dict.fromkeys(toyworld.NAMES, 1)
+    )
+    again: dict[str, Any] = {}
+    for found in toyworld.measure("cpu", True, parts / "toyworld"):
+        again |= found
+    before = json.loads((parts / "toyworld.json").read_text())["figures"]
+    assert again["toyworld_unet_seconds"] == before["toyworld_unet_seconds"]
+    assert again["toyworld_encoder_top1"] == before["toyworld_encoder_top1"]
+    assert (parts / "toyworld" / "grid.png").is_file()
+    assert (parts / "toyworld" / "weights" / "SHA256SUMS").is_file()
