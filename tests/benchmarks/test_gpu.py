@@ -185,7 +185,7 @@ def test_stages_of_toyworld_that_are_done_are_not_done_again(
     for found in toyworld.measure("cpu", True, parts / "toyworld"):
         again |= found
     before = json.loads((parts / "toyworld.json").read_text())["figures"]
-    assert again["toyworld_unet_seconds"] == before["toyworld_unet_seconds"]
-    assert again["toyworld_encoder_top1"] == before["toyworld_encoder_top1"]
+    for name in ("data_seconds", "unet_seconds", "encoder_top1"):
+        assert again[f"toyworld_{name}"] == before[f"toyworld_{name}"]
     assert (parts / "toyworld" / "grid.png").is_file()
     assert (parts / "toyworld" / "weights" / "SHA256SUMS").is_file()
