@@ -88,10 +88,8 @@ TINY = Plan(
 )
 
 
-def measure(device: str, tiny: bool, files: Path | None = None) -> Iterator[Figures]:
+def measure(device: str, tiny: bool, files: Path) -> Iterator[Figures]:
     """`toyworld_…`: seconds of each stage, views, what the weights reach; weights and grid in `files`."""
-    if files is None:
-        raise ValueError("toyworld needs a folder for its checkpoints")
     yield from _Training(TINY if tiny else FULL, device, files).figures()
 
 

@@ -84,5 +84,6 @@ def run_stage(
     args = parser.parse_args(words)
     if args.steps >= ENDLESS_STEPS and not math.isfinite(args.deadline_minutes):
         parser.error("say when to end: --steps or --deadline-minutes")
-    torch.set_float32_matmul_precision("high")  # on cards TF32; changes nothing elsewhere
+    if torch.device(args.device).type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, as convolutions have it by default
     run_parallel(train, settings_of(kind, args), args.processes)
