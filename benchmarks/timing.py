@@ -33,3 +33,8 @@ def peak_megabytes() -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
     kilobytes = next(line for line in lines if line.startswith("VmHWM")).split()[1]
     return int(kilobytes) / 1024
+
+
+def card_gigabytes() -> float:
+    """The most memory that tensors have held on the card since the last reset."""
+    return torch.cuda.max_memory_allocated() / 2**30

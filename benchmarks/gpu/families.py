@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.gpu.fusion import LEAN, concept
 from benchmarks.private_folder import candidates
-from benchmarks.timing import peak_megabytes, seconds
+from benchmarks.timing import card_gigabytes, peak_megabytes, seconds
 from benchmarks.tuning import sd15, sdxl
 from benchmarks.tuning.loops import our_trainer
 from benchmarks.tuning.sd15 import hosted
@@ -112,7 +112,7 @@ class _Chain:
             torch.cuda.reset_peak_memory_stats()
         found = {f"{stage}_seconds": seconds(lambda: made.append(run()))}
         if self.device == "cuda":
-            found[f"{stage}_gigabytes"] = torch.cuda.max_memory_allocated() / 2**30
+            found[f"{stage}_gigabytes"] = card_gigabytes()
         found[f"{stage}_host_gigabytes"] = peak_megabytes() / 1024
         return made[0], found
 

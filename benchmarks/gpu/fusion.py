@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.fusing.solver import lbfgs_on_inputs
 from benchmarks.fusing.whole_fusion import input_counts
-from benchmarks.timing import median_seconds, peak_megabytes, seconds, wait
+from benchmarks.timing import card_gigabytes, median_seconds, peak_megabytes, seconds, wait
 from benchmarks.tuning.sd15 import FULL, TINY, hosted, sd15
 from fedshow.commands.output import say
 from fedshow.concepts import ConceptFile
@@ -145,7 +145,7 @@ def device_memory(base: Base) -> dict[str, float]:
     """The most that the card has held since the last reset; nothing without one."""
     if base.device.type != "cuda":
         return {}
-    return {"device_peak_gigabytes": torch.cuda.max_memory_allocated() / 2**30}
+    return {"device_peak_gigabytes": card_gigabytes()}
 
 
 def draws(plan: Plan, concepts: Sequence[ConceptFile]) -> Counter[int]:

@@ -28,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu import work
 from benchmarks.gpu.fusion import LEAN, TOY, bare_pass, concept
+from benchmarks.gpu.sampling import side_by_side
 from benchmarks.gpu.scaling import THIN
 from benchmarks.gpu.tuning import matrix_rate, trainer
 from benchmarks.timing import median_seconds, seconds, wait
@@ -36,9 +37,8 @@ from fedshow.commands.output import say
 from fedshow.families import Base
 from fedshow.families.placing import settle as settle_to_draw
 from fedshow.sampling.model import Model
-from fedshow.sampling.regions import Region
 from fedshow_server.fusion.fuse import bring_in, ledger_of
-from fedshow_server.fusion.listening import context_slots, listening
+from fedshow_server.fusion.listening import listening_to_pictures
 from fedshow_server.fusion.moments import Moments
 from fedshow_server.fusion.placing import settle
 from fedshow_server.fusion.recording import Plan
@@ -73,17 +73,20 @@ class Work:
 
     def floor(self, rates: Rates) -> float:
         """Seconds below which no program for this machine comes."""
-        on_card = max(self.flops / rates.flops, self.bytes / rates.bytes)
-        return on_card + self.cores_flops / rates.cores_flops
+        parts = self._parts(rates)
+        return max(parts["matrix"], parts["memory"]) + parts["cores"]
 
     def bound(self, rates: Rates) -> str:
         """What the floor is mostly made of."""
-        parts = {
+        parts = self._parts(rates)
+        return max(parts, key=lambda name: parts[name])
+
+    def _parts(self, rates: Rates) -> dict[str, float]:
+        return {
             "matrix": self.flops / rates.flops,
             "memory": self.bytes / rates.bytes,
             "cores": self.cores_flops / rates.cores_flops,
         }
-        return max(parts, key=lambda name: parts[name])
 
 
 def measure(device: str, tiny: bool) -> Iterator[Figures]:
@@ -97,33 +100,29 @@ def measure(device: str, tiny: bool) -> Iterator[Figures]:
     rows = []
     for parts in (_fusion, _tuning, _regions):
         for found in parts(device, tiny):
-            yield _figures(found, rates)
-            rows.append(_row(found, rates))
+            figures = _figures(found, rates)
+            yield {f"roofline_{found.name}_{key}": value for key, value in figures.items()}
+            rows.append(_ROW.format(found.name, **figures))
     print(_HEAD, *rows, sep="\n")
 
 
 def _figures(found: Work, rates: Rates) -> Figures:
-    values = {
+    floor = found.floor(rates)
+    return {
         "teraflop": (found.flops + found.cores_flops) / 1e12,
         "gigabytes": found.bytes / 1e9,
-        "floor_seconds": found.floor(rates),
-        "seconds": found.seconds,
-        "over_floor": found.seconds / found.floor(rates),
+        "floor_seconds": floor,
         "bound": found.bound(rates),
+        "seconds": found.seconds,
+        "over_floor": found.seconds / floor,
     }
-    return {f"roofline_{found.name}_{key}": value for key, value in values.items()}
 
 
 _HEAD = f"{'':<12}{'TFLOP':>10}{'GB':>10}{'floor s':>12}{'bound by':>10}{'took s':>12}{'ratio':>8}"
-
-
-def _row(found: Work, rates: Rates) -> str:
-    flops, floor = (found.flops + found.cores_flops) / 1e12, found.floor(rates)
-    moved, ratio = found.bytes / 1e9, found.seconds / floor
-    return (
-        f"{found.name:<12}{flops:>10.4g}{moved:>10.4g}{floor:>12.4g}{found.bound(rates):>10}"
-        f"{found.seconds:>12.4g}{ratio:>8.3g}"
-    )
+_ROW = (
+    "{:<12}{teraflop:>10.4g}{gigabytes:>10.4g}{floor_seconds:>12.4g}{bound:>10}"
+    "{seconds:>12.4g}{over_floor:>8.3g}"
+)
 
 
 def _rates(device: str) -> Rates:
@@ -147,29 +146,16 @@ def _fusion(device: str, tiny: bool) -> Iterator[Work]:
     grams = _grams(base, once, repeats)
     yield grams
     moments = Moments()
-    with _recording(base, moments.add):
+    with listening_to_pictures(base, moments.add):
         spent = median_seconds(once, repeats)
     yield Work("recorded", bare.flops + grams.flops, bare.bytes + grams.bytes, spent)
     yield _solving(base, replace(plan, **THIN))
 
 
-@contextmanager
-def _recording(base: Base, hear: Callable[[str, Tensor], object]) -> Iterator[None]:
-    """Within the block `hear` gets what a recording adds up in each pass: of guided batches a half."""
-    contexts = context_slots(base)
-
-    def half(name: str, inputs: Tensor) -> None:
-        if name not in contexts:
-            hear(name, inputs[len(inputs) // 2 :])
-
-    with listening(base, f"{base.family.denoiser}.", half):
-        yield
-
-
 def _grams(base: Base, once: Callable[[], Tensor], repeats: int) -> Work:
     """Of all that one pass reads."""
     heard: dict[str, Tensor] = {}
-    with _recording(base, heard.__setitem__):
+    with listening_to_pictures(base, heard.__setitem__):
         once()
     moments, flops, moved = Moments(), 0.0, 0.0
     for inputs in heard.values():
@@ -225,7 +211,7 @@ def _regions(device: str, tiny: bool) -> Iterator[Work]:
     base = hosted(sd15(device, TINY if tiny else FULL))
     settle_to_draw(base, device, say)
     model, steps = Model(base), 3 if tiny else 20
-    draw = partial(model, "friends on the beach", regions=_side_by_side(), steps=steps)
+    draw = partial(model, "friends on the beach", regions=side_by_side(REGIONS), steps=steps)
     draw()  # unmeasured: kernels are chosen
     spent = _between_steps(draw, _now)
     with FlopCounterMode(display=False) as counter:
@@ -245,11 +231,6 @@ def _between_steps(draw: Callable[..., object], value: Callable[[], float]) -> f
     seen: list[float] = []
     draw(on_step=lambda _done, _all: seen.append(value()))
     return median(after - before for before, after in zip(seen, seen[1:], strict=False))
-
-
-def _side_by_side() -> list[Region]:
-    boxes = [(k / REGIONS, 0.2, (k + 1) / REGIONS, 1.0) for k in range(REGIONS)]
-    return [Region(box=box, prompt=f"a {k} friend") for k, box in enumerate(boxes)]
 
 
 def _counted(

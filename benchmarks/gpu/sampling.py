@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch._dynamo.testing import CompileCounter
 
-from benchmarks.timing import seconds
+from benchmarks.timing import card_gigabytes, seconds
 from benchmarks.tuning.sd15 import FLAT, FULL, hosted, sd15
 from fedshow.commands.output import say
 from fedshow.families.placing import settle
@@ -63,8 +63,8 @@ def _peaks(model: Model, size: tuple[int, int]) -> Iterator[dict[str, Any]]:
     height, width = size
     for count in (0, *COUNTS):
         torch.cuda.reset_peak_memory_stats()
-        model(PROMPT, regions=_side_by_side(count), steps=2, height=height, width=width)
-        peak = torch.cuda.max_memory_allocated() / 2**30
+        model(PROMPT, regions=side_by_side(count), steps=2, height=height, width=width)
+        peak = card_gigabytes()
         name = {0: "plain", 3: "regions"}.get(count, f"regions_{count}")
         yield {f"sampling_{name}_gigabytes_at_{width}x{height}": peak}
 
@@ -76,27 +76,27 @@ def _graphs(model: Model, size: tuple[int, int], counts: Sequence[int]) -> Itera
     """
     height, width = size
     for count in counts:
-        torch.compiler.reset()
         counter = CompileCounter()
-        with _compiled(model.base.pipeline.unet, counter):
+        with compiled(model.base.pipeline.unet, backend=counter):
             for seed in (0, 1):
-                regions = _side_by_side(count)
+                regions = side_by_side(count)
                 model(PROMPT, regions=regions, steps=2, height=height, width=width, seed=seed)
         yield {f"sampling_graphs_{count}": counter.frame_count}
     torch.compiler.reset()
 
 
 @contextmanager
-def _compiled(denoiser: Any, backend: Any) -> Iterator[None]:
-    """Within the block the denoiser is compiled, however many graphs that takes."""
-    denoiser.forward = torch.compile(denoiser.forward, backend=backend)
+def compiled(denoiser: Any, **options: Any) -> Iterator[None]:
+    """Within the block the denoiser is compiled, with `torch.compile`'s options."""
+    torch.compiler.reset()
+    denoiser.forward = torch.compile(denoiser.forward, **options)
     try:
         yield
     finally:
         del denoiser.forward  # the instance's; the class's remains
 
 
-def _side_by_side(count: int) -> list[Region]:
+def side_by_side(count: int) -> list[Region]:
     """So many regions of equal width; none for a plain picture."""
     edges = [k / max(count, 1) for k in range(count + 1)]
     boxes = zip(edges, edges[1:], strict=False)
@@ -114,7 +114,7 @@ def _race(
     windows: float = 0.0,
 ) -> tuple[float, float]:
     """Median seconds of both, taking turns after one unmeasured picture each."""
-    regions = _side_by_side(count)
+    regions = side_by_side(count)
 
     def draw(regions: list[Region]) -> float:
         height, width = size

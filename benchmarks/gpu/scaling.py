@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -155,11 +155,11 @@ class Growth:
             for size in self.sizes:
                 yield _named(f"n{size}", self._grown(ledger, size, read))
 
-    @property
+    @cached_property
     def _whole(self) -> Wiring:
         return Wiring.of(self.base.card, self.base.family)
 
-    @property
+    @cached_property
     def _kept(self) -> Wiring:
         return Wiring.of(self.narrow.card, self.narrow.family)
 

@@ -18,8 +18,9 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.gpu.profiling import profile
+from benchmarks.gpu.sampling import compiled
 from benchmarks.private_folder import candidates
-from benchmarks.timing import peak_megabytes, seconds
+from benchmarks.timing import card_gigabytes, peak_megabytes, seconds
 from benchmarks.tuning.loops import Step, our_trainer, plain_loop
 from benchmarks.tuning.sd15 import FLAT, FULL, hosted, photos, sd15
 from fedshow.errors import FedshowError
@@ -110,7 +111,12 @@ class _Grid:
         if time.monotonic() - self.started > COMPILE_BEFORE_SECONDS:
             return {f"tune_{name}_failed": "no time left in this part"}
         backend = "inductor" if self.device == "cuda" else "eager"
-        with self._trainer(base, batch) as tuned, compiled(tuned.base.denoiser, backend):
+        whole = {"backend": backend, "fullgraph": True, "dynamic": False}
+        with (
+            self._trainer(base, batch) as tuned,
+            compiled(tuned.base.denoiser, **whole),  # it fails where the graph would break
+            steady_attention(),
+        ):
             return self._measured(name, partial(_same, tuned.step))
 
     def _measured(self, name: str, make: Callable[[], Step]) -> Figures:
@@ -131,7 +137,7 @@ class _Grid:
 
     def _gigabytes(self) -> float:
         if self.device == "cuda":
-            return torch.cuda.max_memory_allocated() / 2**30
+            return card_gigabytes()
         return peak_megabytes() / 1024
 
     @property
@@ -176,20 +182,6 @@ def recomputing(denoiser: Any) -> Iterator[None]:
         yield
     finally:
         denoiser.disable_gradient_checkpointing()
-
-
-@contextmanager
-def compiled(denoiser: Any, backend: str) -> Iterator[None]:
-    """Within the block the denoiser is one compiled graph; it fails where the graph would break."""
-    torch.compiler.reset()
-    denoiser.forward = torch.compile(
-        denoiser.forward, backend=backend, fullgraph=True, dynamic=False
-    )
-    try:
-        with steady_attention():
-            yield
-    finally:
-        del denoiser.forward  # the instance's; the class's remains
 
 
 @contextmanager

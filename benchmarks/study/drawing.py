@@ -1,7 +1,7 @@
 """Pictures of concepts, by themselves and out of fused models, drawn once and read."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -16,6 +16,8 @@ from benchmarks.study.concepts import CONCEPTS
 from benchmarks.study.eye import eye_file
 from benchmarks.study.prompts import Prompt, prompts_of
 from benchmarks.study.tuning import concept_of, file_of, folder_of
+from fedshow.concepts import ConceptFile
+from fedshow.edlora.adapters import Adapters
 from fedshow.files import digest
 from fedshow.releases.updates import as_adapters
 from fedshow.sampling.model import Model
@@ -98,29 +100,44 @@ def pictures(
     return model(texts, seed=SEED, scale=scale, steps=bench.extent.drawing_steps).images
 
 
-@contextmanager
-def single_model(bench: Bench, way: str, name: str) -> Iterator[Model]:
+def single_model(bench: Bench, way: str, name: str) -> AbstractContextManager[Model]:
     """The base with one concept."""
-    model = Model(bench.base)
-    try:
-        model.add_concept(concept_of(way, name, bench.work))
-        yield model
-    finally:
-        model.restore()
+    concept = concept_of(way, name, bench.work)
+    return model_with(bench, [concept], [own_adapters(concept)])
+
+
+def fused_model(
+    bench: Bench, way: str, rule: str, members: Members
+) -> AbstractContextManager[Model]:
+    """The base with a fused set."""
+    concepts = [concept_of(way, name, bench.work) for name in members]
+    return model_with(bench, concepts, [fused_adapters(bench, way, rule, members)])
 
 
 @contextmanager
-def fused_model(bench: Bench, way: str, rule: str, members: Members) -> Iterator[Model]:
-    """The base with a fused set."""
+def model_with(
+    bench: Bench, concepts: Iterable[ConceptFile], adapters: Iterable[Adapters]
+) -> Iterator[Model]:
+    """The base with the words of these concepts, and with these adapters, within the block."""
     model = Model(bench.base)
-    update = load_file(fused_path(rule, members, folder_of(way, bench.work)))
     try:
-        for name in members:
-            model.add_words(concept_of(way, name, bench.work))
-        model.add_adapters(as_adapters(update))
+        for concept in concepts:
+            model.add_words(concept)
+        for each in adapters:
+            model.add_adapters(each)
         yield model
     finally:
         model.restore()
+
+
+def own_adapters(concept: ConceptFile) -> Adapters:
+    """A concept's, as it was tuned."""
+    return Adapters.from_tensors(concept.tensors(), concept.header.scale)
+
+
+def fused_adapters(bench: Bench, way: str, rule: str, members: Members) -> Adapters:
+    """Of a fused set."""
+    return as_adapters(load_file(fused_path(rule, members, folder_of(way, bench.work))))
 
 
 def generic_task(bench: Bench) -> Task:

@@ -13,12 +13,20 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.fusing.judging import fused_path
 from benchmarks.study.bench import Bench, Task
-from benchmarks.study.drawing import Members, facts, fused_task, look, single_task
+from benchmarks.study.drawing import (
+    Members,
+    facts,
+    fused_adapters,
+    fused_task,
+    look,
+    model_with,
+    own_adapters,
+    single_task,
+)
 from benchmarks.study.fusing import fuse_sets
 from benchmarks.study.tables import Read
 from benchmarks.study.tuning import concept_of, file_of, folder_of
@@ -26,15 +34,11 @@ from benchmarks.study.ways import OURS
 from fedshow.concepts import ConceptFile, write_concept
 from fedshow.edlora.adapters import Adapters
 from fedshow.files import digest
-from fedshow.releases.updates import as_adapters
-from fedshow.sampling.model import Model
+from fedshow_server.fusion.prompts import PLAIN_TEXTS
 from fedshow_server.fusion.recording import Drawn, Plan
 
 RULE = "gradient"
 RANK = 1
-PLAIN_TEXTS = 45
-"""So many come first: in some place, with one of five additions."""
-
 FIT = (
     *("photo of a {0}", "a {0} on the beach", "a {0} in the snow", "a {0} at night"),
     *("a {0} wearing a hat on green grass", "a {0} wearing glasses in the desert"),
@@ -161,16 +165,12 @@ def _own_task(bench: Bench, kind: str, members: Members, name: str) -> Task:
 def draw_own(bench: Bench, kind: str, members: Members, name: str) -> dict[str, Any]:
     """A concept out of a fused model with its own adapters in layers of a kind, read."""
     concept = concept_of(OURS, name, bench.work)
-    fused = as_adapters(load_file(fused_path(RULE, members, folder_of(OURS, bench.work))))
-    its = Adapters.from_tensors(concept.tensors(), concept.header.scale)
-    model = Model(bench.base)
-    try:
-        model.add_words(concept)
-        model.add_adapters(_some(fused, kind, inside=False))
-        model.add_adapters(_some(its, kind, inside=True))
+    adapters = [
+        _some(fused_adapters(bench, OURS, RULE, members), kind, inside=False),
+        _some(own_adapters(concept), kind, inside=True),
+    ]
+    with model_with(bench, [concept], adapters) as model:
         return look(bench, model, name, 1.0)
-    finally:
-        model.restore()
 
 
 def _some(adapters: Adapters, kind: str, inside: bool) -> Adapters:

@@ -42,6 +42,21 @@ def listening(base: Base, component: str, hear: Hear) -> Iterator[None]:
             handle.remove()
 
 
+@contextmanager
+def listening_to_pictures(base: Base, hear: Hear) -> Iterator[None]:
+    """Within the block, `hear` gets what the denoiser's layers read of pictures: of guided batches the
+    prompted half. What they read of texts is `read`'s.
+    """
+    contexts = context_slots(base)
+
+    def prompted(name: str, inputs: Tensor) -> None:
+        if name not in contexts:
+            hear(name, inputs[len(inputs) // 2 :])
+
+    with listening(base, f"{base.family.denoiser}.", prompted):
+        yield
+
+
 def _hook(name: str, hear: Hear) -> Callable[[nn.Module, tuple[Any, ...]], None]:
     def listen(_: nn.Module, args: tuple[Any, ...]) -> None:
         hear(name, args[0])

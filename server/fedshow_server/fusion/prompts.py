@@ -83,6 +83,9 @@ _MORE = tuple(_beside(2 * 96))
 TEXT_FIT, TEXT_HELDOUT = _PLAIN[::13] + _MORE[:96], _PLAIN[6::13] + _MORE[96:]
 """Only read, never drawn."""
 
+PLAIN_TEXTS = len(_PLAIN[::13])
+"""So many of those for the fit come first: in some place, with one of a few additions."""
+
 
 def for_concept(templates: tuple[str, ...], name: str) -> tuple[str, ...]:
     """The templates with `<name>` in them."""

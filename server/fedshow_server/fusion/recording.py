@@ -14,7 +14,7 @@ from fedshow.releases.updates import as_adapters
 from fedshow.sampling.model import Model
 from fedshow_server.fusion import prompts
 from fedshow_server.fusion.grams import Precision
-from fedshow_server.fusion.listening import EMPHASIS, context_slots, listening, read
+from fedshow_server.fusion.listening import EMPHASIS, listening_to_pictures, read
 from fedshow_server.fusion.moments import Moments
 from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.sums import energy
@@ -177,15 +177,9 @@ def record(model: Model, drawn: Drawn, plan: Plan) -> Moments:
     """
     moments = Moments(plan.precision, CPU if plan.on_host else None)
     read(model, drawn.texts, moments)
-    contexts = context_slots(model.base)
-
-    def hear(name: str, inputs: Tensor) -> None:
-        if name not in contexts:
-            moments.add(name, inputs[len(inputs) // 2 :])  # of guided batches the prompted half
-
     at_once = plan.at_once or max(1, len(drawn.prompts))
     for seed, start in product(drawn.seeds, range(0, len(drawn.prompts), at_once)):
         some = list(drawn.prompts[start : start + at_once])
-        with listening(model.base, f"{model.base.family.denoiser}.", hear):
+        with listening_to_pictures(model.base, moments.add):
             model.sample_latents(some, seed=seed + start, steps=plan.steps)
     return moments
