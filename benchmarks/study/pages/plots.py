@@ -80,7 +80,8 @@ def _figure(count: int) -> tuple[Any, Any]:
 
 def _save(figure: Any, axes: Any, path: Path) -> None:
     handles, labels = axes[0].get_legend_handles_labels()
-    columns = min(len(labels), 6)
+    label_inches = 0.45 + 0.065 * max(map(len, labels))
+    columns = max(1, min(len(labels), 6, int(figure.get_figwidth() / label_inches)))
     rows = -(-len(labels) // columns)
     figure.legend(handles, labels, loc="lower center", ncols=columns, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.06 * rows, 1, 1))
