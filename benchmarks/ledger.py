@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,9 @@ def work_off(
     """Runs every task `(key, function, arguments)` that the ledger lacks, in `workers` processes; 0: here."""
     missing = [task for task in tasks if ledger.get(task[0]) is None]
     if not workers:
-        for key, function, arguments in missing:
+        for done, (key, function, arguments) in enumerate(missing, start=1):
             ledger.add(key, function(*arguments))
+            _tell(done, missing, key)
         return
     if not missing:
         return
@@ -72,7 +73,7 @@ def work_off(
         running = {pool.submit(task[1], *task[2]): task[0] for task in missing}
         for done, future in enumerate(as_completed(running), start=1):
             ledger.add(running[future], future.result())
-            print(f"{done}/{len(missing)} {_short(running[future])}", flush=True)
+            _tell(done, missing, running[future])
 
 
 def _start(start: Callable[[], None]) -> None:
@@ -87,5 +88,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _short(key: Key) -> str:
-    return " ".join(str(value) for value in key.values() if not isinstance(value, dict | list))
+def _tell(done: int, tasks: Sequence[Any], key: Key) -> None:
+    said = [str(value) for value in key.values() if not isinstance(value, dict | list)]
+    print(f"{done}/{len(tasks)} {' '.join(said)}", flush=True)

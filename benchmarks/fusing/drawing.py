@@ -15,6 +15,7 @@ from benchmarks.fusing.concepts import concept_path
 from benchmarks.private_folder import person
 from fedshow.concepts import ConceptFile, read_concept
 from fedshow.demo.measuring import prompts_for, reference
+from fedshow.families import Base
 from fedshow.releases.updates import as_adapters
 from fedshow.sampling.model import Model
 from fedshow.scoring.prompts import PLACES
@@ -34,9 +35,9 @@ Pixels = NDArray[np.float32]
 """Pictures `[B, H, W, 3]`, 0..1."""
 
 
-def concept_of(character: str, work: Path) -> ConceptFile:
-    """The tuned concept."""
-    return read_concept(concept_path(character, work), toyworld().card)
+def concept_of(character: str, work: Path, base: Base | None = None) -> ConceptFile:
+    """The tuned concept; of toyworld, unless another base is given."""
+    return read_concept(concept_path(character, work), (base or toyworld()).card)
 
 
 def draw_single(character: str, work: Path) -> dict[str, Any]:
@@ -53,16 +54,18 @@ def draw_single(character: str, work: Path) -> dict[str, Any]:
     return {"identity": _identity(character, images, work)}
 
 
-def draw_generic(work: Path) -> dict[str, Any]:
-    """The bare base on the hundred prompts; its pictures are kept."""
-    model = Model(toyworld())
+def draw_generic(
+    work: Path, base: Base | None = None, texts: Sequence[str] = GENERIC
+) -> dict[str, Any]:
+    """The bare base, toyworld if none is given, on prompts without a concept; its pictures are kept."""
+    model = Model(base or toyworld())
     generic = generic_path(work)
     generic.parent.mkdir(parents=True, exist_ok=True)
     try:
-        np.save(generic, _generic(model), allow_pickle=False)
+        np.save(generic, _generic(model, texts), allow_pickle=False)
     finally:
         model.restore()
-    return {"pictures": len(GENERIC)}
+    return {"pictures": len(texts)}
 
 
 def draw_fused(characters: Sequence[str], fused: Path, work: Path, drift: bool) -> dict[str, Any]:
@@ -79,9 +82,9 @@ def draw_fused(characters: Sequence[str], fused: Path, work: Path, drift: bool) 
     return {"concepts": found, "drift": moved}
 
 
-def drift_of(model: Model, work: Path) -> float:
+def drift_of(model: Model, work: Path, texts: Sequence[str] = GENERIC) -> float:
     """How far a model is from the bare base, by what `draw_generic` kept of it."""
-    return _difference(_generic(model), generic_path(work))
+    return _difference(_generic(model, texts), generic_path(work))
 
 
 def _draw_one(model: Model, character: str, work: Path) -> dict[str, float]:
@@ -92,8 +95,8 @@ def _draw_one(model: Model, character: str, work: Path) -> dict[str, float]:
     }
 
 
-def _generic(model: Model) -> Pixels:
-    return _pixels(model(list(GENERIC), seed=SEED, steps=GENERIC_STEPS).images)
+def _generic(model: Model, texts: Sequence[str]) -> Pixels:
+    return _pixels(model(list(texts), seed=SEED, steps=GENERIC_STEPS).images)
 
 
 def _identity(character: str, images: Sequence[Image.Image], work: Path) -> float:

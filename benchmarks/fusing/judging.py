@@ -50,7 +50,7 @@ def solve_set(
     base: Base, characters: Sequence[str], work: Path, plan: Plan, rules: Collection[str]
 ) -> None:
     """Fuses one set by these rules, each into its file."""
-    concepts = [concept_of(character, work) for character in characters]
+    concepts = [concept_of(character, work, base) for character in characters]
     recorded_as = sha256(plan.settings.encode()).hexdigest()[:8]
     folder = work / f"ledger-{recorded_as}"
     if REFINED in rules:
@@ -95,7 +95,7 @@ def judged(
     Means over layers, relative to what concepts do there on average: one that does next to nothing in a
     layer can lose next to nothing. Queries are judged by the keys that they meet.
     """
-    concepts = [concept_of(character, work) for character in characters]
+    concepts = [concept_of(character, work, base) for character in characters]
     tests = [test_moments(base, concept, work) for concept in concepts]
     generic, fused = generic_moments(base, work), dict(deltas(tensors))
     missed: list[list[float]] = [[] for _ in concepts]

@@ -9,7 +9,10 @@ from typing import Any
 import torch
 
 from benchmarks.ledger import Key, Ledger, work_off
+from benchmarks.study.material import Material
 from fedshow.families import Base, open_base
+from fedshow.families.placing import settle
+from fedshow.files import digest
 from fedshow_server.fusion.recording import Plan
 
 Task = tuple[Key, Callable[..., dict[str, Any]], tuple[Any, ...]]
@@ -39,9 +42,6 @@ class Extent:
     """How richly fusions record."""
 
     layouts: int = 24
-    eye: tuple[int, int] = (3000, 900)
-    """Families and steps that the study's own encoder learns from."""
-
     drawing_steps: int = 20
     drift: bool = True
     """Whether to measure how far fusions move the base; that takes a hundred pictures each."""
@@ -52,6 +52,9 @@ class Extent:
     prompts: int = 20
     """Of each concept, spread over the types."""
 
+    each: int = 1
+    """Pictures of each prompt; what is read of them is averaged."""
+
     @property
     def part_sets(self) -> list[tuple[str, ...]]:
         """The subset in sets of concepts of all groups."""
@@ -61,31 +64,38 @@ class Extent:
 
 @dataclass(frozen=True)
 class Bench:
-    """Folder of raw results, device, processes, extent."""
+    """Folder of raw results, device, processes, extent, and what is taught."""
 
     work: Path
     device: str
     workers: int
     extent: Extent
+    material: Material
 
     @property
     def base(self) -> Base:
         """The base on the device, opened once in a process."""
-        return _base(self.device)
+        return _base(self.material.base, self.device)
 
     def do(self, tasks: Sequence[Task], files: Sequence[Path] = ()) -> list[dict[str, Any]]:
-        """Results in the order of the tasks; what is known, and whose file is there, is not done again."""
+        """Results in the order of the tasks; what is known, and whose file is still that one, is not redone.
+
+        Tasks that write a file say its `sha256`.
+        """
         ledger = Ledger(self.work / "runs.jsonl")
         for task, file in zip(tasks, files, strict=False):
-            if not file.is_file():
+            known = ledger.get(task[0])
+            if known and not (file.is_file() and digest(file) == known["sha256"]):
                 ledger.forget(task[0])
         work_off(ledger, tasks, self.workers, start_worker)
         return [ledger.get(task[0]) or {} for task in tasks]
 
 
 @cache
-def _base(device: str) -> Base:
-    return open_base("toyworld", device)
+def _base(name: str, device: str) -> Base:
+    base = open_base(name)
+    settle(base, device)
+    return base
 
 
 def start_worker() -> None:

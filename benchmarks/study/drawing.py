@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from hashlib import sha256
+from statistics import fmean
 from typing import Any
 
 from PIL import Image
 from safetensors.torch import load_file
 
-from benchmarks.fusing.drawing import draw_generic, drift_of
+from benchmarks.fusing.drawing import draw_generic, drift_of, generic_path
 from benchmarks.fusing.judging import fused_path
-from benchmarks.study import reading
 from benchmarks.study.bench import Bench, Task
-from benchmarks.study.concepts import CONCEPTS
-from benchmarks.study.eye import eye_file
-from benchmarks.study.prompts import Prompt, prompts_of
+from benchmarks.study.material import Prompt, Read
 from benchmarks.study.tuning import concept_of, file_of, folder_of
 from fedshow.concepts import ConceptFile
 from fedshow.edlora.adapters import Adapters
@@ -30,7 +29,7 @@ Fusion = tuple[str, str, Members]
 
 def chosen(bench: Bench, name: str) -> tuple[Prompt, ...]:
     """The prompts of a concept that are drawn: all, or some of every type."""
-    every = prompts_of(name)
+    every = bench.material.prompts_of(name)
     return every[:: len(every) // bench.extent.prompts]
 
 
@@ -40,16 +39,11 @@ def single_task(bench: Bench, way: str, name: str, scale: float = 1.0) -> Task:
     return (
         key | {"file": digest(file_of(way, name, bench.work))[:16]},
         draw_single,
-        (
-            bench,
-            way,
-            name,
-            scale,
-        ),
+        (bench, way, name, scale),
     )
 
 
-def draw_single(bench: Bench, way: str, name: str, scale: float) -> dict[str, Any]:
+def draw_single(bench: Bench, way: str, name: str, scale: float) -> Read:
     """Its pictures, read."""
     with single_model(bench, way, name) as model:
         return look(bench, model, name, scale)
@@ -60,14 +54,12 @@ def bare_task(bench: Bench, name: str) -> Task:
     return {"bare": name, **facts(bench, [name])}, draw_bare, (bench, name)
 
 
-def draw_bare(bench: Bench, name: str) -> dict[str, Any]:
+def draw_bare(bench: Bench, name: str) -> Read:
     """Its pictures, read."""
-    model = Model(bench.base)
+    word = bench.material.concepts[name].class_word
     prompts = chosen(bench, name)
-    word = CONCEPTS[name].class_word
-    texts = [prompt.text.replace(f"<{name}>", word) for prompt in prompts]
-    images = model(texts, seed=SEED, steps=bench.extent.drawing_steps).images
-    return reading.read(name, images, prompts, bench.work)
+    said = [replace(prompt, text=prompt.text.replace(f"<{name}>", word)) for prompt in prompts]
+    return _read(bench, name, pictures(bench, Model(bench.base), said), prompts)
 
 
 def fused_task(bench: Bench, way: str, rule: str, members: Members, drift: bool) -> Task:
@@ -81,28 +73,44 @@ def draw_fused(bench: Bench, way: str, rule: str, members: Members, drift: bool)
     """Their pictures, read; and how far the base was moved."""
     with fused_model(bench, way, rule, members) as model:
         found: dict[str, Any] = {name: look(bench, model, name, 1.0) for name in members}
-        moved = drift_of(model, bench.work) if drift else None
+        moved = drift_of(model, bench.work, bench.material.generic) if drift else None
     return {"concepts": found, "drift": moved}
 
 
-def look(bench: Bench, model: Model, name: str, scale: float) -> dict[str, Any]:
+def look(bench: Bench, model: Model, name: str, scale: float) -> Read:
     """A concept's pictures out of a model, read."""
     prompts = chosen(bench, name)
-    images = pictures(bench, model, prompts, scale)
-    return reading.read(name, images, prompts, bench.work)
+    return _read(bench, name, pictures(bench, model, prompts, scale), prompts)
+
+
+def _read(
+    bench: Bench, name: str, images: Sequence[Image.Image], prompts: Sequence[Prompt]
+) -> Read:
+    """What is read of all pictures of each prompt, on average."""
+    each = len(images) // len(prompts)
+    found = bench.material.read(name, images, [p for p in prompts for _ in range(each)])
+    return {
+        key: [fmean(values[k : k + each]) for k in range(0, len(values), each)]
+        for key, values in found.items()
+    }
 
 
 def pictures(
-    bench: Bench, model: Model, prompts: Sequence[Prompt], scale: float = 1.0
+    bench: Bench,
+    model: Model,
+    prompts: Sequence[Prompt],
+    scale: float = 1.0,
+    each: int | None = None,
 ) -> list[Image.Image]:
-    """One of each prompt, always from the same seeds."""
-    texts = [prompt.text for prompt in prompts]
-    return model(texts, seed=SEED, scale=scale, steps=bench.extent.drawing_steps).images
+    """Of each prompt in turn, always from the same seeds."""
+    texts, steps = [prompt.text for prompt in prompts], bench.extent.drawing_steps
+    number = bench.extent.each if each is None else each
+    return model(texts, n=number, seed=SEED, scale=scale, steps=steps).images
 
 
 def single_model(bench: Bench, way: str, name: str) -> AbstractContextManager[Model]:
     """The base with one concept."""
-    concept = concept_of(way, name, bench.work)
+    concept = concept_of(bench, way, name)
     return model_with(bench, [concept], [own_adapters(concept)])
 
 
@@ -110,7 +118,7 @@ def fused_model(
     bench: Bench, way: str, rule: str, members: Members
 ) -> AbstractContextManager[Model]:
     """The base with a fused set."""
-    concepts = [concept_of(way, name, bench.work) for name in members]
+    concepts = [concept_of(bench, way, name) for name in members]
     return model_with(bench, concepts, [fused_adapters(bench, way, rule, members)])
 
 
@@ -142,17 +150,25 @@ def fused_adapters(bench: Bench, way: str, rule: str, members: Members) -> Adapt
 
 def generic_task(bench: Bench) -> Task:
     """The bare base's pictures of prompts without a concept, for drift."""
-    return {"generic": True, "device": bench.device}, draw_generic, (bench.work,)
+    texts = sha256(repr(bench.material.generic).encode()).hexdigest()[:16]
+    key = {"generic": texts, "device": bench.device, **bench.material.facts(())}
+    return key, draw_bare_generic, (bench,)
+
+
+def draw_bare_generic(bench: Bench) -> dict[str, Any]:
+    """Those pictures, kept."""
+    found = draw_generic(bench.work, bench.base, bench.material.generic)
+    return found | {"sha256": digest(generic_path(bench.work))}
 
 
 def facts(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
-    """What else decides what is read: prompts, steps, device, and the study's own encoder where it reads."""
+    """What else decides what is read: prompts, steps, device, and who reads."""
     texts = repr([chosen(bench, name) for name in names])
-    groups = {CONCEPTS[name].group for name in names}
-    eye = digest(eye_file(bench.work))[:16] if groups - {"characters"} else None
+    each = {"each": bench.extent.each} if bench.extent.each > 1 else {}
     return {
         "prompts": sha256(texts.encode()).hexdigest()[:16],
         "steps": bench.extent.drawing_steps,
         "device": bench.device,
-        "eye": eye,
+        **each,
+        **bench.material.facts(names),
     }

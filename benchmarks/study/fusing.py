@@ -39,7 +39,8 @@ def fuse_sets(
 
 def _is_known(bench: Bench, ledger: Ledger, way: str, rule: str, members: Members) -> bool:
     path = fused_path(rule, members, folder_of(way, bench.work))
-    return path.is_file() and ledger.get(_key(bench, way, rule, members)) is not None
+    known = ledger.get(_key(bench, way, rule, members))
+    return known is not None and path.is_file() and digest(path) == known["sha256"]
 
 
 def _key(bench: Bench, way: str, rule: str, members: Members) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 
 from benchmarks.report import RESULTS, print_table, write_result
 from benchmarks.study.bench import Bench, Extent, start_worker
-from benchmarks.study.concepts import CONCEPTS, draw_folder
 from benchmarks.study.drawing import fused_task, single_task
 from benchmarks.study.fusing import fuse_sets
-from benchmarks.study.questions.failures import draw_pair
 from benchmarks.study.tables import identity, text
+from benchmarks.study.toyworld.failures import draw_pair
+from benchmarks.study.toyworld.material import Toyworld
 from benchmarks.study.tuning import tune_all
 from benchmarks.study.ways import OURS
 
@@ -41,9 +41,7 @@ def main() -> None:
 def measure(work: Path) -> dict[str, float]:
     """Identity and text alignment alone, what each rule keeps of identity, and the pair by regions."""
     start_worker()
-    bench = Bench(work, "cpu", 0, EXTENT)
-    for name in PAIR:
-        draw_folder(CONCEPTS[name], work / "people")
+    bench = Bench(work, "cpu", 0, EXTENT, Toyworld(work))
     tune_all(bench, [(OURS, name) for name in PAIR])
     fuse_sets(bench, OURS, [PAIR], RULES)
     alone = bench.do([single_task(bench, OURS, name) for name in PAIR])

@@ -2,22 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from statistics import fmean
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.study.concepts import CONCEPTS, GROUPS
+from benchmarks.study.material import Concept, Read
 from fedshow.scoring.intervals import (
     Interval,
     difference_interval,
     mean_interval,
     ratio_interval,
 )
-
-Read = Mapping[str, Any]
-"""What `reading.read` found of one concept."""
 
 Scores = NDArray[np.float64]
 """`[C, P]`: concepts, prompts."""
@@ -32,8 +27,8 @@ def identity(found: Iterable[Read]) -> Scores:
 
 
 def text(found: Iterable[Read]) -> Scores:
-    """Share of what each prompt asks for that is there."""
-    return np.array([[fmean(asked) for asked in one["asked"]] for one in found])
+    """How much of what each prompt asks for is there."""
+    return np.array([one["text"] for one in found])
 
 
 def value(interval: Interval | None) -> Value:
@@ -61,9 +56,12 @@ def summary(found: Mapping[str, Read]) -> dict[str, Value]:
     return {"identity": mean(identity(found.values())), "text": mean(text(found.values()))}
 
 
-def by_group(found: Mapping[str, Read]) -> dict[str, dict[str, Value]]:
-    """The same for each of the groups."""
-    parts = {g: {n: r for n, r in found.items() if CONCEPTS[n].group == g} for g in GROUPS}
+def by_group(
+    found: Mapping[str, Read], concepts: Mapping[str, Concept]
+) -> dict[str, dict[str, Value]]:
+    """The same for each group of the concepts."""
+    groups = dict.fromkeys(concept.group for concept in concepts.values())
+    parts = {g: {n: r for n, r in found.items() if concepts[n].group == g} for g in groups}
     return {group: summary(part) for group, part in parts.items() if part}
 
 

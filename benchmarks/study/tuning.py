@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.embedded import toyworld
 from benchmarks.fusing.concepts import concept_path
 from benchmarks.study.bench import Bench, Task
-from benchmarks.study.concepts import CONCEPTS, draw_folder
 from benchmarks.study.ways import WAYS, Way
 from fedshow import __version__
 from fedshow.concepts import ConceptFile, ConceptHeader, read_concept, write_concept
@@ -37,9 +35,9 @@ def file_of(way: str, name: str, work: Path) -> Path:
     return concept_path(name, folder_of(way, work))
 
 
-def concept_of(way: str, name: str, work: Path) -> ConceptFile:
+def concept_of(bench: Bench, way: str, name: str) -> ConceptFile:
     """The tuned concept."""
-    return read_concept(file_of(way, name, work), toyworld().card)
+    return read_concept(file_of(way, name, bench.work), bench.base.card)
 
 
 def tune_all(bench: Bench, pairs: Iterable[Pair]) -> dict[Pair, dict[str, Any]]:
@@ -52,16 +50,14 @@ def tune_all(bench: Bench, pairs: Iterable[Pair]) -> dict[Pair, dict[str, Any]]:
 
 def _task(bench: Bench, way: str, name: str) -> Task:
     """A tuning, named by all that decides its result."""
-    concept = CONCEPTS[name]
-    images = draw_folder(concept, bench.work / "people")
     key = {
         "tune": name,
         "way": way,
-        "class": concept.class_word,
-        "pictures": fingerprint(scan(images).accepted)[:16],
-        "base": toyworld().card.sha256[:16],
+        "class": bench.material.concepts[name].class_word,
+        "pictures": fingerprint(scan(bench.material.images(name)).accepted)[:16],
+        "base": bench.base.card.sha256[:16],
         "device": bench.device,
-        **WAYS[way].facts(toyworld(), bench.extent.recipe),
+        **WAYS[way].facts(bench.base, bench.extent.recipe),
     }
     return key, tune, (bench, way, name)
 
@@ -69,17 +65,18 @@ def _task(bench: Bench, way: str, name: str) -> Task:
 def tune(bench: Bench, way: str, name: str) -> dict[str, Any]:
     """Tunes one concept in one way and keeps its file."""
     started, computing = time.perf_counter(), time.process_time()
-    base, concept, chosen = open_base("toyworld"), CONCEPTS[name], WAYS[way]
-    images = scan(bench.work / "people" / name / "images").accepted
+    base, chosen = open_base(bench.material.base), WAYS[way]
+    class_word = bench.material.concepts[name].class_word
+    images = scan(bench.material.images(name)).accepted
     recipe = chosen.recipe(base, bench.extent.recipe)
-    lesson = Lesson(name, concept.class_word, images, recipe, chosen.method)
+    lesson = Lesson(name, class_word, images, recipe, chosen.method)
     trainer = prepare(base, lesson, bench.device)
     progress = Progress()
     trainer.run(progress, lambda *_: None, lambda: False)
     path = file_of(way, name, bench.work)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.half() for key, value in trainer.concept_tensors().items()}
-    write_concept(path, _header(trainer, concept.class_word, chosen), tensors)
+    write_concept(path, _header(trainer, class_word, chosen), tensors)
     return {
         "sha256": digest(path),
         "seconds": time.perf_counter() - started,

@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.study import __main__ as study
-from benchmarks.study import alike, prompts, tables
-from benchmarks.study.bench import Bench
-from benchmarks.study.concepts import (
+from benchmarks.study import tables
+from benchmarks.study.questions import experiments, fusion
+from benchmarks.study.study import Study
+from benchmarks.study.toyworld import alike, failures, prompts
+from benchmarks.study.toyworld.concepts import (
     CONCEPTS,
     GROUPS,
     ROBOTS,
@@ -23,11 +24,11 @@ from benchmarks.study.concepts import (
     of_group,
     sets,
 )
-from benchmarks.study.extents import FULL, TINY
-from benchmarks.study.eye import retrieval
-from benchmarks.study.legible import legible
-from benchmarks.study.pages import page
-from benchmarks.study.questions import experiments, failures, fusion
+from benchmarks.study.toyworld.extents import FULL
+from benchmarks.study.toyworld.eye import retrieval
+from benchmarks.study.toyworld.legible import legible
+from benchmarks.study.toyworld.page import page
+from benchmarks.study.toyworld.study import of_toyworld
 from benchmarks.study.tuning import file_of
 from fedshow.demo.folders import Person, draw_images
 from fedshow.families import Base
@@ -102,7 +103,7 @@ def test_what_is_asked_for_can_be_read_in_drawings() -> None:
 
 
 def row(*scores: float) -> dict[str, Any]:
-    return {"identity": list(scores), "asked": [[True, False]] * len(scores)}
+    return {"identity": list(scores), "text": [0.5] * len(scores)}
 
 
 def test_identity_kept_counts_every_concept_once() -> None:
@@ -151,18 +152,19 @@ def test_boxes_that_overlap_share_as_many_columns_as_they_should() -> None:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """A slice of all five questions, answered."""
-    found = Bench(tmp_path_factory.mktemp("study"), "cpu", 0, TINY)
-    study.answer(found, list(study.QUESTIONS))
+    found = of_toyworld(tmp_path_factory.mktemp("study"), "cpu", 0, tiny=True)
+    found.answer()
     return found
 
 
-def test_every_question_is_answered_and_every_table_shown(bench: Bench, tmp_path: Path) -> None:
-    figures = study.figures_of(study.answered(bench))
+def test_every_question_is_answered_and_every_table_shown(study: Study, tmp_path: Path) -> None:
+    figures = study.figures()
+    assert study.is_whole(figures)
     assert figures["questions"] == 5
     assert {"kept_ed_lora_gradient", "kept_ed_lora_average", "kept_lora_average"} <= set(figures)
-    written = page.write_page(bench, figures, tmp_path).read_text()
+    written = page.write_page(study.bench, figures, tmp_path).read_text()
     for number in range(1, 6):
         assert f"## Q{number}" in written
     for name in (
@@ -177,13 +179,13 @@ def test_every_question_is_answered_and_every_table_shown(bench: Bench, tmp_path
     assert all(path.stat().st_size < 200_000 for path in images)
 
 
-def test_a_killed_study_goes_on_where_it_was(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = bench.work / "runs.jsonl"
+def test_a_killed_study_goes_on_where_it_was(study: Study) -> None:
+    runs = study.bench.work / "runs.jsonl"
     before = runs.read_text()
-    study.answer(bench, ["methods", "fusion", "parts"])
+    study.answer(["methods", "fusion", "parts"])
     assert runs.read_text() == before, "all of it was there"
-    file_of("p-plus", "bolt", bench.work).unlink()
-    study.answer(bench, ["methods"])
+    file_of("p-plus", "bolt", study.bench.work).unlink()
+    study.answer(["methods"])
     added = runs.read_text().removeprefix(before).splitlines()
     assert len(added) == 1, "the lost file alone; from the same seed it is the same"
 

@@ -28,7 +28,7 @@ from benchmarks.study.drawing import (
     single_task,
 )
 from benchmarks.study.fusing import fuse_sets
-from benchmarks.study.tables import Read
+from benchmarks.study.material import Read
 from benchmarks.study.tuning import concept_of, file_of, folder_of
 from benchmarks.study.ways import OURS
 from fedshow.concepts import ConceptFile, write_concept
@@ -106,17 +106,14 @@ def cut(bench: Bench, sets: Sequence[Members]) -> tuple[Found, dict[Members, Fou
     other = _beside(bench, f"rank-{RANK}")
     names = list(dict.fromkeys(name for members in sets for name in members))
     for name in names:
-        _write_cut(concept_of(OURS, name, bench.work), other, name)
+        _write_cut(concept_of(bench, OURS, name), other, name)
     single = other.do([single_task(other, OURS, name) for name in names])
     return dict(zip(names, single, strict=True)), _fused(other, sets)
 
 
 def _beside(bench: Bench, name: str) -> Bench:
-    """A work folder of its own with the same pictures and encoder."""
-    other = replace(bench, work=bench.work / name, extent=replace(bench.extent, drift=False))
-    for part in ("people", "eye"):
-        shutil.copytree(bench.work / part, other.work / part, dirs_exist_ok=True)
-    return other
+    """A work folder of its own, of the same material."""
+    return replace(bench, work=bench.work / name, extent=replace(bench.extent, drift=False))
 
 
 def _fused(bench: Bench, sets: Sequence[Members]) -> dict[Members, Found]:
@@ -164,7 +161,7 @@ def _own_task(bench: Bench, kind: str, members: Members, name: str) -> Task:
 
 def draw_own(bench: Bench, kind: str, members: Members, name: str) -> dict[str, Any]:
     """A concept out of a fused model with its own adapters in layers of a kind, read."""
-    concept = concept_of(OURS, name, bench.work)
+    concept = concept_of(bench, OURS, name)
     adapters = [
         _some(fused_adapters(bench, OURS, RULE, members), kind, inside=False),
         _some(own_adapters(concept), kind, inside=True),

@@ -1,6 +1,6 @@
 """Q2: sets of 2 to 16 concepts, half of one class: identity before and after every fusion rule."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from benchmarks.fusing.drawing import generic_path
 from benchmarks.study import tables
 from benchmarks.study.bench import Bench
-from benchmarks.study.concepts import ROBOTS
 from benchmarks.study.drawing import Fusion, Members, fused_task, generic_task, single_task
 from benchmarks.study.fusing import fuse_sets
 from benchmarks.study.questions import lost
@@ -110,17 +109,15 @@ def _of_size(
         "text": tables.mean(tables.text(after)),
         "text_before": tables.mean(tables.text(before)),
         "drift": fused[way, rule, first]["drift"],
-        "one_class": _of_class(rows, True),
-        "others": _of_class(rows, False),
+        "one_class": _kept([row for row in rows if row[0] in bench.material.rivals]),
+        "others": _kept([row for row in rows if row[0] not in bench.material.rivals]),
     }
 
 
-def _of_class(rows: list[Any], conflicting: bool) -> Value | None:
-    """What is kept by the robots, or by the others."""
-    chosen = [row for row in rows if (row[0] in ROBOTS) == conflicting]
-    if not chosen:
+def _kept(rows: list[Any]) -> Value | None:
+    if not rows:
         return None
-    before, after = (tables.identity(row[k] for row in chosen) for k in (1, 2))
+    before, after = (tables.identity(row[k] for row in rows) for k in (1, 2))
     return tables.kept(after, before)
 
 
@@ -172,3 +169,10 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
         "order_holds": tables.apart(rows["kept_ed_lora_gradient"], rows["kept_ed_lora_average"])
         and tables.apart(rows["kept_ed_lora_average"], rows["kept_lora_average"]),
     }
+
+
+def worst(raw: Sequence[Mapping[str, Any]], count: int = 4) -> list[Any]:
+    """The concepts that lose most by being fused with most others."""
+    most = max(one["size"] for one in raw)
+    rows = [r for r in raw if (r["way"], r["rule"], r["size"]) == (OURS, RULE, most)]
+    return sorted(rows, key=lambda row: row["identity"] / max(row["before"], 0.05))[:count]

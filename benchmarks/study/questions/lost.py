@@ -6,7 +6,6 @@ from typing import Any
 from benchmarks.study import tables
 from benchmarks.study.bench import Bench
 from benchmarks.study.drawing import Members, chosen
-from benchmarks.study.prompts import TYPES
 from benchmarks.study.questions import experiments
 from benchmarks.study.questions.experiments import Found
 from benchmarks.study.tables import Value
@@ -45,7 +44,7 @@ def by_type(bench: Bench, single: Found, fused: Mapping[Members, Found]) -> dict
     before, after = (tables.identity(pair[k] for pair in pairs) for k in (0, 1))
     types = [prompt.type for prompt in chosen(bench, next(iter(single)))]
     found = {"all": tables.kept(after, before)}
-    for kind in TYPES:
+    for kind in bench.material.types:
         if columns := [k for k, other in enumerate(types) if other == kind]:
             found[kind] = tables.kept(after[:, columns], before[:, columns])
     return found

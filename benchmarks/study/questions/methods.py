@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from benchmarks.study import reading, tables
+from benchmarks.study import tables
 from benchmarks.study.bench import Bench
 from benchmarks.study.drawing import bare_task, single_task
-from benchmarks.study.tables import Read
+from benchmarks.study.material import Read
 from benchmarks.study.tuning import tune_all
 from benchmarks.study.ways import BASELINES, LORA, OURS, WAYS
 from fedshow.edlora.methods import METHODS
@@ -59,23 +59,17 @@ def measure(bench: Bench) -> dict[str, Any]:
     bare = bench.do([bare_task(bench, name) for name in subset])
     bounds = {
         "class_word": tables.summary(dict(zip(subset, bare, strict=True))),
-        "private_pictures": fmean(_among_themselves(bench, name) for name in subset),
+        "private_pictures": fmean(bench.material.among_themselves(name) for name in subset),
     }
     return {
-        "methods": {way: _row(drawn, way, subset) | tuned[way] for way in METHODS},
-        "all": {way: _row(drawn, way, bench.extent.names) for way in (OURS, LORA)},
+        "methods": {way: _row(bench, drawn, way, subset) | tuned[way] for way in METHODS},
+        "all": {way: _row(bench, drawn, way, bench.extent.names) for way in (OURS, LORA)},
         "bounds": bounds,
         "raw": raw(drawn),
     }
 
 
-def _among_themselves(bench: Bench, name: str) -> float:
-    features = reading.known(name, bench.work).features
-    others = (features @ features.T).fill_diagonal_(0).sum(1) / (len(features) - 1)
-    return float(others.mean())
-
-
-def _row(drawn: Drawn, way: str, names: Sequence[str]) -> dict[str, Any]:
+def _row(bench: Bench, drawn: Drawn, way: str, names: Sequence[str]) -> dict[str, Any]:
     whole, alone = of(drawn, way, names), of(drawn, way, names, ALONE)
     ours, ours_alone = (of(drawn, OURS, names, scale) for scale in (1.0, ALONE))
     return {
@@ -83,7 +77,7 @@ def _row(drawn: Drawn, way: str, names: Sequence[str]) -> dict[str, Any]:
         "embedding_alone": tables.mean(tables.identity(alone.values())),
         "ours_better_by": _better_by(ours, whole),
         "ours_alone_better_by": _better_by(ours_alone, alone),
-        "groups": tables.by_group(whole),
+        "groups": tables.by_group(whole, bench.material.concepts),
     }
 
 

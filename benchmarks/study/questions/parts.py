@@ -7,7 +7,7 @@ from benchmarks.study import tables
 from benchmarks.study.bench import Bench
 from benchmarks.study.drawing import fused_task, single_task
 from benchmarks.study.fusing import fuse_sets
-from benchmarks.study.tables import Read
+from benchmarks.study.material import Read
 from benchmarks.study.tuning import tune_all
 from benchmarks.study.ways import OURS, PARTS
 
@@ -24,7 +24,7 @@ def measure(bench: Bench) -> dict[str, Any]:
         fuse_sets(bench, way, bench.extent.part_sets, RULES)
     whole, alone = (_singles(bench, ways, scale) for scale in (1.0, 0.0))
     fused = {rule: _fused(bench, ways, rule) for rule in RULES}
-    return {"parts": {way: _row(way, whole, alone, fused) for way in ways}}
+    return {"parts": {way: _row(bench, way, whole, alone, fused) for way in ways}}
 
 
 def _singles(bench: Bench, ways: tuple[str, ...], scale: float) -> dict[str, dict[str, Read]]:
@@ -50,7 +50,9 @@ def _nested(found: Mapping[tuple[str, str], Read]) -> dict[str, dict[str, Read]]
     return {way: {n: read for (w, n), read in found.items() if w == way} for way in ways}
 
 
-def _row(way: str, whole: Found, alone: Found, fused: Mapping[str, Found]) -> dict[str, Any]:
+def _row(
+    bench: Bench, way: str, whole: Found, alone: Found, fused: Mapping[str, Found]
+) -> dict[str, Any]:
     names = list(whole[OURS])
     own, ours = (_identity(whole[w], names) for w in (way, OURS))
     own_alone, ours_alone = (_identity(alone[w], names) for w in (way, OURS))
@@ -66,7 +68,7 @@ def _row(way: str, whole: Found, alone: Found, fused: Mapping[str, Found]) -> di
             rule: tables.difference(_identity(fused[rule][OURS], names), scores)
             for rule, scores in after.items()
         },
-        "groups": tables.by_group(whole[way]),
+        "groups": tables.by_group(whole[way], bench.material.concepts),
     }
 
 

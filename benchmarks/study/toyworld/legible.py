@@ -7,10 +7,10 @@ from statistics import fmean
 
 from PIL import Image
 
-from benchmarks.study.alike import SIZE, half_of
-from benchmarks.study.concepts import CONCEPTS, Concept, figure_of
-from benchmarks.study.reading import reader_of
-from benchmarks.study.scenery import Spot, paint_spot
+from benchmarks.study.toyworld.alike import SIZE, half_of
+from benchmarks.study.toyworld.concepts import CONCEPTS, Concept, figure_of
+from benchmarks.study.toyworld.reading import reader_of
+from benchmarks.study.toyworld.scenery import Spot, paint_spot
 from fedshow.toyworld.encoder import ToyworldEncoder
 from fedshow.toyworld.heldout import training_character
 from fedshow.toyworld.places import paint_place

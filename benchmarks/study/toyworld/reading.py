@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
 from PIL import Image
 from torch import Tensor
 
 from benchmarks.embedded import encoder
-from benchmarks.study.alike import half_of
-from benchmarks.study.concepts import CONCEPTS
-from benchmarks.study.eye import open_eye
-from benchmarks.study.prompts import Prompt, Where
+from benchmarks.study.material import Prompt, Read, Where
+from benchmarks.study.toyworld.alike import half_of
+from benchmarks.study.toyworld.concepts import CONCEPTS
+from benchmarks.study.toyworld.eye import open_eye
 from fedshow.demo.measuring import Reference, reference
 from fedshow.toyworld.encoder import ToyworldEncoder
 
@@ -68,11 +68,9 @@ def _read(reader: ToyworldEncoder, image: Image.Image, attribute: str) -> str | 
     return read[attribute].labels[0]
 
 
-def read(
-    name: str, images: Sequence[Image.Image], prompts: Sequence[Prompt], work: Path
-) -> dict[str, Any]:
-    """Identity of every picture, and what it shows of what was asked for, prompt by prompt."""
+def read(name: str, images: Sequence[Image.Image], prompts: Sequence[Prompt], work: Path) -> Read:
+    """Identity of every picture, and the share of what was asked for that it shows."""
     return {
         "identity": identities(name, images, prompts, work),
-        "asked": [fulfilled(name, i, p, work) for i, p in zip(images, prompts, strict=True)],
+        "text": [fmean(fulfilled(name, i, p, work)) for i, p in zip(images, prompts, strict=True)],
     }

@@ -4,40 +4,19 @@ Company stands to the left or right of the concept, so that each half of the pic
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-from benchmarks.study.concepts import CONCEPTS, Concept
+from benchmarks.study.material import Ask, Prompt, Where
+from benchmarks.study.toyworld.concepts import CONCEPTS, Concept
 from fedshow.scoring.prompts import PLACES
 from fedshow.toyworld.world import ACCESSORIES, COLOURS, KINDS, Character
 from fedshow.toyworld.world import PLACES as PLACE_NAMES
 
-Where = Literal["whole", "left", "right"]
 TYPES = ("place", "company", "accessory", "framing")
 NUMBERS = dict(zip(TYPES, (6, 5, 5, 4), strict=True))
 """How many prompts of each type."""
 
 _NAME_OF = dict(zip(PLACES, PLACE_NAMES, strict=True))
 _STARTS = ("photo of", "a photo of", "a picture of", "a drawing of")
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Something that a prompt asks for beside the concept: an attribute that the encoder reads, and where."""
-
-    attribute: str
-    label: str
-    where: Where = "whole"
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A text, what it asks for, and where in the picture the concept should be."""
-
-    type: str
-    text: str
-    asks: tuple[Ask, ...]
-    where: Where = "whole"
 
 
 def prompts_of(name: str) -> tuple[Prompt, ...]:

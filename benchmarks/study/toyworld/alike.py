@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from PIL import Image
 
-from benchmarks.study.concepts import OBJECTS, SCENES, Looks, figure_of
-from benchmarks.study.scenery import SPOTS, Spot, paint_spot
-from benchmarks.study.things import THINGS, Thing
+from benchmarks.study.toyworld.concepts import OBJECTS, SCENES, Looks, figure_of
+from benchmarks.study.toyworld.scenery import SPOTS, Spot, paint_spot
+from benchmarks.study.toyworld.things import THINGS, Thing
 from fedshow.toyworld.heldout import training_character
 from fedshow.toyworld.places import paint_place
 from fedshow.toyworld.scenes import SUPERSAMPLING, compose

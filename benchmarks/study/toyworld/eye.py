@@ -18,14 +18,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.embedded import toyworld
-from benchmarks.study.alike import VIEWS, Families, families, likenesses, pixels_of, view
-from benchmarks.study.concepts import CONCEPTS
+from benchmarks.study.toyworld.alike import VIEWS, Families, families, likenesses, pixels_of, view
+from benchmarks.study.toyworld.concepts import CONCEPTS
 from fedshow.toyworld.encoder import LABELS, ToyworldEncoder, load_encoder
 from fedshow.toyworld.training.encoder import augment, through_vae
 from fedshow.toyworld.training.identities import IGNORED
 from fedshow.toyworld.training.vae import to_pixels
 
-FAMILIES, STEPS, BATCH = 3000, 900, 24
+BATCH = 24
 VERSION = 3
 """Raised whenever it is trained otherwise, so that nothing is read by an earlier one."""
 
@@ -45,9 +45,7 @@ def open_eye(work: Path) -> ToyworldEncoder:
     return eye.eval().requires_grad_(False)
 
 
-def measure_eyes(
-    work: Path, names: Sequence[str], count: int = FAMILIES, steps: int = STEPS
-) -> dict[str, Any]:
+def measure_eyes(work: Path, names: Sequence[str], count: int, steps: int) -> dict[str, Any]:
     """Trains the eye, unless it is there; how often each encoder is right about fresh drawings."""
     path = eye_file(work)
     if not path.is_file():

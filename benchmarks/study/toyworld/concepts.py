@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.study.scenery import Spot, paint_spot
-from benchmarks.study.things import Thing, draw_thing
+from benchmarks.study.toyworld.scenery import Spot, paint_spot
+from benchmarks.study.toyworld.things import Thing, draw_thing
 from fedshow.toyworld.captions import PLACE_PHRASES, full_caption
 from fedshow.toyworld.figures import draw_character
 from fedshow.toyworld.heldout import HELDOUT, training_character

@@ -1,6 +1,6 @@
 """Q5: where it breaks: cases found by measurement, each with what was asked, what came, and a number."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -9,11 +9,11 @@ from PIL import Image
 
 from benchmarks.embedded import encoder
 from benchmarks.fusing.judging import fused_path
-from benchmarks.study import reading
 from benchmarks.study.bench import Bench, Task
-from benchmarks.study.concepts import CONCEPTS, ROBOTS
 from benchmarks.study.drawing import Members, fused_model
 from benchmarks.study.fusing import fuse_sets
+from benchmarks.study.toyworld import reading
+from benchmarks.study.toyworld.concepts import CONCEPTS, ROBOTS
 from benchmarks.study.tuning import folder_of, tune_all
 from benchmarks.study.ways import OURS
 from fedshow.demo.measuring import crop, side_by_side
@@ -219,10 +219,3 @@ def draw_far(bench: Bench, members: Members) -> dict[str, Any]:
                 features = reading.judge_of(name, bench.work).identity(images)
                 found[kind] += reading.known(name, bench.work).similarity(features).tolist()
     return {kind: fmean(values) for kind, values in found.items()}
-
-
-def worst(raw: Sequence[Mapping[str, Any]], rule: str = RULE, count: int = 4) -> list[Any]:
-    """The concepts that lose most by being fused with most others."""
-    most = max(one["size"] for one in raw)
-    rows = [r for r in raw if (r["way"], r["rule"], r["size"]) == (OURS, rule, most)]
-    return sorted(rows, key=lambda row: row["identity"] / max(row["before"], 0.05))[:count]

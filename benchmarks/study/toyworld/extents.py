@@ -2,8 +2,11 @@
 
 from benchmarks.fusing.judging import REFINED, RULES
 from benchmarks.study.bench import Extent
-from benchmarks.study.concepts import CONCEPTS, SIZES, SUBSET, sets
+from benchmarks.study.toyworld.concepts import CONCEPTS, SIZES, SUBSET, sets
 from fedshow_server.fusion.recording import Plan
+
+LEARNS, TINY_LEARNS = (3000, 900), (20, 2)
+"""Families and steps that the study's own encoder learns from."""
 
 FUSED = tuple(rule for rule in RULES if rule != REFINED)
 """Every rule that fuses what any method tuned."""
@@ -22,7 +25,6 @@ TINY = Extent(
     recipe={"steps": 1, "variants": 1},
     plan=Plan(fit_seeds=(0,), steps=1, fit_prompts=1, texts=1, things=1),
     layouts=1,
-    eye=(20, 2),
     drawing_steps=1,
     drift=False,
     release="average",

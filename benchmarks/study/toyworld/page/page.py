@@ -6,11 +6,14 @@ from typing import Any
 
 from benchmarks.report import IMAGES
 from benchmarks.study.bench import Bench
-from benchmarks.study.pages import asked, plots, sections, sheets
+from benchmarks.study.pages import asked, charts, plots, sections, sheets
 from benchmarks.study.pages.lost import lost
-from benchmarks.study.pages.template import PAGE
-from benchmarks.study.questions import failures, regions
-from benchmarks.study.ways import OURS
+from benchmarks.study.questions.fusion import worst
+from benchmarks.study.toyworld import regions
+from benchmarks.study.toyworld.page import asked as own_asked
+from benchmarks.study.toyworld.page import sections as own_sections
+from benchmarks.study.toyworld.page import sheets as own_sheets
+from benchmarks.study.toyworld.page.template import PAGE
 
 DOCS = IMAGES.parent
 
@@ -34,67 +37,43 @@ def text(bench: Bench, figures: Mapping[str, Any]) -> str:
         layouts=extent.layouts,
         asked_examples=asked.of_examples(bench),
         asked_fusions=asked.of_fusions(bench),
-        asked_regions=asked.of_regions(),
-        asked_failures=asked.of_failures(bench),
-        encoders=sections.encoders(figures["eye"]),
+        asked_regions=own_asked.of_regions(),
+        asked_failures=own_asked.of_failures(bench),
+        encoders=own_sections.encoders(figures["eye"]),
         methods=sections.methods(figures["methods"]),
         fusion=sections.fusion(figures["fusion"]),
         lost_of=figures["fusion"]["lost"]["size"],
         lost=lost(figures["fusion"]["lost"]),
-        regions=sections.regions(figures["regions"], regions.WAYS),
+        regions=own_sections.regions(figures["regions"], regions.WAYS),
         parts=sections.parts(figures["parts"]),
-        failures=sections.failures(
-            figures["failures"]["cases"], failures.worst(figures["fusion"]["raw"])
+        failures=own_sections.failures(
+            figures["failures"]["cases"], worst(figures["fusion"]["raw"])
         ),
     )
 
 
 def draw_plots(figures: Mapping[str, Any], images: Path) -> None:
     """`study-*.png` of every question."""
-    _plot_methods(figures["methods"]["methods"], images / "study-methods.png")
-    _plot_fusion(figures["fusion"]["rows"], images / "study-fusion.png")
+    charts.methods(figures["methods"]["methods"], images / "study-methods.png")
+    charts.fusion(figures["fusion"]["rows"], images / "study-fusion.png")
     _plot_regions(figures["regions"]["rows"], images / "study-regions.png")
-    _plot_parts(figures["parts"]["parts"], images / "study-parts.png")
+    charts.parts(figures["parts"]["parts"], images / "study-parts.png")
     _plot_failures(figures["failures"]["cases"], images / "study-failures.png")
 
 
 def draw_sheets(bench: Bench, figures: Mapping[str, Any], images: Path) -> None:
     """`study-*-pictures.png` of every question."""
-    sheets.draw_methods(bench, images / "study-methods-pictures.png")
-    sheets.draw_fusions(bench, images / "study-fusion-pictures.png")
-    sheets.draw_regions(bench, images / "study-regions-pictures.png")
-    sheets.draw_parts(bench, images / "study-parts-pictures.png")
-    sheets.draw_failures(
-        bench,
-        figures["failures"],
-        figures["fusion"]["raw"],
-        images / "study-failures-pictures.png",
-    )
-
-
-def _plot_methods(rows: Mapping[str, Any], path: Path) -> None:
-    groups = list(rows[OURS]["groups"])
-    panels = [
-        {way: [row["identity"], row["embedding_alone"]] for way, row in rows.items()},
-        {way: [row["groups"][g]["text"] for g in groups] for way, row in rows.items()},
-    ]
-    plots.bars_each(
-        path,
-        ["identity", "text alignment"],
-        panels,
-        [["adapters and embedding", "embedding alone"], groups],
-    )
-
-
-def _plot_fusion(rows: Mapping[str, Any], path: Path) -> None:
-    sizes = list(next(iter(rows.values()))["sizes"])
-    panels = [
-        {name: [row["sizes"][n][key] for n in sizes] for name, row in rows.items()}
-        for key in ("kept", "text")
-    ]
-    drift = {n: plots.plain([r["sizes"][s]["drift"] for s in sizes]) for n, r in rows.items()}
-    titles = ["identity kept", "text alignment", "drift of the base"]
-    plots.lines(path, titles, [*panels, drift], sizes, "concepts")
+    failed, raw = figures["failures"], figures["fusion"]["raw"]
+    rows = {
+        "methods": sheets.methods(bench),
+        "fusion": sheets.fusions(bench),
+        "regions": own_sheets.regions(bench),
+        "parts": sheets.parts(bench),
+        "failures": [*own_sheets.failures(bench, failed), *sheets.worst(bench, raw)],
+    }
+    for name, found in rows.items():
+        cell = own_sheets.LARGE if name == "regions" else own_sheets.SMALL
+        own_sheets.save(found, images / f"study-{name}-pictures.png", cell)
 
 
 def _plot_regions(rows: Mapping[str, Any], path: Path) -> None:
@@ -105,20 +84,6 @@ def _plot_regions(rows: Mapping[str, Any], path: Path) -> None:
         for key in names
     ]
     plots.bars_each(path, list(names.values()), panels, [[f"{n} concepts" for n in counts]] * 3)
-
-
-def _plot_parts(rows: Mapping[str, Any], path: Path) -> None:
-    values = {
-        "whole" if way == OURS else f"without {sections.LABELS[way]}": [
-            row["identity"],
-            row["embedding_alone"],
-            row["fused"]["gradient"],
-            row["fused"]["average"],
-        ]
-        for way, row in rows.items()
-    }
-    places = ["by itself", "embedding\nalone", "gradient\nfusion", "averaged"]
-    plots.bars_each(path, ["identity"], [values], [places])
 
 
 def _plot_failures(cases: Mapping[str, Any], path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The study on anybody's pictures: their concepts, their base, their encoders."""

@@ -1,0 +1,56 @@
+"""toyworld's part of a study: 24 concepts of its own, drawn; prompts and judges of what it can show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from benchmarks.fusing.drawing import GENERIC
+from benchmarks.study.material import Prompt, Read
+from benchmarks.study.toyworld import reading
+from benchmarks.study.toyworld.concepts import CONCEPTS, ROBOTS, Concept, draw_folder
+from benchmarks.study.toyworld.eye import eye_file
+from benchmarks.study.toyworld.prompts import TYPES, prompts_of
+from fedshow.files import digest
+
+
+@dataclass(frozen=True)
+class Toyworld:
+    """As `material.Material`; the pictures and the study's own encoder lie in a folder."""
+
+    work: Path
+
+    base = "toyworld"
+    types = TYPES
+    generic = GENERIC
+    rivals = frozenset(ROBOTS)
+
+    @property
+    def concepts(self) -> Mapping[str, Concept]:
+        """All of them by name."""
+        return CONCEPTS
+
+    def prompts_of(self, name: str) -> tuple[Prompt, ...]:
+        """The twenty prompts of a concept."""
+        return prompts_of(name)
+
+    def images(self, name: str) -> Path:
+        """The folder of its private pictures, drawn once."""
+        return draw_folder(CONCEPTS[name], self.work / "people")
+
+    def read(self, name: str, images: Sequence[Image], prompts: Sequence[Prompt]) -> Read:
+        """Cosine to the private pictures where the concept should be; share of what is asked for."""
+        return reading.read(name, images, prompts, self.work)
+
+    def among_themselves(self, name: str) -> float:
+        """How alike its private pictures are."""
+        features = reading.known(name, self.work).features
+        others = (features @ features.T).fill_diagonal_(0).sum(1) / (len(features) - 1)
+        return float(others.mean())
+
+    def facts(self, names: Sequence[str]) -> Mapping[str, Any]:
+        """Which encoder of the study's own reads, where it does."""
+        groups = {CONCEPTS[name].group for name in names}
+        return {"eye": digest(eye_file(self.work))[:16] if groups - {"characters"} else None}

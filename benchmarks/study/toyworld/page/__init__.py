@@ -1,0 +1,1 @@
+"""`docs/study.md` from what was measured on toyworld."""
