@@ -68,12 +68,16 @@ def work_off(
         return
     if not missing:
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start, (start,)) as pool:
+    with processes(workers, start) as pool:
         running = {pool.submit(task[1], *task[2]): task[0] for task in missing}
         for done, future in enumerate(as_completed(running), start=1):
             ledger.add(running[future], future.result())
             _tell(done, missing, running[future])
+
+
+def processes(workers: int, start: Callable[[], None]) -> ProcessPoolExecutor:
+    """Fresh ones, which begin with `start` and end with this process, even when it is killed."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (start,))
 
 
 def _start(start: Callable[[], None]) -> None:

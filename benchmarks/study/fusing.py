@@ -2,26 +2,35 @@
 
 import time
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 from benchmarks.fusing.judging import fused_path, solve_set, source_of
-from benchmarks.ledger import Ledger
+from benchmarks.ledger import Ledger, processes
 from benchmarks.study.bench import Bench, start_worker
 from benchmarks.study.drawing import Members
 from benchmarks.study.tuning import file_of, folder_of
 from fedshow.files import digest
 
+Job = tuple[str, Sequence[Members], Sequence[str]]
+"""A way, its sets and the rules that fuse them."""
 
-def fuse_sets(
-    bench: Bench, way: str, sets: Sequence[Members], rules: Sequence[str]
-) -> dict[int, float]:
-    """Fuses every set by every rule, in this process, for a ledger of records belongs to one.
 
-    Mean seconds by size of the set, of those that were fused now.
-    """
+def fuse_ways(bench: Bench, jobs: Sequence[Job]) -> None:
+    """Fuses what several ways tuned, as many at once as there are workers."""
+    missing = [job for job in jobs if _lacks(bench, job)]
+    if bench.workers < 2 or len(missing) < 2:
+        for job in missing:
+            fuse_sets(bench, *job)
+        return
+    with processes(bench.workers, start_worker) as pool:
+        for done in [pool.submit(fuse_sets, bench, *job) for job in missing]:
+            done.result()
+
+
+def fuse_sets(bench: Bench, way: str, sets: Sequence[Members], rules: Sequence[str]) -> None:
+    """Fuses every set of a way by every rule, in this process, for a ledger of records belongs to one."""
     start_worker()
-    ledger, spent = Ledger(bench.work / "runs.jsonl"), dict[int, list[float]]()
+    ledger = Ledger(bench.work / "runs.jsonl")
     for members in sets:
         started = time.perf_counter()
         missing = [rule for rule in rules if not _is_known(bench, ledger, way, rule, members)]
@@ -29,12 +38,18 @@ def fuse_sets(
             folder = folder_of(way, bench.work)
             solve_set(bench.base, members, folder, bench.extent.plan, missing)
             seconds = time.perf_counter() - started
-            spent.setdefault(len(members), []).append(seconds)
             print(f"fused {len(members)} of {way} in {seconds:.0f} s", flush=True)
         for rule in missing:
             path = fused_path(rule, members, folder_of(way, bench.work))
             ledger.add(_key(bench, way, rule, members), {"sha256": digest(path)})
-    return {size: fmean(seconds) for size, seconds in spent.items()}
+
+
+def _lacks(bench: Bench, job: Job) -> bool:
+    way, sets, rules = job
+    ledger = Ledger(bench.work / "runs.jsonl")
+    return any(
+        not _is_known(bench, ledger, way, rule, members) for members in sets for rule in rules
+    )
 
 
 def _is_known(bench: Bench, ledger: Ledger, way: str, rule: str, members: Members) -> bool:

@@ -1,7 +1,9 @@
 """A study: questions about one material, each answered once and kept; a page when all are."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,11 @@ from benchmarks.study.bench import Bench, start_worker
 from benchmarks.study.questions import fusion
 
 Found = dict[str, Any]
-JUDGES = "eye"
-"""The file in which it says how good those are who judge."""
+JUDGES, SECONDS = "eye", "seconds"
+"""Files in which it says how good those are who judge, and how long what took."""
+
+PAGE = "page"
+"""What writing it is called there."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,22 @@ class Study:
         """Measures what is not there yet, of these questions or of all, each into its file."""
         start_worker()
         self.bench.work.mkdir(parents=True, exist_ok=True)
-        self._keep(JUDGES, self.prepare(self.bench))
+        with self._timed(JUDGES):
+            self._keep(JUDGES, self.prepare(self.bench))
         for name in names or self.questions:
-            self._keep(name, self.questions[name](self.bench))
+            with self._timed(name):
+                self._keep(name, self.questions[name](self.bench))
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        """Adds to the seconds that a question took, in this sitting and all before."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = self._read(SECONDS)
+            seconds = spent.get(name, 0.0) + time.perf_counter() - started
+            self._keep(SECONDS, spent | {name: seconds})
 
     def _keep(self, name: str, found: Found) -> None:
         self._file(name).write_text(json.dumps(found, indent=1))
@@ -43,11 +61,27 @@ class Study:
 
     def figures(self) -> Found:
         """What was found so far, by question, and what the bars are about."""
-        names = [name for name in (JUDGES, *self.questions) if self._file(name).is_file()]
-        found = {name: json.loads(self._file(name).read_text()) for name in names}
+        found = {name: known for name in (JUDGES, *self.questions) if (known := self._read(name))}
         main_figures = fusion.figures(found["fusion"]) if "fusion" in found else {}
-        return main_figures | {"questions": len(found) - (JUDGES in found)} | found
+        spent = self._read(SECONDS)
+        return {
+            **main_figures,
+            "questions": len(found) - (JUDGES in found),
+            "seconds": sum(spent.values()),
+            "seconds_of": spent,
+            **found,
+        }
 
-    def is_whole(self, figures: Mapping[str, Any]) -> bool:
+    def _read(self, name: str) -> Found:
+        path = self._file(name)
+        found: Found = json.loads(path.read_text()) if path.is_file() else {}
+        return found
+
+    def is_whole(self) -> bool:
         """Whether all questions are answered."""
-        return bool(figures["questions"] == len(self.questions))
+        return all(self._file(name).is_file() for name in self.questions)
+
+    def page(self) -> Path:
+        """The page, written."""
+        with self._timed(PAGE):
+            return self.write_page(self.bench, self.figures())

@@ -161,7 +161,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def test_every_question_is_answered_and_every_table_shown(study: Study, tmp_path: Path) -> None:
     figures = study.figures()
-    assert study.is_whole(figures)
+    assert study.is_whole()
+    assert set(figures["seconds_of"]) == {"eye", *study.questions}
     assert figures["questions"] == 5
     assert {"kept_ed_lora_gradient", "kept_ed_lora_average", "kept_lora_average"} <= set(figures)
     written = page.write_page(study.bench, figures, tmp_path).read_text()

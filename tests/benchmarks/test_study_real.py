@@ -63,10 +63,10 @@ def study(choice: Choice, tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def test_every_question_is_answered_and_shown_beside_the_results(study: Study) -> None:
     figures = study.figures()
-    assert study.is_whole(figures)
+    assert study.is_whole()
     assert figures["eye"]["identity"].startswith("dino")
     assert figures["eye"]["text"].startswith("clip")
-    page = study.write_page(study.bench, figures)
+    page = study.page()
     written = page.read_text()
     assert page.parent == study.bench.work, "private pictures are in it"
     for number in range(1, 6):

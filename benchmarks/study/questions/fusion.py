@@ -9,7 +9,7 @@ from benchmarks.fusing.drawing import generic_path
 from benchmarks.study import tables
 from benchmarks.study.bench import Bench
 from benchmarks.study.drawing import Fusion, Members, fused_task, generic_task, single_task
-from benchmarks.study.fusing import fuse_sets
+from benchmarks.study.fusing import fuse_ways
 from benchmarks.study.questions import lost
 from benchmarks.study.questions.experiments import RULE
 from benchmarks.study.tables import Value
@@ -31,8 +31,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     """Identity kept, text alignment and drift by way, rule and number of concepts."""
     names = dict.fromkeys(n for members in all_sets(bench) for n in members)
     tune_all(bench, [(way, name) for way in (OURS, LORA) for name in names])
-    for way in (OURS, LORA):
-        fuse_sets(bench, way, all_sets(bench), rules_of(bench, way))
+    fuse_ways(bench, [(way, all_sets(bench), rules_of(bench, way)) for way in (OURS, LORA)])
     single, fused = draw_singles(bench, list(names)), draw(bench)
     rows = {
         f"{way} {rule}": {

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.study import tables
 from benchmarks.study.bench import Bench
 from benchmarks.study.drawing import fused_task, single_task
-from benchmarks.study.fusing import fuse_sets
+from benchmarks.study.fusing import fuse_ways
 from benchmarks.study.material import Read
 from benchmarks.study.tuning import tune_all
 from benchmarks.study.ways import OURS, PARTS
@@ -20,8 +20,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     """Identity by itself, of the embedding alone, and fused: ED-LoRA whole and without each part."""
     ways = (OURS, *PARTS)
     tune_all(bench, [(way, name) for way in ways for name in bench.extent.subset])
-    for way in ways:
-        fuse_sets(bench, way, bench.extent.part_sets, RULES)
+    fuse_ways(bench, [(way, bench.extent.part_sets, RULES) for way in ways])
     whole, alone = (_singles(bench, ways, scale) for scale in (1.0, 0.0))
     fused = {rule: _fused(bench, ways, rule) for rule in RULES}
     return {"parts": {way: _row(bench, way, whole, alone, fused) for way in ways}}

@@ -2,9 +2,9 @@
 
 PAGE = """# The study: Mix-of-Show's claims, repeated on toyworld
 
-Written by `make study` from [study.json](../benchmarks/results/study.json); change
-`benchmarks/study`, not this page. The same on [your own pictures](benchmarks.md#study-the-papers-claims-repeated):
-`make study IMAGES=… BASE=… ENCODER=…`.
+Written by `make study` from [study.json](../benchmarks/results/study.json); change `benchmarks/study`, not
+this page. `make study IMAGES=… BASE=… ENCODER=…` asks the same of [your own
+pictures](benchmarks.md#study-the-papers-claims-repeated).
 
 {concepts} concepts that toyworld was never trained on, in three groups as in the paper: *characters* (eight
 of them robots, so that half of every fused set is of one class), *objects* and *scenes*, which are of kinds
