@@ -5,7 +5,8 @@ Adding one costs the same however many are there. On disk:
     ledger.json     what is there; replacing it is what makes a change happen
     records/        per concept its adapters and moments, float32; nothing is recorded twice
     generic/        the base's own moments, per class word
-    sums/           per set of concepts its sums, float64; can be made again from the records
+    sums/           per set of concepts its sums, float64, as factors or matrices (`factors`); can be made
+                    again from the records
 
 Files are written and synced before ledger.json names them, and deleted after it no longer does: a
 crash at any point leaves the state before or the state after.
