@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu import work
-from benchmarks.gpu.fusion import LEAN, TOY, bare_pass, concept
+from benchmarks.gpu.fusion import LEAN, RANK, TOY, bare_pass, concept
 from benchmarks.gpu.sampling import side_by_side
 from benchmarks.gpu.scaling import THIN
 from benchmarks.gpu.tuning import matrix_rate, trainer
@@ -171,7 +171,7 @@ def _grams(base: Base, once: Callable[[], Tensor], repeats: int) -> Work:
 
 
 def _solving(base: Base, plan: Plan) -> Work:
-    """All layers of two concepts, once their sums are made; as many concepts as one likes take the same."""
+    """All layers of two concepts, once their sums are made; more concepts take little more."""
     wiring = Wiring.of(base.card, base.family)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -183,8 +183,8 @@ def _solving(base: Base, plan: Plan) -> Work:
         spent = seconds(lambda: sum(1 for _ in solver.solve("gradient", layers)))
     return Work(
         "solve",
-        work.product_flops(wiring),
-        work.solve_bytes(wiring),
+        work.product_flops(wiring, 2 * RANK),
+        work.solve_bytes(wiring, 2 * RANK),
         spent,
         work.decomposition_flops(wiring),
     )

@@ -148,7 +148,6 @@ class Growth:
         self.folder.mkdir()
         with ledger_of(self.narrow, self.plan, device=self.base.device) as ledger:
             yield {"record_gigabytes": work.record_bytes(self._whole) / 1e9}
-            yield {"sums_gigabytes": work.sums_bytes(self._whole) / 1e9}
             pass_seconds(self.base, self.plan, [self._concept(0, self.base)], self.passes)
             read = self._read_base(ledger)
             self._ends = time.perf_counter() + DRAWING_SECONDS[self.base.device.type]
@@ -191,6 +190,7 @@ class Growth:
             "recorded_in_full": len(self.drawing),
             "record_over_passes": recording / passes,
             "sums_seconds": sums,
+            "sums_gigabytes": work.sums_bytes(self._whole, size * self.rank) / 1e9,
             "solve_seconds": solve,
             "fusion_seconds": whole,
             "passes_share": passes / whole,
@@ -225,9 +225,9 @@ class Growth:
         )
         if size in (self.sizes[0], self.sizes[-1]):
             self.updates[size] = updates
-        whole, kept = self._whole, self._kept
+        whole, kept, rank = self._whole, self._kept, size * self.rank
         return (
-            sums * work.sums_bytes(whole) / work.sums_bytes(kept),
+            sums * work.sums_bytes(whole, rank) / work.sums_bytes(kept, rank),
             solve * work.decomposition_flops(whole) / work.decomposition_flops(kept),
         )
 

@@ -1,11 +1,12 @@
 """What recording and solving must compute and move, in closed form, of a wiring.
 
-Shapes: T inputs, I their width, O what a layer gives. Sums are float64, records float32, of symmetric
-matrices both keep one triangle.
+Shapes: T inputs, I their width, O what a layer gives, N rank of all adapters of a set. Sums are float64,
+records float32, of symmetric matrices both keep one triangle.
 """
 
 from collections.abc import Iterable
 
+from fedshow_server.fusion.ledger.factors import are_smaller
 from fedshow_server.fusion.rules.gradient import GUARDS
 from fedshow_server.fusion.wiring import Wiring
 
@@ -28,11 +29,15 @@ def record_bytes(wiring: Wiring) -> float:
     return sum(2 * 4 * width * (width + 1) / 2 for width in _widths(wiring, wiring.readers))
 
 
-def sums_bytes(wiring: Wiring) -> float:
-    """Of the sums of a set: four moments of each input, three matrices of each layer and side."""
+def sums_bytes(wiring: Wiring, rank: int) -> float:
+    """Of the sums of a set: four moments of each input, and of each layer and side three matrices and a
+    number, 3 O I + 1, or their factors, N (O + 3 I + 1), whichever is less.
+    """
     squares = sum(4 * 8 * width * (width + 1) / 2 for width in _widths(wiring, wiring.readers))
     shapes = (wiring.shape(layer) for layer in wiring.sides)
-    return squares + sum(3.0 * 8 * width_in * width_out for width_in, width_out in shapes)
+    return squares + sum(
+        8.0 * min(3 * wide * out + 1, rank * (out + 3 * wide + 1)) for wide, out in shapes
+    )
 
 
 def decomposition_flops(wiring: Wiring) -> float:
@@ -44,11 +49,12 @@ def decomposition_flops(wiring: Wiring) -> float:
     return len(GUARDS) * sum(each)
 
 
-def product_flops(wiring: Wiring) -> float:
+def product_flops(wiring: Wiring, rank: int) -> float:
     """Of the gradient rule's products: a layer's sums into each guard's basis and the errors of all ridges
-    there, 4 I³ + 12 O I² a guard, then the best one's update, 6 O I².
+    there, 4 I³ + 12 O I² a guard, then the best one's update, 6 O I²; where sums are factors, 6 N O I before.
     """
-    found = 0.0
+    shapes = [wiring.shape(layer) for layer in wiring.sides]
+    found = sum(6.0 * rank * w * o for w, o in shapes if are_smaller(rank, w, o))
     for name in _solved(wiring):
         for layer in wiring.readers[name]:
             wide, out = map(float, wiring.shape(layer))
@@ -56,11 +62,11 @@ def product_flops(wiring: Wiring) -> float:
     return found
 
 
-def solve_bytes(wiring: Wiring) -> float:
+def solve_bytes(wiring: Wiring, rank: int) -> float:
     """Sums are read once, and every update is written once, as one matrix."""
     solved = (layer for name in _solved(wiring) for layer in wiring.readers[name])
     updates = sum(8.0 * wide * out for wide, out in map(wiring.shape, solved))
-    return sums_bytes(wiring) + updates
+    return sums_bytes(wiring, rank) + updates
 
 
 def _solved(wiring: Wiring) -> list[str]:

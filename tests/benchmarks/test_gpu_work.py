@@ -19,6 +19,9 @@ from fedshow_server.fusion.ledger import Ledger
 from fedshow_server.fusion.rules.gradient import gradient_fusion
 from fedshow_server.fusion.wiring import Wiring
 
+RANK = 2 * fusion.RANK
+"""Of two concepts."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -65,13 +68,13 @@ def test_solving_decomposes_and_multiplies_as_much_as_is_said(
             gradient_fusion(layer)
     done = sum(work.DECOMPOSITION * width**3 for width in widths)
     assert done == work.decomposition_flops(stage.wiring)
-    small = counter.get_total_flops() / work.product_flops(stage.wiring)
+    small = counter.get_total_flops() / work.product_flops(stage.wiring, RANK)
     assert 1 <= small < 1.2, "products with one edge of nine ridges are left out"
 
 
 def test_the_ledgers_files_are_as_large_as_is_said(stage: Stage) -> None:
     (sums,) = (stage.folder / "sums").glob("*.safetensors")
-    assert sums.stat().st_size == pytest.approx(work.sums_bytes(stage.wiring), rel=0.05)
+    assert sums.stat().st_size == pytest.approx(work.sums_bytes(stage.wiring, RANK), rel=0.05)
     generic = stage.folder / "generic" / "man.safetensors"  # moments alone
     assert generic.stat().st_size == pytest.approx(work.record_bytes(stage.wiring), rel=0.15)
 

@@ -22,6 +22,9 @@ VERSION = 4
 Weights = Mapping[str, float]
 """Concept name to weight: one set that can be fused."""
 
+Ranks = Mapping[str, int]
+"""Layer to the rank of a concept's adapter there."""
+
 
 class Entry(BaseModel):
     """One concept in the ledger."""
@@ -34,6 +37,8 @@ class Entry(BaseModel):
     weight: float
     norms: dict[str, float]
     """Layer to the spectral norm of the concept's update."""
+    ranks: dict[str, int] = Field(default_factory=dict)
+    """Layer to the rank of the concept's adapter; earlier ledgers have none, but the records know."""
     record: FileEntry
 
 

@@ -5,7 +5,8 @@ Adding one costs the same however many are there. On disk:
     ledger.json     what is there; replacing it is what makes a change happen
     records/        per concept its adapters and moments, float32; nothing is recorded twice
     generic/        the base's own moments, per class word
-    sums/           per set of concepts its sums, float64; can be made again from the records
+    sums/           per set of concepts its sums, float64, as factors or matrices (`factors`); can be made
+                    again from the records
 
 Files are written and synced before ledger.json names them, and deleted after it no longer does: a
 crash at any point leaves the state before or the state after.
@@ -13,7 +14,7 @@ crash at any point leaves the state before or the state after.
 
 import fcntl
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from fedshow_server.fusion.ledger.index import (
     FILE_NAME,
     Entry,
     Index,
+    Ranks,
     SumsEntry,
     Weights,
     sync_folder,
@@ -36,7 +38,7 @@ from fedshow_server.fusion.ledger.index import (
 from fedshow_server.fusion.ledger.receipt import Receipt, Solve, largest_difference
 from fedshow_server.fusion.ledger.records import Record, read_seen, write_record, write_seen
 from fedshow_server.fusion.ledger.tensors import CPU, TensorReader, check_bytes, unpacked
-from fedshow_server.fusion.ledger.totals import Change, ClassChange, Totals, write_totals
+from fedshow_server.fusion.ledger.totals import Change, ClassChange, Totals, forms_of, write_totals
 from fedshow_server.fusion.ledger.views import Views
 from fedshow_server.fusion.statistics import Seen, Statistics, check, check_seen
 from fedshow_server.fusion.sums import Layer
@@ -150,6 +152,7 @@ class Ledger:
             scale=statistics.scale,
             weight=weight,
             norms=norms_of(statistics),
+            ranks={layer: len(down_RI) for layer, (down_RI, _) in statistics.adapters.items()},
             record=write_record(self._record_path(statistics.sha256), statistics),
         )
         self._good.add(entry.record)
@@ -223,15 +226,14 @@ class Ledger:
         """The sums of a set: kept ones, or made from the set that needs the fewest changes."""
         key = self._index.set_hash(weights)
         if key not in self._index.sums:
-            start, had = self._nearest(weights)
-            file = self._make(self._sums_path(key), start, had, weights)
+            file = self._make(self._sums_path(key), self._nearest(weights), weights)
             self._good.add(file)
             entry = SumsEntry(weights=dict(weights), file=file)
             self._commit(sums=self._with_room({**self._index.sums, key: entry}, key))
         stored = self._open_sums(key)
-        return self._sums(stored) if stored else self._totals(weights)
+        return self._sums(stored, weights) if stored else self._totals(weights)
 
-    def _nearest(self, weights: Weights) -> tuple[Totals, Weights]:
+    def _nearest(self, weights: Weights) -> Totals:
         """The kept sums that differ in the fewest concepts, those of no concept among them."""
         best, distance = "", len(weights)
         for key, entry in self._index.sums.items():
@@ -239,13 +241,22 @@ class Ledger:
             if changes < distance:
                 best, distance = key, changes
         if not best:
-            return self._sums(), {}
+            return self._sums(None, {})
         had = self._index.sums[best].weights
         stored = self._open_sums(best)
-        return (self._sums(stored), had) if stored else self._nearest(weights)
+        return self._sums(stored, had) if stored else self._nearest(weights)
 
-    def _sums(self, stored: TensorReader | None = None) -> Totals:
-        return Totals(self._wiring, self._device, stored)
+    def _sums(self, stored: TensorReader | None, weights: Weights) -> Totals:
+        return Totals(self._wiring, self._device, stored, weights, self._ranks(weights))
+
+    def _ranks(self, names: Iterable[str]) -> dict[str, Ranks]:
+        """Of each concept's adapters; where the ledger is an earlier one, by its record's header."""
+        found: dict[str, Ranks] = {}
+        for name in names:
+            entry = self._index.concepts[name]
+            path = self._record_path(entry.sha256)
+            found[name] = entry.ranks or Record(path, entry.scale, self._device).ranks
+        return found
 
     def _open_sums(self, key: str) -> TensorReader | None:
         """Sums as they were written; damaged ones are forgotten, for they can be made again."""
@@ -260,24 +271,27 @@ class Ledger:
     def _fresh(self, weights: Weights) -> Iterator[Totals]:
         """The sums of a set, made from the records alone."""
         path = self._folder / "sums" / "fresh.safetensors"
-        self._make(path, self._sums(), {}, weights)
+        self._make(path, self._sums(None, {}), weights)
         try:
-            yield self._sums(TensorReader(path, self._device))
+            yield self._sums(TensorReader(path, self._device), weights)
         finally:
             path.unlink()
 
-    def _make(self, path: Path, start: Totals, had: Weights, wanted: Weights) -> FileEntry:
-        """Writes the sums of `wanted`, given those of `had`."""
-        changes = []
+    def _make(self, path: Path, start: Totals, wanted: Weights) -> FileEntry:
+        """Writes the sums of `wanted`, given those of another set, or from the records alone."""
+        forms = forms_of(self._wiring, self._ranks(wanted))
+        if not start.leads_to(forms):
+            return self._make(path, self._sums(None, {}), wanted)
+        changes, had = [], start.weights
         for name in sorted({name for name, _ in had.items() ^ wanted.items()}):
             weight = wanted.get(name, 0.0) - had.get(name, 0.0)
-            changes.append(Change(partial(self._record, name), weight))
+            changes.append(Change(name, partial(self._record, name), weight, name in wanted))
         before, after = self._index.classes(had), self._index.classes(wanted)
         classes = [
             ClassChange(self._generic(word), 1 if word in after else -1)
             for word in sorted(before ^ after)
         ]
-        return write_totals(path, self._wiring, start, changes, classes)
+        return write_totals(path, self._wiring, start, changes, classes, forms)
 
     def _with_room(self, sums: Mapping[str, SumsEntry], newest: str) -> dict[str, SumsEntry]:
         """Without the oldest ones that are too many."""

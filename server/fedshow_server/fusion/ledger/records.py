@@ -66,6 +66,12 @@ class Record:
         """Whether the concept has an adapter in this layer, turned or not."""
         return f"{unturned(layer)}.down" in self._tensors
 
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Layer to the rank of the concept's adapter there."""
+        found = self._tensors.shapes.items()
+        return {key.removesuffix(".down"): s[0] for key, s in found if key.endswith(".down")}
+
     def moment(self, input_name: str, kind: str) -> Tensor:
         """`fit` or `heldout` moment of one input."""
         return unpacked(self._tensors[f"{input_name}.{kind}"])

@@ -98,6 +98,11 @@ class TensorReader:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of all tensors, without reading one."""
+        return {key: place.shape for key, place in self._places.items()}
+
     def __getitem__(self, key: str) -> Tensor:
         place = self._places[key]
         count = math.prod(place.shape)
