@@ -59,7 +59,7 @@ def one_point(
     with tempfile.TemporaryDirectory() as folder:
         with ledger_of(base, plan, Path(folder) / "ledger") as ledger:
             bring_in(ledger, base, concepts, plan, lambda _: None)
-            tensors = fused_by("gradient", ledger.layers(dict.fromkeys(characters, 1.0)))
+            tensors = fused_by("gradient", ledger.layers(dict.fromkeys(characters, 1.0)), base)
         fused = Path(folder) / "fused.safetensors"
         keep(tensors, fused)
         drawn = draw_fused(characters, fused, work, drift=True)

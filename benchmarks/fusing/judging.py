@@ -20,7 +20,8 @@ from fedshow_server.fusion.fuse import bring_in, fuse, ledger_of, unrecorded_lay
 from fedshow_server.fusion.recording import Drawn, Plan, record
 from fedshow_server.fusion.rules import FUSIONS, OWN_METHOD_ONLY
 from fedshow_server.fusion.sums import Layer, energy
-from fedshow_server.fusion.update import smallest, tensors_of
+from fedshow_server.fusion.update import tensors_of
+from fedshow_server.fusion.workers import Here
 
 REFINED = "gradient-refined"
 """Gradient fusion, recorded once more through the fused model (`fuse --refine 1`)."""
@@ -49,27 +50,23 @@ Moments = dict[str, Tensor]
 def solve_set(
     base: Base, characters: Sequence[str], work: Path, plan: Plan, rules: Collection[str]
 ) -> None:
-    """Fuses one set by these rules, each into its file."""
+    """Fuses one set by these rules, each into its file, where the base lies."""
     concepts = [concept_of(character, work, base) for character in characters]
-    recorded_as = sha256(plan.settings.encode()).hexdigest()[:8]
-    folder = work / f"ledger-{recorded_as}"
+    recorded_as = sha256(f"{plan.settings} {base.card.sha256}".encode()).hexdigest()[:8]
+    folder, workers = work / f"ledger-{recorded_as}", Here(base)
     if REFINED in rules:
         refined = fuse(base, concepts, plan=plan, ledger=folder, refine=1)
         keep(tensors_of(refined.updates), fused_path(REFINED, characters, work))
-    with ledger_of(base, plan, folder) as ledger:
-        bring_in(ledger, base, concepts, plan, print)
+    with ledger_of(base, plan, folder, workers.device) as ledger:
+        bring_in(ledger, base, concepts, plan, print, workers)
         for rule in (rule for rule in rules if rule != REFINED):
             layers = ledger.layers(dict.fromkeys(characters, 1.0))
-            keep(fused_by(rule, layers), fused_path(rule, characters, work))
+            keep(fused_by(rule, layers, base), fused_path(rule, characters, work))
 
 
-def fused_by(rule: str, layers: Iterable[Layer]) -> dict[str, Tensor]:
-    """The fused update as a release keeps it."""
-    updates = {
-        layer.name: smallest(FUSIONS[rule](layer).delta_OI, layer.parts(moments=False))
-        for layer in layers
-    }
-    return tensors_of(updates)
+def fused_by(rule: str, layers: Iterable[Layer], base: Base) -> dict[str, Tensor]:
+    """The fused update as a release keeps it, solved where the base lies."""
+    return tensors_of({layer.name: update for layer, update in Here(base).solve(rule, layers)})
 
 
 def keep(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -122,8 +119,9 @@ def judged(
 
 
 def fused_path(rule: str, characters: Sequence[str], work: Path) -> Path:
-    """Where the fused update lies."""
-    return work / "fused" / f"{rule}-{'-'.join(characters)}.safetensors"
+    """Where the fused update lies, however many there are and whatever they are called."""
+    named = sha256(" ".join(characters).encode()).hexdigest()[:12]
+    return work / "fused" / f"{rule}-{len(characters)}-{named}.safetensors"
 
 
 def test_moments(base: Base, concept: ConceptFile, work: Path) -> Moments:

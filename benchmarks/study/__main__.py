@@ -35,9 +35,9 @@ def main() -> None:
         if unknown := set(parts) - set(study.questions):
             parser.error(f"--part {unknown.pop()}: here there are {', '.join(study.questions)}")
         study.answer(parts)
+        _write(study, for_everybody=not own and not args.tiny)
     except FedshowError as error:
         raise SystemExit(f"error: {error}") from None
-    _write(study, for_everybody=not own and not args.tiny)
 
 
 def _toyworld(args: argparse.Namespace) -> Study:

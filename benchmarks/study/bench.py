@@ -1,5 +1,6 @@
 """Where the study works, with what, and how much of it."""
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,6 +11,8 @@ import torch
 
 from benchmarks.ledger import Key, Ledger, work_off
 from benchmarks.study.material import Material
+from benchmarks.study.ways import left_out
+from fedshow.edlora.methods import METHODS
 from fedshow.families import Base, open_base
 from fedshow.families.placing import settle
 from fedshow.files import digest
@@ -18,7 +21,7 @@ from fedshow_server.fusion.recording import Plan
 Task = tuple[Key, Callable[..., dict[str, Any]], tuple[Any, ...]]
 Sets = Mapping[int, Sequence[tuple[str, ...]]]
 PARTS_SET = 4
-"""Concepts in the sets that show what each part of ED-LoRA is worth in a fusion."""
+"""Concepts at most in the sets that show what each part of ED-LoRA is worth in a fusion."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Extent:
     @property
     def part_sets(self) -> list[tuple[str, ...]]:
         """The subset in sets of concepts of all groups."""
-        number = max(1, len(self.subset) // PARTS_SET)
+        number = -(-len(self.subset) // PARTS_SET)
         return [self.subset[k::number] for k in range(number)]
 
 
@@ -76,6 +79,11 @@ class Bench:
     def base(self) -> Base:
         """The base on the device, opened once in a process."""
         return _base(self.material.base, self.device)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those of the shipped ones that the base can take."""
+        return tuple(name for name in METHODS if name not in left_out(self.base))
 
     def do(self, tasks: Sequence[Task], files: Sequence[Path] = ()) -> list[dict[str, Any]]:
         """Results in the order of the tasks; what is known, and whose file is still that one, is not redone.
@@ -101,3 +109,9 @@ def _base(name: str, device: str) -> Base:
 def start_worker() -> None:
     """One thread for each process."""
     torch.set_num_threads(1)
+
+
+def leave_card() -> None:
+    """What is needed no more is no longer on the card: plans ask how much of it is free."""
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing without a card

@@ -65,7 +65,8 @@ def draw_bare(bench: Bench, name: str) -> Read:
 def fused_task(bench: Bench, way: str, rule: str, members: Members, drift: bool) -> Task:
     """Every concept of a set out of its fused model."""
     update = digest(fused_path(rule, members, folder_of(way, bench.work)))[:16]
-    key = {"fused": members, "way": way, "rule": rule, "update": update, "drift": drift}
+    moved = _texts(bench) if drift else False
+    key = {"fused": members, "way": way, "rule": rule, "update": update, "drift": moved}
     return key | facts(bench, members), draw_fused, (bench, way, rule, members, drift)
 
 
@@ -150,9 +151,12 @@ def fused_adapters(bench: Bench, way: str, rule: str, members: Members) -> Adapt
 
 def generic_task(bench: Bench) -> Task:
     """The bare base's pictures of prompts without a concept, for drift."""
-    texts = sha256(repr(bench.material.generic).encode()).hexdigest()[:16]
-    key = {"generic": texts, "device": bench.device, **bench.material.facts(())}
+    key = {"generic": _texts(bench), "device": bench.device, **bench.material.facts(())}
     return key, draw_bare_generic, (bench,)
+
+
+def _texts(bench: Bench) -> str:
+    return sha256(repr(bench.material.generic).encode()).hexdigest()[:16]
 
 
 def draw_bare_generic(bench: Bench) -> dict[str, Any]:

@@ -29,7 +29,6 @@ def fuse_ways(bench: Bench, jobs: Sequence[Job]) -> None:
 
 def fuse_sets(bench: Bench, way: str, sets: Sequence[Members], rules: Sequence[str]) -> None:
     """Fuses every set of a way by every rule, in this process, for a ledger of records belongs to one."""
-    start_worker()
     ledger = Ledger(bench.work / "runs.jsonl")
     for members in sets:
         started = time.perf_counter()

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from benchmarks.study.bench import Bench, start_worker
 from benchmarks.study.questions import fusion
+from fedshow.files import write_atomically
 
 Found = dict[str, Any]
 JUDGES, SECONDS = "eye", "seconds"
@@ -34,7 +36,8 @@ class Study:
 
     def answer(self, names: Sequence[str] = ()) -> None:
         """Measures what is not there yet, of these questions or of all, each into its file."""
-        start_worker()
+        if self.bench.device == "cpu":
+            start_worker()
         self.bench.work.mkdir(parents=True, exist_ok=True)
         with self._timed(JUDGES):
             self._keep(JUDGES, self.prepare(self.bench))
@@ -54,7 +57,15 @@ class Study:
             self._keep(SECONDS, spent | {name: seconds})
 
     def _keep(self, name: str, found: Found) -> None:
-        self._file(name).write_text(json.dumps(found, indent=1))
+        said = json.dumps({"of": self._of, "found": found}, indent=1)
+        write_atomically(self._file(name), said.encode())
+
+    @property
+    def _of(self) -> str:
+        """Changes with concepts, pictures, base, judges and amount: other answers are answers to others."""
+        bench = self.bench
+        said = [bench.device, bench.extent, bench.material.facts(bench.extent.names)]
+        return sha256(repr(said).encode()).hexdigest()[:16]
 
     def _file(self, name: str) -> Path:
         return self.bench.work / f"{name}.json"
@@ -74,12 +85,13 @@ class Study:
 
     def _read(self, name: str) -> Found:
         path = self._file(name)
-        found: Found = json.loads(path.read_text()) if path.is_file() else {}
+        kept: Found = json.loads(path.read_text()) if path.is_file() else {}
+        found: Found = kept["found"] if kept.get("of") == self._of else {}
         return found
 
     def is_whole(self) -> bool:
         """Whether all questions are answered."""
-        return all(self._file(name).is_file() for name in self.questions)
+        return all(self._read(name) for name in self.questions)
 
     def page(self) -> Path:
         """The page, written."""

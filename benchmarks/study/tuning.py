@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.fusing.concepts import concept_path
-from benchmarks.study.bench import Bench, Task
+from benchmarks.study.bench import Bench, Task, leave_card
 from benchmarks.study.ways import WAYS, Way
 from fedshow import __version__
 from fedshow.concepts import ConceptFile, ConceptHeader, read_concept, write_concept
@@ -54,7 +55,7 @@ def _task(bench: Bench, way: str, name: str) -> Task:
         "tune": name,
         "way": way,
         "class": bench.material.concepts[name].class_word,
-        "pictures": fingerprint(scan(bench.material.images(name)).accepted)[:16],
+        "pictures": pictures_of(bench.material.images(name)),
         "base": bench.base.card.sha256[:16],
         "device": bench.device,
         **WAYS[way].facts(bench.base, bench.extent.recipe),
@@ -62,8 +63,19 @@ def _task(bench: Bench, way: str, name: str) -> Task:
     return key, tune, (bench, way, name)
 
 
+def pictures_of(folder: Path) -> str:
+    """What a folder teaches, found anew only when a file in it is another."""
+    return _pictures_of(folder, tuple((f.name, f.stat().st_mtime_ns) for f in folder.iterdir()))
+
+
+@cache
+def _pictures_of(folder: Path, _files: tuple[tuple[str, int], ...]) -> str:
+    return fingerprint(scan(folder).accepted)[:16]
+
+
 def tune(bench: Bench, way: str, name: str) -> dict[str, Any]:
     """Tunes one concept in one way and keeps its file."""
+    leave_card()
     started, computing = time.perf_counter(), time.process_time()
     base, chosen = open_base(bench.material.base), WAYS[way]
     class_word = bench.material.concepts[name].class_word
@@ -77,12 +89,15 @@ def tune(bench: Bench, way: str, name: str) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.half() for key, value in trainer.concept_tensors().items()}
     write_concept(path, _header(trainer, class_word, chosen), tensors)
-    return {
+    found = {
         "sha256": digest(path),
         "seconds": time.perf_counter() - started,
         "processor_seconds": time.process_time() - computing,
         "parameters": sum(value.numel() for value in trainer.parameters().values()),
     }
+    del trainer, base
+    leave_card()
+    return found
 
 
 def _header(trainer: Trainer, class_word: str, way: Way) -> ConceptHeader:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fedshow.edlora.methods import METHODS, Method
+from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow_client.tuning.recipe import Recipe
 
@@ -41,4 +42,14 @@ PARTS = {
 """ED-LoRA without layer-wise embeddings, the word that starts from noise, regularised attention."""
 
 WAYS = {way.name: way for way in _SHIPPED} | PARTS
-BASELINES = tuple(name for name in METHODS if name not in (OURS, LORA))
+
+
+def left_out(base: Base) -> dict[str, str]:
+    """The shipped methods that a base cannot take, and why: narrower limits, no cross-attention."""
+    found = {}
+    for name in METHODS:
+        try:
+            WAYS[name].recipe(base, {})
+        except InvalidInput as error:
+            found[name] = str(error)
+    return found

@@ -1,5 +1,6 @@
 """The study rests on these: concepts that nobody was trained on, readable prompts, results kept for good."""
 
+import gc
 import random
 import re
 from pathlib import Path
@@ -29,13 +30,14 @@ from benchmarks.study.toyworld.eye import retrieval
 from benchmarks.study.toyworld.legible import legible
 from benchmarks.study.toyworld.page import page
 from benchmarks.study.toyworld.study import of_toyworld
-from benchmarks.study.tuning import file_of
+from benchmarks.study.tuning import file_of, tune
 from fedshow.demo.folders import Person, draw_images
 from fedshow.families import Base
 from fedshow.toyworld.encoder import LABELS, load_encoder
 from fedshow.toyworld.heldout import is_heldout_character
 from fedshow.toyworld.world import KINDS, PLACES, Character
 from fedshow_client.tuning.data.folder import scan
+from fedshow_client.tuning.trainer import Trainer
 
 
 def test_24_concepts_in_three_groups_none_of_which_was_ever_trained_on() -> None:
@@ -178,6 +180,11 @@ def test_every_question_is_answered_and_every_table_shown(study: Study, tmp_path
     images = sorted((tmp_path / "images").glob("study-*.png"))
     assert [f"images/{path.name}" in written for path in images] == [True] * 10
     assert all(path.stat().st_size < 200_000 for path in images)
+
+
+def test_nothing_of_a_tuning_stays_in_memory(study: Study) -> None:
+    tune(study.bench, "p-plus", "bolt")
+    assert not [one for one in gc.get_objects() if type(one) is Trainer]
 
 
 def test_a_killed_study_goes_on_where_it_was(study: Study) -> None:

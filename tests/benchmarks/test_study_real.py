@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from benchmarks.fusing.judging import fused_path
 from benchmarks.study import __main__ as command
+from benchmarks.study.drawing import fused_task
 from benchmarks.study.real.extents import sets_of, spread
 from benchmarks.study.real.folders import GROUPS, Folder, read_folders, rivals_of
 from benchmarks.study.real.material import Pictures
@@ -18,10 +20,13 @@ from benchmarks.study.real.prompts import TYPES, prompts_of
 from benchmarks.study.real.regions import Layout
 from benchmarks.study.real.study import Choice, judges, of_images
 from benchmarks.study.study import Study
+from benchmarks.study.ways import left_out
 from fedshow.errors import InvalidInput
+from fedshow.families import open_base
 from fedshow.scoring.scorers import identity_scores
 from fedshow.toyworld.heldout import draw_heldout
-from tests.stage.bases import make_sd1
+from fedshow_client.tuning.data.folder import scan
+from tests.stage.bases import make_sd1, make_sd3
 from tests.stage.scorers import tiny_clip, tiny_dino
 
 CONCEPTS = {"mimi": ("characters", "kitten"), "bolt": ("characters", "robot")}
@@ -87,6 +92,15 @@ def test_every_question_is_answered_and_shown_beside_the_results(study: Study) -
     assert fused["drift"] > 0
 
 
+def test_answers_to_another_study_in_the_same_folder_do_not_count(
+    study: Study, choice: Choice
+) -> None:
+    other = of_images(replace(choice, identity=choice.encoder), study.bench.work, "cpu", 0)
+    assert study.is_whole()
+    assert not other.is_whole()
+    assert other.figures()["questions"] == 0
+
+
 def test_it_goes_on_where_it_was_and_notices_other_pictures(study: Study, choice: Choice) -> None:
     runs = study.bench.work / "runs.jsonl"
     before = runs.read_text()
@@ -104,6 +118,20 @@ def test_it_goes_on_where_it_was_and_notices_other_pictures(study: Study, choice
     assert '"tune": "bolt"' not in again
 
 
+def test_drift_is_measured_anew_when_a_class_comes(study: Study, tmp_path: Path) -> None:
+    bench, members = study.bench, ("bolt", "volt")
+    assert isinstance(bench.material, Pictures)
+    images = shoot(tmp_path)
+    (images / "characters/kitten").rename(images / "characters/bunny")
+    more = replace(bench, material=replace(bench.material, folder=images))
+    for drift, is_other in ((True, True), (False, False)):
+        keys = [
+            fused_task(one, "ed-lora", "average", members, drift)[0]["drift"]
+            for one in (bench, more)
+        ]
+        assert (keys[0] != keys[1]) == is_other
+
+
 def test_pictures_are_compared_with_the_concepts_own_and_texts_with_its_class(
     choice: Choice,
 ) -> None:
@@ -119,6 +147,19 @@ def test_pictures_are_compared_with_the_concepts_own_and_texts_with_its_class(
     scores = material.reader.text_scores([image, image], texts)
     assert scores is not None
     assert found["text"] == pytest.approx(scores.tolist(), abs=1e-5)
+
+
+def test_judges_see_all_pictures_that_are_taught_and_no_others(
+    choice: Choice, tmp_path: Path
+) -> None:
+    images = shoot(tmp_path)
+    folder = images / "characters/kitten/mimi"
+    Image.open(folder / "1.jpg").rotate(90).save(folder / "another.bmp")
+    shutil.copy(folder / "1.jpg", folder / "twin.jpg")
+    material = Pictures(images, choice.base, choice.encoder, choice.encoder, "cpu")
+    taught = scan(folder).accepted
+    assert len(taught) == 5
+    assert len(material.known("mimi")) == 5
 
 
 def test_how_well_judges_tell_pictures_apart_is_measured_without_the_picture_itself(
@@ -177,6 +218,19 @@ def test_all_groups_have_twenty_prompts_of_the_same_types_in_the_same_order() ->
         assert len({prompt.text for prompt in found}) == 20
         assert all(prompt.text.count("<mimi>") == 1 for prompt in found)
         assert [prompt.type for prompt in found] == [kind for kind in TYPES for _ in range(5)]
+
+
+def test_methods_that_a_base_cannot_take_are_left_out_and_named(tmp_path: Path) -> None:
+    base = open_base(str(make_sd3(tmp_path / "sd3")))
+    assert set(left_out(base)) == {"custom-diffusion"}
+    assert "cross-attention" in left_out(base)["custom-diffusion"]
+
+
+def test_names_of_many_concepts_make_no_file_name_too_long() -> None:
+    many = ["a-very-long-name-of-one-concept"] * 24
+    assert len(fused_path("gradient", many, Path()).name) < 100
+    first, second = (fused_path("sum", n, Path()) for n in (("a-b", "c"), ("a", "b-c")))
+    assert first != second
 
 
 def folders(*classes: str) -> dict[str, Folder]:

@@ -63,6 +63,7 @@ def methods(found: Found) -> str:
             "All concepts, by the two methods that all were tuned with:",
             table(["method", "identity", "embedding alone", "text"], everything),
             _verdict_methods(found),
+            *(f"Left out: {way}. {why}." for way, why in found["left_out"].items()),
         ]
     )
 

@@ -11,7 +11,6 @@ from benchmarks.study.material import Prompt
 from benchmarks.study.questions import fusion
 from benchmarks.study.questions.experiments import RULE
 from benchmarks.study.ways import LORA, OURS, PARTS
-from fedshow.edlora.methods import METHODS
 from fedshow.sampling.grid import Row
 from fedshow_client.tuning.data.folder import scan
 
@@ -39,7 +38,7 @@ def methods(bench: Bench) -> Rows:
     """Every method on one concept of each group, and ED-LoRA's and LoRA's embeddings alone."""
     shown = examples(bench)
     rows: Rows = [("private pictures", _each(shown, lambda n, k: private(bench, n, k)))]
-    for way in METHODS:
+    for way in bench.methods:
         rows.append((way, _each(shown, lambda n, k, w=way: singles(bench, w, n, k))))
     for way in (OURS, LORA):
         drawn = _each(shown, lambda n, k, w=way: singles(bench, w, n, k, 0.0))

@@ -145,11 +145,12 @@ def lowered(tensors: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
 
 def own(bench: Bench, sets: Sequence[Members]) -> dict[str, dict[Members, Found]]:
     """By kind of layer: the fused sets with each concept's own adapters there."""
-    keys = [(kind, members, name) for kind in KINDS for members in sets for name in members]
+    kinds = [k for k in KINDS if any(re.search(KINDS[k], name) for name in bench.base.card.layers)]
+    keys = [(kind, members, name) for kind in kinds for members in sets for name in members]
     read = dict(zip(keys, bench.do([_own_task(bench, *key) for key in keys]), strict=True))
     return {
         kind: {members: {name: read[kind, members, name] for name in members} for members in sets}
-        for kind in KINDS
+        for kind in kinds
     }
 
 

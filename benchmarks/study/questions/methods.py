@@ -9,8 +9,7 @@ from benchmarks.study.bench import Bench
 from benchmarks.study.drawing import bare_task, single_task
 from benchmarks.study.material import Read
 from benchmarks.study.tuning import tune_all
-from benchmarks.study.ways import BASELINES, LORA, OURS, WAYS
-from fedshow.edlora.methods import METHODS
+from benchmarks.study.ways import LORA, OURS, WAYS, left_out
 
 ALONE = 0.0
 """Strength of the adapters at which the embedding alone is left."""
@@ -22,7 +21,8 @@ Drawn = dict[tuple[str, str, float], dict[str, Any]]
 def tune(bench: Bench) -> dict[str, Any]:
     """ED-LoRA and LoRA for every concept, the others for the subset."""
     pairs = [(way, name) for way in (OURS, LORA) for name in bench.extent.names]
-    pairs += [(way, name) for way in BASELINES for name in bench.extent.subset]
+    others = [way for way in bench.methods if way not in (OURS, LORA)]
+    pairs += [(way, name) for way in others for name in bench.extent.subset]
     found = tune_all(bench, pairs)
     return {
         way: {
@@ -32,7 +32,7 @@ def tune(bench: Bench) -> dict[str, Any]:
         | {
             "parameters": next(o["parameters"] for (w, _), o in found.items() if w == way),
         }
-        for way in METHODS
+        for way in bench.methods
     }
 
 
@@ -40,7 +40,7 @@ def draw(bench: Bench) -> Drawn:
     """Every concept of every method by itself, whole and with the embedding alone."""
     keys = [
         (way, name, scale)
-        for way in METHODS
+        for way in bench.methods
         for name in (bench.extent.names if way in (OURS, LORA) else bench.extent.subset)
         for scale in _scales(way)
     ]
@@ -62,7 +62,8 @@ def measure(bench: Bench) -> dict[str, Any]:
         "private_pictures": fmean(bench.material.among_themselves(name) for name in subset),
     }
     return {
-        "methods": {way: _row(bench, drawn, way, subset) | tuned[way] for way in METHODS},
+        "methods": {way: _row(bench, drawn, way, subset) | tuned[way] for way in bench.methods},
+        "left_out": left_out(bench.base),
         "all": {way: _row(bench, drawn, way, bench.extent.names) for way in (OURS, LORA)},
         "bounds": bounds,
         "raw": raw(drawn),

@@ -13,13 +13,13 @@ from torch import Tensor
 from benchmarks.study.material import Prompt, Read
 from benchmarks.study.real.folders import Folder, read_folders, rivals_of
 from benchmarks.study.real.prompts import TYPES, generic, prompts_of
+from benchmarks.study.tuning import pictures_of
 from fedshow.errors import InvalidInput
 from fedshow.evaluation.features import AT_ONCE, scorer_key
-from fedshow.evaluation.references import reference_features
 from fedshow.scoring.alignment import alignment_among, image_alignment, text_alignment
 from fedshow.scoring.encoders import open_encoder
 from fedshow.scoring.scorers import Scorer
-from fedshow_client.tuning.data.folder import fingerprint, scan
+from fedshow_client.tuning.data.folder import scan
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Pictures:
             "judges": [
                 _key(path, self.device) for path in (self.text_encoder, self.identity_encoder)
             ],
-            "known": [_fingerprint(self.images(name)) for name in names],
+            "known": [pictures_of(self.images(name)) for name in names],
         }
 
     def check(self) -> None:
@@ -128,9 +128,6 @@ def _key(path: Path, device: str) -> str:
 
 @cache
 def _known(images: Path, encoder: Path, device: str) -> Tensor:
-    return reference_features(_opened(encoder, device), images)
-
-
-@cache
-def _fingerprint(images: Path) -> str:
-    return fingerprint(scan(images).accepted)[:16]
+    """Of what tuning learns from, one picture in memory at a time: they may be large."""
+    scorer = _opened(encoder, device)
+    return torch.cat([scorer.features([image.load()]) for image in scan(images).accepted])

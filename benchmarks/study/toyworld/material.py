@@ -52,5 +52,6 @@ class Toyworld:
 
     def facts(self, names: Sequence[str]) -> Mapping[str, Any]:
         """Which encoder of the study's own reads, where it does."""
-        groups = {CONCEPTS[name].group for name in names}
-        return {"eye": digest(eye_file(self.work))[:16] if groups - {"characters"} else None}
+        eye, groups = eye_file(self.work), {CONCEPTS[name].group for name in names}
+        read = eye.is_file() and groups - {"characters"}
+        return {"eye": digest(eye)[:16] if read else None}
