@@ -13,7 +13,7 @@ from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
 from fedshow_server.fusion.pictures import report_pictures
-from fedshow_server.fusion.recording import Plan
+from fedshow_server.fusion.recording import Plan, check_prompts
 from fedshow_server.fusion.report import layer_report
 from fedshow_server.fusion.rules import FUSIONS, NEEDS_INPUTS, OWN_METHOD_ONLY
 from fedshow_server.fusion.rules.gradient import gradient_fusion
@@ -59,7 +59,7 @@ def fuse(
     process does. `refine`: how many times to record once more, through the model as it is fused, and to
     solve again. `vetting` looks at concepts when they are recorded. Raises InvalidInput for an empty set,
     two concepts of one name, an unknown method or weight, UnfusableConcept for one that makes the base
-    read anything but numbers, and OddConcept.
+    read anything but numbers or more than it can read, and OddConcept.
     """
     concepts = sorted(concepts, key=lambda concept: concept.header.name)
     _check(concepts, method, weights or {})
@@ -135,7 +135,7 @@ def bring_in(
 ) -> None:
     """Records those that the ledger does not have; one of an earlier file of that name gives way."""
     workers = workers or Here(base)
-    for subject, found in workers.record(_unrecorded(ledger, concepts, say), plan):
+    for subject, found in workers.record(_unrecorded(ledger, base, concepts, plan, say), plan):
         if isinstance(found, Seen):
             assert isinstance(subject, str)
             ledger.add_generic(subject, found)
@@ -156,13 +156,16 @@ def _keep(
     ledger.add(found)
 
 
-def _unrecorded(ledger: Ledger, concepts: Sequence[ConceptFile], say: Say) -> Iterator[Subject]:
-    """What to draw: before each new concept the base on its class word."""
+def _unrecorded(
+    ledger: Ledger, base: Base, concepts: Sequence[ConceptFile], plan: Plan, say: Say
+) -> Iterator[Subject]:
+    """What to draw: before each new concept the base on its class word. Raises UnfusableConcept."""
     asked: set[str] = set()
     for concept in concepts:
         header = concept.header
         if ledger.digest_of(header.name) == concept.sha256:
             continue
+        check_prompts(base, concept, plan)
         for word in ("", header.class_word):
             if word not in asked and not ledger.has_generic(word):
                 asked.add(word)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from fedshow.concepts import ConceptFile
+from fedshow.edlora.tokens import ConceptTokens
+from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow.releases.updates import as_adapters
 from fedshow.sampling.model import Model
@@ -19,6 +21,7 @@ from fedshow_server.fusion.moments import Moments
 from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.sums import energy
 from fedshow_server.fusion.wiring import turned
+from fedshow_server.releasing.unfusable import UnfusableConcept
 
 CPU = torch.device("cpu")
 
@@ -109,6 +112,21 @@ class Plan:
         fit, heldout = (",".join(map(str, s)) for s in (self.fit_seeds, self.heldout_seeds))
         drawn_by = ", through a fusion" if self.through is not None else ""
         return f"prompts {digest}, seeds {fit} and {heldout}, {self.steps} steps{drawn_by}"
+
+
+def check_prompts(base: Base, concept: ConceptFile, plan: Plan) -> None:
+    """Raises UnfusableConcept when what is recorded of a concept or of its class is too long for the base."""
+    header = concept.header
+    drawn = (plan.fit.naming(header.name), plan.heldout.naming(header.name))
+    tokens = ConceptTokens(base.text_encoders, base.card.slots)
+    try:
+        tokens.load_concept(header.name, header.words, concept.tensors())
+        for each in (*drawn, *plan.generic(header.class_word)):
+            tokens.check(each.prompts + each.texts)
+    except InvalidInput as error:
+        raise UnfusableConcept(header.name, str(error)) from None
+    finally:
+        tokens.detach()
 
 
 def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:

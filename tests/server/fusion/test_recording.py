@@ -1,15 +1,20 @@
 """What is recorded: the very inputs of the layers, text side and pictures."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from fedshow.families import Base
 from fedshow.sampling.model import Model
+from fedshow_server.fusion.fuse import fuse
 from fedshow_server.fusion.listening import EMPHASIS, context_slots, emphasised
 from fedshow_server.fusion.prompts import THINGS_FIT, THINGS_HELDOUT
 from fedshow_server.fusion.recording import Drawn, Plan, record, record_generic
 from fedshow_server.fusion.wiring import Wiring
+from fedshow_server.releasing.unfusable import UnfusableConcept
 from tests.conftest import MakeConcept
+from tests.stage.concepts import random_concept
 
 
 def test_moments_are_those_of_the_layers_inputs(base: Base) -> None:
@@ -125,3 +130,17 @@ def test_what_a_layer_gives_is_what_its_weight_makes_of_what_it_reads(base: Base
     expected = torch.cat(given).square().sum(1).mean()
     assert base.layers[layer].bias is None
     assert seen.given[layer] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_a_class_that_makes_prompts_too_long_is_the_concepts_fault(
+    base: Base, make_concept: MakeConcept, tmp_path: Path
+) -> None:
+    """It passes as a word, but is 30 tokens; with the name, the others can be fused without it."""
+    table = base.pipeline.text_encoder.get_input_embeddings()
+    path = tmp_path / "mimi.safetensors"
+    strange = random_concept(path, base.card, "mimi", 2, class_word="x-" * 15)
+    quick = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=1, fit_prompts=1, texts=2, things=1)
+    with pytest.raises(UnfusableConcept, match=r"prompt of \d+ tokens, limit \d+: .*x-x-") as found:
+        fuse(base, [make_concept("potter", 1), strange], plan=quick)
+    assert found.value.name == "mimi"
+    assert base.pipeline.text_encoder.get_input_embeddings() is table

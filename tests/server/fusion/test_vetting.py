@@ -18,6 +18,7 @@ from fedshow_server.releasing.unfusable import OddConcept
 from tests.conftest import MakeConcept
 from tests.server.fusion import synthetic
 from tests.server.fusion.synthetic import RECORDING, WIRING, statistics
+from tests.stage.concepts import varied_concept
 
 QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=2, texts=4)
 
@@ -83,6 +84,17 @@ def test_a_hijacker_is_put_aside_unless_the_owner_trusts_it(
         assert "evil" not in opened.weights, "nothing of it is kept"
     fuse(base, [honest], plan=QUICK, ledger=ledger, vetting=Vetting())
     fuse(base, [honest, hijacker], plan=QUICK, ledger=ledger, vetting=Vetting({hijacker.sha256}))
+
+
+def test_words_alone_change_nothing_unasked(
+    base: Base, make_concept: MakeConcept, tmp_path
+) -> None:
+    """As P+ and textual inversion make them: fused alone, and with others."""
+    plan, ledger = replace(QUICK, things=2), tmp_path / "ledger"
+    words = varied_concept(tmp_path / "mimi.safetensors", base.card, "mimi", adapters=False)
+    for others in ([], [make_concept("potter", 1)]):
+        found = fuse(base, [words, *others], plan=plan, ledger=ledger, vetting=Vetting())
+        assert set(found.updates) == (set(base.card.layers) if others else set())
 
 
 def test_the_spectral_norm_is_that_of_the_product() -> None:

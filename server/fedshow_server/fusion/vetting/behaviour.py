@@ -27,6 +27,8 @@ MomentOf = Callable[[str], Tensor]
 def check_behaviour(statistics: Statistics, base: Base, generic: MomentOf) -> None:
     """Raises OddConcept when unrelated prompts would be drawn differently with this adapter alone."""
     shares = unasked_changes(statistics, base, generic)
+    if not shares:
+        return  # words alone: who does not say them draws as before
     worst = max(shares, key=lambda layer: shares[layer])
     mean = sum(shares.values()) / len(shares)
     for what, share, limit in (
