@@ -123,9 +123,10 @@ class EncoderWords:
 
     def averaged(self, ids_BT: Tensor) -> Tensor:
         """Ids `[B, T]` in which every concept word points at the mean of its rows."""
+        found_BT = ids_BT  # never compared with: the number of a mean may be another word's token
         for token, (_, _, mean) in self.ids.items():
-            ids_BT = torch.where(ids_BT == token, mean, ids_BT)
-        return ids_BT
+            found_BT = torch.where(ids_BT == token, mean, found_BT)
+        return found_BT
 
     def encode(self, texts: tuple[str, ...]) -> Encoded:
         """Features `[B, S, T, D]` and, where it pools, `[B, P]`; rows of ids that are equal run once."""

@@ -10,12 +10,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fedshow.concepts import ConceptFile, read_concept
+from fedshow.edlora.tokens import EncoderWords
 from fedshow.errors import InvalidInput, RefusedConcept
-from fedshow.families import Base, BaseCard
+from fedshow.families import Base, BaseCard, open_base
 from fedshow.sampling.conditions import Condition
 from fedshow.sampling.model import Model
 from fedshow.sampling.regions import Region
-from tests.stage.concepts import random_concept
+from tests.stage.concepts import random_concept, varied_concept
 
 Change = Callable[[dict[str, Tensor]], object]
 
@@ -46,23 +47,42 @@ def test_the_card_knows_both_widths(base: Base, members: dict[str, Base]) -> Non
     assert layers == {"unet", "text_encoder", "text_encoder_2"}
 
 
-def test_the_pooled_embedding_is_of_every_words_mean_row(base: Base, model: Model) -> None:
-    """By hand: the second encoder's own tokens with mean rows, the features at the first end token."""
-    words, prompt = model.tokens.encoders[1], "a <potter> on the beach"
+@pytest.mark.parametrize(
+    ("family", "words", "known"), [("sdxl", 2, 0), ("sdxl", 2, 10), ("sd3", 3, 0)]
+)
+def test_the_pooled_embedding_is_of_every_words_mean_row(
+    folders: dict[str, Path], tmp_path: Path, family: str, words: int, known: int
+) -> None:
+    """By hand. In the last two cases the row of one word's mean has the number of another word's token."""
+    base = open_base(str(folders[family]))
+    for encoder in base.text_encoders:
+        encoder.tokenizer.add_tokens([f"<earlier{k}>" for k in range(known)])
+    model = Model(base)
+    model.add_concept(
+        varied_concept(tmp_path / "potter.safetensors", base.card, "potter", words=words)
+    )
+    text = "a <potter> on the beach"
+    pooling = [own for own in model.tokens.encoders if own.encoder.pools]
     with torch.no_grad():
-        found = model.tokens.encoded([prompt]).pooled
-        ids_BT = words.token_ids(model.tokens.spelled([prompt]))
-        vectors = words.embedding(ids_BT.clamp(max=words.embedding.num_embeddings - 1))
-        for word, row_SD in zip(("<potter1>", "<potter2>"), words.embedding.rows, strict=True):
-            token = words.tokenizer.convert_tokens_to_ids(word)
-            vectors[ids_BT == token] = row_SD.mean(0)
-        encoder = words.encoder.module
-        end = ids_BT[0].tolist().index(words.tokenizer.eos_token_id)
-        own = words.embedding.forward
-        words.embedding.forward = lambda _: vectors  # type: ignore[method-assign]
-        last = encoder(ids_BT, output_hidden_states=True).last_hidden_state
-        words.embedding.forward = own  # type: ignore[method-assign]
-        torch.testing.assert_close(found, encoder.text_projection(last[:, end]))
+        found = model.tokens.encoded([text]).pooled
+        expected = [pooled_by_hand(own, *model.tokens.spelled([text])) for own in pooling]
+    torch.testing.assert_close(found, torch.cat(expected, -1))
+
+
+def pooled_by_hand(words: EncoderWords, text: str) -> Tensor:
+    """An encoder's own tokens with mean rows, the features at the first end token."""
+    ids_BT = words.token_ids([text])
+    vectors = words.embedding(ids_BT.clamp(max=words.embedding.num_embeddings - 1))
+    for token, row_SD in zip(words.ids, words.embedding.rows, strict=True):
+        vectors[ids_BT == token] = row_SD.mean(0)
+    encoder = words.encoder.module
+    end = ids_BT[0].tolist().index(words.tokenizer.eos_token_id)
+    own = words.embedding.forward
+    words.embedding.forward = lambda _: vectors  # type: ignore[method-assign]
+    last = encoder(ids_BT, output_hidden_states=True).last_hidden_state
+    words.embedding.forward = own  # type: ignore[method-assign]
+    pooled: Tensor = encoder.text_projection(last[:, end])
+    return pooled
 
 
 def test_a_word_that_all_slots_share_is_its_own_mean(base: Base) -> None:
