@@ -1,13 +1,16 @@
 """Files of many tensors: read as they were written, their headers once."""
 
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from fedshow.errors import Damaged
-from fedshow_server.fusion.ledger import tensors
-from fedshow_server.fusion.ledger.tensors import CPU, TensorReader, TensorWriter
+from fedshow_server.fusion.ledger import records, tensors
+from fedshow_server.fusion.ledger.tensors import CPU, TensorReader, TensorWriter, packed
+from tests.server.fusion.synthetic import WIRING, seen, statistics
 
 
 def write(path: Path, *values: torch.Tensor) -> None:
@@ -45,6 +48,31 @@ def test_a_header_is_read_once_and_a_new_files_anew(
     (tmp_path / "b").replace(tmp_path / "a")
     assert TensorReader(tmp_path / "a", CPU)["1"].tolist() == [0, 0]
     assert len(opened) == 2
+
+
+def test_of_all_moments_one_triangle_is_held_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a card there is room for the moments themselves, not for half as much again."""
+    alive: weakref.WeakSet[Tensor] = weakref.WeakSet()
+    most = made = 0
+
+    def spy(symmetric_II: Tensor) -> Tensor:
+        nonlocal most, made
+        found = packed(symmetric_II)
+        alive.add(found)
+        most, made = max(most, len(alive)), made + 1
+        return found
+
+    monkeypatch.setattr(records, "packed", spy)
+    records.write_record(tmp_path / "record", statistics(1))
+    records.write_seen(tmp_path / "seen", seen(2))
+    assert made == 4 * len(WIRING.readers)
+    assert most == 1
+    again = records.read_seen(TensorReader(tmp_path / "seen"), WIRING)
+    for name, moment_II in seen(2).heldout.items():
+        assert torch.equal(again.heldout[name], moment_II.float().double())
+    assert again.given == seen(2).given
 
 
 def test_what_is_no_such_file_is_damaged(tmp_path: Path) -> None:

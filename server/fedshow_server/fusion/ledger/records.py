@@ -1,12 +1,19 @@
 """What is kept of one concept: adapters and moments in float32. Sums are made of these very values."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from fedshow.releases import FileEntry
-from fedshow_server.fusion.ledger.tensors import TensorReader, TensorWriter, packed, unpacked
+from fedshow_server.fusion.ledger.tensors import (
+    TensorReader,
+    TensorWriter,
+    packed,
+    packed_shape,
+    unpacked,
+)
 from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.sums import Part
 from fedshow_server.fusion.wiring import Wiring, unturned
@@ -17,13 +24,13 @@ def write_record(path: Path, statistics: Statistics) -> FileEntry:
     tensors: dict[str, Tensor] = {}
     for layer, (down_RI, up_OR) in statistics.adapters.items():
         tensors |= {f"{layer}.down": down_RI, f"{layer}.up": up_OR}
-    return _write(path, tensors | _triangles(statistics.seen))
+    return _write(path, tensors, statistics.seen)
 
 
 def write_seen(path: Path, seen: Seen) -> FileEntry:
     """Writes what the base reads and gives."""
     given = {f"{layer}.given": torch.tensor(value) for layer, value in seen.given.items()}
-    return _write(path, _triangles(seen) | given)
+    return _write(path, given, seen)
 
 
 def read_seen(tensors: TensorReader, wiring: Wiring) -> Seen:
@@ -37,20 +44,20 @@ def read_seen(tensors: TensorReader, wiring: Wiring) -> Seen:
     return Seen(fit, heldout, given)
 
 
-def _triangles(seen: Seen) -> dict[str, Tensor]:
-    kinds = {"fit": seen.fit, "heldout": seen.heldout}
-    return {
-        f"{name}.{kind}": packed(moment_II)
-        for kind, moments in kinds.items()
-        for name, moment_II in moments.items()
+def _write(path: Path, tensors: Mapping[str, Tensor], seen: Seen) -> FileEntry:
+    """Writes tensors as they are, and moments as triangles, one at a time: all would be half as much again."""
+    moments = {
+        f"{name}.{kind}": moment_II
+        for kind, of_kind in (("fit", seen.fit), ("heldout", seen.heldout))
+        for name, moment_II in of_kind.items()
     }
-
-
-def _write(path: Path, tensors: dict[str, Tensor]) -> FileEntry:
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    shapes |= {key: packed_shape(len(moment_II)) for key, moment_II in moments.items()}
     with TensorWriter(path, shapes, torch.float32) as writer:
         for key, tensor in tensors.items():
             writer.write(key, tensor)
+        for key, moment_II in moments.items():
+            writer.write(key, packed(moment_II))
         return writer.finish()
 
 
