@@ -83,7 +83,9 @@ def fuse(
     print(f"{out}: release {manifest.release} of {', '.join(m.name for m in manifest.concepts)}")
     if report:
         print("\n".join(sentences(summary)))
-        print(f"{out}/report.json has it per layer, {out}/residuals.png and crosstalk.png show it")
+        shown = [name for name in ("residuals.png", "crosstalk.png") if (out / name).exists()]
+        if shown:
+            print(f"{out}/report.json has it per layer, as pictures {' and '.join(shown)}")
     return None
 
 

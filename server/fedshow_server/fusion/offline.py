@@ -1,5 +1,6 @@
 """Fusing concept files into a release folder, without any server running."""
 
+import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
@@ -10,7 +11,7 @@ from torch import Tensor
 from fedshow.concepts import ConceptFile, read_concept
 from fedshow.errors import InvalidInput
 from fedshow.families import open_base
-from fedshow.releases.manifest import Manifest, Member
+from fedshow.releases.manifest import FILE_NAME, Manifest, Member
 from fedshow.releases.writing import ReleaseContent, write_release
 from fedshow_server.fusion.fuse import Fused, fuse, ledger_of, remove_all
 from fedshow_server.fusion.ledger.index import VERSION
@@ -43,6 +44,8 @@ def fuse_to_folder(
 ) -> Manifest:
     """Writes the release of these concept files to `out`, load-tested, whole or not at all.
 
+    An empty folder that is there stays the same one and is filled, the manifest last.
+
     `say` is told how the base fits on a card, among others.
 
     What the `ledger` folder holds is not recorded again. `judge` asks for a report of rules, too, that
@@ -51,9 +54,10 @@ def fuse_to_folder(
 
     Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
     """
-    out = out.absolute()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidInput(f"{out} is not an empty folder")
+    out = out.resolve()
+    building = out / ".fusing" if out.is_dir() else out.with_name(f".{out.name}.fusing")
+    shutil.rmtree(building, ignore_errors=True)
+    _check_empty(out)
     opened, found = open_to_record(base, device if ray is None else "cpu", say)
     files = [read_concept(path, opened.card) for path in concepts]
     with workers_at(ray, base, opened, say, found) as workers:
@@ -69,14 +73,30 @@ def fuse_to_folder(
             refine=refine,
             vetting=vetting,
         )
-    building = out.with_name(f".{out.name}.fusing")
-    shutil.rmtree(building, ignore_errors=True)
     settings: Settings = {"method": method, "refine": refine, "version": SETTINGS_VERSION}
     manifest = write_release(building, opened, content_of(files, fused, weights or {}, settings))
-    if out.exists():
-        out.rmdir()
-    building.rename(out)
+    _put(building, out)
     return manifest
+
+
+def _check_empty(out: Path) -> None:
+    """Raises InvalidInput for what is there and cannot be filled."""
+    if not out.exists():
+        return
+    if not out.is_dir() or any(out.iterdir()):
+        raise InvalidInput(f"{out} is not an empty folder")
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise InvalidInput(f"folder {out} is not writable")
+
+
+def _put(built: Path, out: Path) -> None:
+    """Makes what was built the content of `out`, which may be a mount point or somebody's working folder."""
+    if built.parent != out:
+        built.rename(out)
+        return
+    for child in sorted(built.iterdir(), key=lambda child: child.name == FILE_NAME):
+        child.rename(out / child.name)
+    built.rmdir()
 
 
 def take_out(

@@ -65,7 +65,9 @@ def conflicts(concepts: Sequence[str], layers: Layers) -> list[dict[str, object]
 
 
 def sentences(summary: Mapping[str, Any]) -> list[str]:
-    """What a person wants to know."""
+    """What a person wants to know of a fusion that was judged."""
+    if not summary:
+        return ["no layer is adapted: nothing to judge"]
     said = [
         f"<{name}>: misses {share:.0%} of what it does alone"
         for name, share in summary["residual_heldout"].items()

@@ -45,7 +45,7 @@ def read_seen(tensors: TensorReader, wiring: Wiring) -> Seen:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], seen: Seen) -> FileEntry:
-    """Writes tensors as they are, and moments as triangles, one at a time: all would be half as much again."""
+    """Writes tensors as they are, and moments as triangles, one at a time: all are half as much again."""
     moments = {
         f"{name}.{kind}": moment_II
         for kind, of_kind in (("fit", seen.fit), ("heldout", seen.heldout))
