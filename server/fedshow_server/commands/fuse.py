@@ -53,7 +53,8 @@ def fuse(
 
     Example: fedshow fuse potter.safetensors hermione.safetensors -o fused
     """
-    output_folder(out)
+    if not out.is_dir():  # else it is filled, wherever it lies
+        output_folder(out)
     if ray is not None:
         from fedshow_server.releasing.ray_cluster import check_address
 

@@ -1,5 +1,7 @@
 """`fedshow fuse`: where it writes, and what it says."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,16 +30,24 @@ def potter(make_concept: MakeConcept, tmp_path: Path) -> Path:
     return path
 
 
+def writable_if(says: Callable[[Path], bool]) -> Callable[[str, int], bool]:
+    """As `os.access`, also for root, who may write everywhere."""
+    return lambda path, mode: not mode & os.W_OK or says(Path(path).resolve())
+
+
 @pytest.mark.parametrize("named", [".", "../link"])
 def test_an_empty_folder_is_filled_whatever_it_is_called(
     call: Call, potter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:
-    """It stays the same folder: one that is mounted, or that somebody works in, cannot be replaced."""
+    """It stays the same folder: one that is mounted, or that somebody works in, cannot be replaced, and
+    beside it nothing may be written.
+    """
     out = tmp_path / "out"
     out.mkdir()
     (tmp_path / "link").symlink_to(out)
     before = out.stat().st_ino
     monkeypatch.chdir(out)
+    monkeypatch.setattr(os, "access", writable_if(lambda path: path == out))
     code, said, err = call("fuse", potter, "--method", "average", "-o", named)
     assert code == 0, err
     assert said.startswith(f"{named}: release ")
@@ -61,7 +71,7 @@ def test_what_cannot_be_filled_is_said_before_anything_is_computed(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    monkeypatch.setattr(offline.os, "access", lambda path, _mode: path != out)
+    monkeypatch.setattr(os, "access", writable_if(lambda path: path != out))
     code, _, err = call("fuse", potter, "-o", out)
     assert (code, err) == (2, f"fedshow: folder {out} is not writable\n")
 
