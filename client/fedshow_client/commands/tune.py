@@ -40,7 +40,7 @@ def tune(
     method: str = typer.Option(
         METHODS[0],
         autocompletion=words(*METHODS),
-        help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}.",
+        help=f"{', '.join(METHODS[:-1])} or {METHODS[-1]}; custom-diffusion is not for SDXL.",
     ),
     rank: int | None = typer.Option(None, help="Rank of the adapters (default 4)."),
     steps: int | None = typer.Option(None, help="Optimizer steps (default: what suits the base)."),

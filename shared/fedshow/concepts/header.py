@@ -26,6 +26,7 @@ BaseName = Annotated[
 FamilyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Number = int | float | bool
+MAX_RANK = 1024
 Method = Literal["ed-lora", "lora", "p-plus", "custom-diffusion", "textual-inversion"]
 
 
@@ -53,7 +54,7 @@ class ConceptHeader(BaseModel):
     words: tuple[str, ...] = Field(min_length=1, max_length=4)
     slots: int = Field(ge=1, le=256)
     method: Method = "ed-lora"
-    rank: int = Field(ge=1, le=1024)
+    rank: int = Field(ge=1, le=MAX_RANK)
     alpha: float = Field(gt=0, le=65536)
     recipe: dict[Key, Number] = Field(default_factory=dict, max_length=64)
     metrics: dict[Key, Number] = Field(default_factory=dict, max_length=64)

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from fedshow.concepts.header import MAX_RANK
 from fedshow.edlora.adapters import Adapter, Adapters
 from fedshow.errors import InvalidInput
 from fedshow.families.family import Family
@@ -51,9 +52,16 @@ class Method:
         return self.adapts == "attention"
 
     def rank(self, rank: int, layers: Mapping[str, nn.Linear]) -> int:
-        """Rank of the adapters of `layers` when the recipe says `rank`."""
-        widths = [layer.in_features for layer in layers.values()]
-        return max(widths) if self.whole else rank
+        """Rank of the adapters of `layers` when the recipe says `rank`; raises InvalidInput."""
+        if not self.whole:
+            return rank
+        width = max(layer.in_features for layer in layers.values())
+        if width > MAX_RANK:
+            raise InvalidInput(
+                f"method {self.name!r} changes whole matrices, which this base has too large: "
+                f"{width} wide, limit {MAX_RANK}; use ed-lora or lora"
+            )
+        return width
 
     def adapters(
         self, layers: Mapping[str, nn.Linear], rank: int, alpha: float, generator: torch.Generator

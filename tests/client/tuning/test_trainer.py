@@ -1,8 +1,11 @@
 """What a step changes, what it leaves alone, and that learning is learning."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedshow.edlora.methods import METHODS
 from fedshow.errors import FedshowError, InvalidInput
@@ -207,6 +210,19 @@ def test_drawing_between_steps_changes_no_step(make_trainer: MakeTrainer) -> Non
 def test_alpha_follows_the_rank(base: Base) -> None:
     assert Recipe.for_base(base, rank=16).alpha == 16
     assert Recipe.for_base(base, rank=16, alpha=4.0).alpha == 4
+
+
+def test_whole_matrices_may_be_as_wide_as_a_file_allows(base: Base) -> None:
+    """Nobody gave a rank: the line says what is too large, and what is not."""
+
+    def recipe(width: int) -> Recipe:
+        wide = {name: nn.Linear(width, 8) for name in base.layers if "attn2.to_k" in name}
+        found = SimpleNamespace(card=base.card, family=base.family, layers=wide)
+        return Recipe.for_base(cast(Base, found), "custom-diffusion")
+
+    assert recipe(1024).rank == 1024
+    with pytest.raises(InvalidInput, match=r"whole matrices.* 2048 wide, limit 1024; use ed-lora"):
+        recipe(2048)
 
 
 def test_recipes_refuse_what_does_not_exist(base: Base) -> None:
