@@ -44,6 +44,19 @@ def main():
     shutil.copy(os.environ["STAND_IN_RESULT"], options["-o"])
 '''
 
+FULL_CARD = '''
+"""Stands in for `fedshow tune` on a card that others have filled."""
+from fedshow.errors import Exhausted
+from fedshow_client.daemon import tune_child
+
+def tune():
+    raise Exhausted("cuda:0, 0.1 GB free")
+
+def main():
+    tune_child.build = lambda: tune
+    tune_child.main()
+'''
+
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch, concept_blob: Callable[..., bytes]) -> Path:
@@ -122,6 +135,18 @@ def test_a_base_that_cannot_be_fetched_is_waited_for(tune, queue, monkeypatch) -
     assert job.state == JobState.QUEUED
     assert job.reason == "class 'sea monster': two tokens"
     assert job.not_before > job.created
+
+
+def test_a_card_that_others_have_filled_fails_none_of_the_jobs(
+    tune, queue, place, known, tmp_path
+) -> None:
+    (tmp_path / "stand_in.py").write_text(FULL_CARD)
+    tune()
+    queue.add(NewJob("home", "ron", "man", Path("/pictures"), "toyworld"))
+    assert Tuner(place, queue, load_settings(), "test").tune_next({"home": known}, Event())
+    for job in queue.jobs():
+        assert (job.state, job.reason) == (JobState.QUEUED, "cuda:0, 0.1 GB free"), job.name
+        assert job.tries < 0, "nobody is blamed"
 
 
 def test_a_job_for_a_server_that_left_waits_for_it(tune, queue, place, known, stand_in) -> None:

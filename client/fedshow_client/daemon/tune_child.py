@@ -1,4 +1,4 @@
-"""`fedshow tune` as the daemon's child: its exit code also tells when only the network is to blame."""
+"""`fedshow tune` as the daemon's child: its exit code also tells when nothing is wrong with the job."""
 
 import sys
 
@@ -6,7 +6,7 @@ from fedshow.cli import build
 from fedshow.errors import FedshowError, Unreachable
 
 UNREACHABLE = 75
-"""Exit code for a base that cannot be fetched now: nothing is wrong with the job."""
+"""Exit code for what may pass: a base that cannot be fetched now, a card that others have filled."""
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from fedshow.edlora.methods import Method
-from fedshow.errors import InvalidInput
+from fedshow.errors import Exhausted, InvalidInput
 from fedshow.families import Base
 from fedshow.families.memory import GIGABYTE
 from fedshow.families.placing import Card, Say, card_at, visiting, weights_of
@@ -45,23 +45,30 @@ def job_of(base: Base, recipe: Recipe, method: Method, texts: int, draws: bool) 
 def choose(device: str, job: Job, say: Say) -> Layout | None:
     """How the base will lie on the device, which `say` is told; None for the processor.
 
-    Raises InvalidInput when the card has too little free memory for any layout, with what would fit.
+    Raises InvalidInput when the card has too little memory for any layout, Exhausted when it has too
+    little now, both with what would fit.
     """
     card = card_at(device)
     if card is None:
         return None
     found = layout(card.free_bytes, job, card.half)
     if found is None:
-        raise InvalidInput(_too_little(card, job))
+        raise _too_little(card, job)
     say(f"{card}: {found}")
     return found
 
 
-def _too_little(card: Card, job: Job) -> str:
-    needed = leanest(card.half).needs(job) / GIGABYTE
-    return (
-        f"{card}, tuning with a batch of {job.batch} x {job.pixels} pixels needs {needed:.1f} GB even with "
-        f"activations computed twice; use {_instead(card, job)}"
+def _too_little(card: Card, job: Job) -> InvalidInput | Exhausted:
+    needed = leanest(card.half).needs(job)
+    says = (
+        f"{card}, tuning with a batch of {job.batch} x {job.pixels} pixels needs {needed / GIGABYTE:.1f} GB "
+        "even with activations computed twice"
+    )
+    if needed > card.total_bytes:
+        return InvalidInput(f"{says}; use {_instead(card, job)}")
+    others = f"others have the rest of its {card.total_bytes / GIGABYTE:.1f} GB"
+    return Exhausted(
+        f"{says}, and {others}; try again when they are done, or use {_instead(card, job)}"
     )
 
 

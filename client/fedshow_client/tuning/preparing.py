@@ -47,8 +47,8 @@ def prepare(
 ) -> Trainer:
     """A trainer on the device, of a base that lies in host memory; `say` is told how it fits on a card.
 
-    Raises InvalidInput, before images are encoded, for a class word of two tokens, and when a card has
-    too little free memory.
+    Raises, before images are encoded, InvalidInput for a class word of two tokens, and when a card has too
+    little memory, Exhausted when it has too little now.
     """
     recipe, method = lesson.recipe, lesson.method
     if isinstance(method, str):

@@ -97,8 +97,9 @@ def tune(
     """Tunes one concept and writes its file; continues from the checkpoint when there is one.
 
     `hear` is told what the concept gives back of the private pictures, `say` how the base fits on a card.
-    Raises InvalidInput for unusable images, names, classes and settings, Stopped after SIGTERM,
-    TooMuchLeakage, with the file in place, when it is above the request's limit.
+    Raises InvalidInput for unusable images, names, classes and settings, Exhausted for a card that others
+    have filled, Stopped after SIGTERM, TooMuchLeakage, with the file in place, when it is above the
+    request's limit.
     """
     check_name(request.name)
     check_class(request.class_word)

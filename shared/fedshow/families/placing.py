@@ -28,6 +28,7 @@ class Card:
 
     name: str
     free_bytes: int
+    total_bytes: int
     half: Precision
     """The 16-bit precision that it computes in."""
 
@@ -41,7 +42,7 @@ def card_at(device: str) -> Card | None:
         return None
     name = device if ":" in device else f"{device}:{torch.cuda.current_device()}"
     half: Precision = "bfloat16" if _has_bfloat16(device) else "float16"
-    return Card(name, torch.cuda.mem_get_info(device)[0], half)
+    return Card(name, *torch.cuda.mem_get_info(device), half)
 
 
 def settle(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fedshow.edlora.methods import METHODS
-from fedshow.errors import InvalidInput
+from fedshow.errors import Exhausted, InvalidInput
 from fedshow.families import Base, memory, open_base
 from fedshow.families.memory import Precision
 from fedshow.families.placing import Card, visiting
@@ -114,9 +114,15 @@ def test_what_is_said() -> None:
     )
 
 
-def a_card(monkeypatch: pytest.MonkeyPatch, free: float, half: Precision = "bfloat16") -> None:
-    """Every device is a card of so much free memory; the processor does its work."""
-    monkeypatch.setattr(placing, "card_at", lambda _: Card("cuda:0", int(free * GB), half))
+def a_card(
+    monkeypatch: pytest.MonkeyPatch,
+    free: float,
+    half: Precision = "bfloat16",
+    total: float | None = None,
+) -> None:
+    """Every device is a card of so much memory, all free unless said; the processor does its work."""
+    card = Card("cuda:0", int(free * GB), int((total or free) * GB), half)
+    monkeypatch.setattr(placing, "card_at", lambda _: card)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +143,23 @@ def test_what_does_not_fit_is_refused_with_what_would(
     line = str(refused.value)
     assert line.startswith(f"cuda:0, {free_gb:.1f} GB free, tuning with a batch of {job.batch} x ")
     assert line.endswith(advice)
+
+
+def test_a_card_that_others_have_filled_is_no_fault_of_the_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a_card(monkeypatch, 4.0, total=24.0)
+    with pytest.raises(Exhausted) as refused:
+        placing.choose("cuda", SD, lambda _: None)
+    line = str(refused.value)
+    assert line.startswith("cuda:0, 4.0 GB free, tuning with a batch of 4 x 262144 pixels needs 4.")
+    assert line.endswith(
+        "others have the rest of its 24.0 GB; try again when they are done, "
+        "or use --no-samples --no-leakage"
+    )
+    a_card(monkeypatch, 3.0, total=4.0)
+    with pytest.raises(InvalidInput):
+        placing.choose("cuda", SD, lambda _: None)
 
 
 def test_the_processor_has_no_plan(base: Base) -> None:

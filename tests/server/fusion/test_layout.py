@@ -87,7 +87,7 @@ def test_what_is_said() -> None:
 
 def a_card(monkeypatch: pytest.MonkeyPatch, free: float, half: Precision = "bfloat16") -> None:
     """Every device is a card of so much free memory; the processor does its work."""
-    monkeypatch.setattr(placing, "card_at", lambda _: Card("cuda:0", int(free * GB), half))
+    monkeypatch.setattr(placing, "card_at", lambda _: Card("cuda:0", int(free * GB), 24 * GB, half))
 
 
 def test_small_bases_stay_in_full_precision(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
