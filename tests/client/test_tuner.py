@@ -255,15 +255,17 @@ def test_a_tuner_that_is_not_gone_yet_is_waited_for(
     assert not queue.leased(queue.find("potter"))
 
 
-def test_options_reach_the_program_as_it_takes_them(queue, tmp_path) -> None:
+def test_options_reach_the_program_as_it_takes_them(queue, known, tmp_path) -> None:
     options = tune_options(["batch=2", "ema=0.9"], steps=9, seed=7, rank=None, flip=False)
     job = queue.add(NewJob("home", "potter", "man", tmp_path, "toyworld", options=options))
-    arguments = tuner_module._arguments(job, tmp_path, tmp_path / "potter.safetensors", "cpu")
+    result = tmp_path / "potter.safetensors"
+    arguments = tuner_module._arguments(job, known, tmp_path, result, "cpu")
     tune_command: Any = typer.main.get_command(build()).commands["tune"]
     found = tune_command.make_context("tune", arguments[1:]).params
     assert found["images"] == str(tmp_path)
     assert (found["steps"], found["seed"], found["rank"], found["flip"]) == (9, 7, None, False)
     assert list(found["changes"]) == ["batch=2", "ema=0.9"]
+    assert found["base_sha256"] == known.base.sha256
 
 
 def test_a_stopped_daemon_leaves_the_job_for_the_next(tune, queue, monkeypatch, tmp_path) -> None:

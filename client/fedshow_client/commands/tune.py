@@ -37,6 +37,9 @@ def tune(
     ),
     out: Path = typer.Option(..., "--output", "-o", help="The concept file to write."),
     base: str = BASE_OPTION,
+    base_sha256: str = typer.Option(
+        "", help="Refuse any base but the one with this fingerprint, before any work."
+    ),
     method: str = typer.Option(
         METHODS[0],
         autocompletion=words(*METHODS),
@@ -108,6 +111,7 @@ def tune(
         out=out,
         work=work or out.with_name(out.name + ".work"),
         base=base,
+        base_sha256=base_sha256,
         method=method,
         device=choose_device(device),
         resume=resume,

@@ -64,7 +64,7 @@ class Tuner:
         folder = private_folder(self._home.job(job.id))
         result = folder / f"{job.name}.safetensors"
         before = read_progress(folder).step
-        code = 0 if result.exists() else self._run(job, folder, result, stop)
+        code = 0 if result.exists() else self._run(job, server, folder, result, stop)
         progressed = read_progress(folder).step > before
         if code is None:
             self._queue.put_back(job.id, self._holder)
@@ -85,9 +85,11 @@ class Tuner:
         if tries >= self._settings.tune_tries:
             self._fail(job, reason)
 
-    def _run(self, job: Job, folder: Path, result: Path, stop: Event) -> int | None:
+    def _run(
+        self, job: Job, server: KnownServer, folder: Path, result: Path, stop: Event
+    ) -> int | None:
         """The tuner's exit code; None when it was stopped, or the job paused or taken away."""
-        arguments = _arguments(job, folder, result, self._settings.device)
+        arguments = _arguments(job, server, folder, result, self._settings.device)
         with (folder / LOCK_NAME).open("a") as lock:
             while not locked(lock):  # a daemon was killed, and its tuner is not gone yet
                 if not self._goes_on(job, stop) or stop.wait(PAUSE_SECONDS):
@@ -149,11 +151,12 @@ def _told(folder: Path) -> str:
     return last_line(folder / LOG_NAME).removeprefix("fedshow: ")
 
 
-def _arguments(job: Job, folder: Path, result: Path, device: str) -> list[str]:
+def _arguments(job: Job, server: KnownServer, folder: Path, result: Path, device: str) -> list[str]:
     return [
         "tune",
         job.images,
         *("--name", job.name, "--class", job.class_word, "--base", job.base),
+        *("--base-sha256", server.base.sha256),
         *("-o", str(result), "--work", str(folder / WORK_NAME)),
         *("--progress", str(folder / PROGRESS_NAME), "--device", device),
         *(

@@ -21,7 +21,7 @@ from fedshow.concepts import (
     write_concept,
 )
 from fedshow.edlora.adapters import Adapters
-from fedshow.errors import FedshowError, InvalidInput
+from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
 from fedshow.families import Base, open_base
 from fedshow.families.placing import Say
 from fedshow.sampling.model import Model
@@ -62,6 +62,9 @@ class TuneRequest:
     """Folder of the checkpoint; a run started again there continues."""
 
     base: str = "toyworld"
+    base_sha256: str = ""
+    """The only fingerprint that the base may have; empty: any."""
+
     method: str = "ed-lora"
     device: str = "cpu"
     resume: bool = True
@@ -82,6 +85,14 @@ class TuneRequest:
         if not self.leakage and self.max_leakage < 1:
             raise InvalidInput(f"max_leakage {self.max_leakage:g} needs the estimate: leave it on")
 
+    def check_base(self, found: Base) -> None:
+        """Raises BaseMismatch when the base that was opened is not the one that is wanted."""
+        if self.base_sha256 and self.base_sha256 != found.card.sha256:
+            raise BaseMismatch(
+                f"base {self.base!r} has fingerprint {found.card.sha256[:12]}, "
+                f"wanted is {self.base_sha256[:12]}"
+            )
+
     @property
     def report(self) -> Path:
         """The page about the run, next to the concept file."""
@@ -97,14 +108,15 @@ def tune(
     """Tunes one concept and writes its file; continues from the checkpoint when there is one.
 
     `hear` is told what the concept gives back of the private pictures, `say` how the base fits on a card.
-    Raises InvalidInput for unusable images, names, classes and settings, Exhausted for a card that others
-    have filled, Stopped after SIGTERM, TooMuchLeakage, with the file in place, when it is above the
+    Raises InvalidInput for unusable images, names, classes, settings and bases, Exhausted for a card that
+    others have filled, Stopped after SIGTERM, TooMuchLeakage, with the file in place, when it is above the
     request's limit.
     """
     check_name(request.name)
     check_class(request.class_word)
     request.check()
     base = open_base(request.base)
+    request.check_base(base)
     folder = scan(request.images, base.sample_pixels)
     scorer = scorer_for(base, request.watch, request.device)
     recipe = Recipe.for_base(base, request.method, **request.recipe)

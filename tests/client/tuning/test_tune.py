@@ -13,7 +13,7 @@ import torch
 
 from fedshow.concepts import read_concept
 from fedshow.demo.folders import Person
-from fedshow.errors import Damaged, FedshowError, InvalidInput
+from fedshow.errors import BaseMismatch, Damaged, FedshowError, InvalidInput
 from fedshow.families import BaseCard
 from fedshow_client.tuning.checkpoint import FILE_NAME, Progress
 from fedshow_client.tuning.trainer import Trainer
@@ -36,6 +36,15 @@ def test_everything_that_should_learn_does_and_the_base_does_not(
     from fedshow.families import open_base
 
     assert open_base(BASE).card.sha256 == card.sha256
+
+
+def test_another_base_than_the_wanted_one_is_refused_before_any_work(
+    request_in: MakeRequest, card: BaseCard, tmp_path: Path
+) -> None:
+    with pytest.raises(BaseMismatch, match=f"{card.sha256[:12]}, wanted is cccccccccccc$"):
+        tune(request_in(tmp_path, base_sha256="c" * 64))
+    assert list(tmp_path.iterdir()) == []
+    assert tune(request_in(tmp_path, {"steps": 1}, base_sha256=card.sha256))
 
 
 class Killed(Exception):
