@@ -1,4 +1,4 @@
-"""Taking a concept back, whatever has become of it so far."""
+"""Taking a concept back, whatever has become of it so far, with what was tried under its name before."""
 
 from pathlib import Path
 
@@ -8,6 +8,10 @@ from fedshow.transfer.servers import find_server
 from fedshow_client.daemon.courier import withdraw as withdraw_there
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, Queue
+from fedshow_client.queue.rows import ACTIVE
+
+SETTLED = [state for state in JobState if state not in ACTIVE]
+"""States of earlier jobs, whose name was free again."""
 
 
 def withdraw(
@@ -23,8 +27,17 @@ def withdraw(
                 patiently(lambda: withdraw_there(connection, name), patience)
         queue.move(job.id, JobState.WITHDRAWN)
         at_work = queue.leased(job) and home.daemon_pid()
-    if job.sha256:
-        home.concept_file(job.server, job.sha256).unlink(missing_ok=True)
+        for old in queue.jobs(*SETTLED, server=job.server):
+            if old.name == name and old.id < job.id:
+                queue.move(old.id, JobState.WITHDRAWN, unless=[JobState.WITHDRAWN])
+                _clear_outbox(home, old)
+                home.forget_job(old.id)
+    _clear_outbox(home, job)
     if not at_work:  # else the daemon does it when the tuner has ended
         home.forget_job(job.id)
     return job
+
+
+def _clear_outbox(home: Home, job: Job) -> None:
+    if job.sha256:
+        home.concept_file(job.server, job.sha256).unlink(missing_ok=True)

@@ -171,6 +171,22 @@ def test_withdrawing_deletes_the_work_and_never_the_images(
     assert {file.name: file.read_bytes() for file in pictures.iterdir()} == before
 
 
+@pytest.mark.parametrize("state", [JobState.HELD, JobState.FAILED, JobState.REFUSED])
+def test_withdrawing_takes_along_what_was_tried_before(call, put, queue, place, state) -> None:
+    old, other = put("a"), put("b")
+    for job in (old, other):
+        progress(place, job, step=50, steps=200, seconds=25)
+        queue.move(job.id, state, "too bad")
+    new = put("a")
+    progress(place, new, step=50, steps=200, seconds=25)
+    assert call("client", "withdraw", "a")[0] == 0
+    assert {queue.get(job.id).state for job in (old, new)} == {JobState.WITHDRAWN}
+    assert not place.job(old.id).exists()
+    assert not place.job(new.id).exists()
+    assert queue.get(other.id).state == state
+    assert place.job(other.id).exists()
+
+
 def test_recipe_settings_are_kept_with_the_concept(call, known, pictures) -> None:
     given = (
         "--steps",
