@@ -18,10 +18,10 @@ SMALL_TOKEN_DIM = 512
 class Recipe(BaseModel):
     """All numbers of one tuning run; they travel in the concept file's header."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rank: int = Field(4, ge=1, le=1024)
-    alpha: float = Field(4.0, gt=0)
+    alpha: float = Field(4.0, gt=0, le=65536)
     steps: int = Field(800, ge=1, le=1_000_000)
     batch: int = Field(4, ge=1, le=256)
     seed: int = Field(0, ge=0, lt=1 << 31)
