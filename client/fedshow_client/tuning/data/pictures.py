@@ -1,6 +1,8 @@
 """Picture files of any format as plain upright RGB."""
 
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,9 +24,16 @@ UNREADABLE = (
     UnidentifiedImageError,
     SyntaxError,
     ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
     Image.DecompressionBombError,
 )
-"""What Pillow raises for files that are no pictures, or absurd ones."""
+"""What Pillow raises for files that are no pictures, damaged or absurd: each format something else."""
 
 
 @contextmanager

@@ -52,6 +52,29 @@ def test_half_a_file_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in str(reasons(tmp_path)["a.jpg"])
 
 
+@pytest.mark.parametrize(("suffix", "frames"), [("gif", 3), ("tif", 3), ("avif", 1)])
+def test_a_damaged_file_is_one_image_that_cannot_be_read(
+    tmp_path: Path, suffix: str, frames: int
+) -> None:
+    picture(tmp_path / "good.png")
+    drawn = Image.linear_gradient("L").resize((24, 20))
+    first, *more = [drawn.rotate(40 * number) for number in range(frames)]
+    damaged = tmp_path / f"a.{suffix}"
+    first.save(damaged, save_all=True, append_images=more)
+    whole, rng, refused = damaged.read_bytes(), random.Random(0), 0
+    for number in range(200):
+        content = bytearray(whole)
+        if number % 2:
+            del content[rng.randrange(len(whole)) :]
+        else:
+            content[rng.randrange(min(len(whole), 400))] = rng.randrange(256)
+        damaged.write_bytes(content)
+        found = reasons(tmp_path)
+        assert found["good.png"] is None
+        refused += str(found[damaged.name]).startswith("cannot be read (")
+    assert refused > 40
+
+
 def test_absurdly_large_pictures_are_refused_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
