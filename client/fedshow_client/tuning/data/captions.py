@@ -68,15 +68,15 @@ def templates_for(class_word: str) -> tuple[str, ...]:
 
 
 def mentioned(name: str, class_word: str, written: str) -> str:
-    """The caption with `<name>` in it, where it was, or where `[trigger]`, the name or the class word was.
+    """The caption with `<name>` in it, where it was, or `[trigger]`, `<class>`, the name or the class word.
 
-    Without any of these it comes first.
+    In capitals or not; without any of these it comes first.
     """
     mention = f"<{name}>"
-    if mention in written:
-        return written
-    if TRIGGER in written:
-        return written.replace(TRIGGER, mention)
+    for marked in (mention, TRIGGER, f"<{class_word}>"):
+        replaced, count = re.subn(re.escape(marked), mention, written, flags=re.I)
+        if count:
+            return replaced
     for word in (name, class_word):
         pattern = rf"\b{re.escape(word)}\b"
         replaced, count = re.subn(pattern, mention, written, count=1, flags=re.I)
@@ -87,13 +87,27 @@ def mentioned(name: str, class_word: str, written: str) -> str:
 
 def read_caption(image: Path) -> tuple[str | None, tuple[str, ...]]:
     """The caption in `NAME.txt` (or `NAME.caption`), one line whatever its breaks, and notes."""
-    for suffix in CAPTION_SUFFIXES:
-        path = image.with_suffix(suffix)
-        if path.is_file():
-            text = " ".join(path.read_text("utf-8-sig", errors="replace").split())
-            notes = (f"{path.name} is not UTF-8",) if "\ufffd" in text else ()
-            return (text, notes) if text else (None, (f"{path.name} is empty",))
-    return None, ()
+    path = _caption_beside(image)
+    if path is None:
+        return None, ()
+    text = " ".join(path.read_text("utf-8-sig", errors="replace").split())
+    notes = (f"{path.name} is not UTF-8",) if "\ufffd" in text else ()
+    return (text, notes) if text else (None, (f"{path.name} is empty",))
+
+
+def _caption_beside(image: Path) -> Path | None:
+    """The image's caption file, its suffix in capitals or not, small letters first."""
+
+    def turn(path: Path) -> tuple[int, bool, str]:
+        order = CAPTION_SUFFIXES.index(path.suffix.lower())
+        return order, path.suffix not in CAPTION_SUFFIXES, path.name
+
+    found = (
+        path
+        for path in image.parent.iterdir()
+        if path.stem == image.stem and path.suffix.lower() in CAPTION_SUFFIXES and path.is_file()
+    )
+    return min(found, key=turn, default=None)
 
 
 def _orders(caption: str, mention: str) -> tuple[str, ...]:

@@ -29,10 +29,22 @@ from fedshow_client.tuning.data.captions import (
         ("Potter, a man with glasses", "<potter>, a man with glasses"),
         ("photo of [trigger], [trigger]s hat", "photo of <potter>, <potter>s hat"),
         ("a woman outside", "<potter>, a woman outside"),
+        ("a <Potter> by <POTTER>'s car", "a <potter> by <potter>'s car"),
+        ("a <Man> and a man", "a <potter> and a man"),
+        ("a <potter> and a <man>", "a <potter> and a <man>"),
+        ("[Trigger], a <man>", "<potter>, a <man>"),
     ],
 )
 def test_written_captions_always_mention_the_concept(written: str, expected: str) -> None:
     assert mentioned("potter", "man", written) == expected
+
+
+@pytest.mark.parametrize("written", ["a <Mimi>, asleep", "<MIMI> and a cat", "a <cat>, asleep"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_no_mention_stands_in_another(written: str, shuffle: bool) -> None:
+    for caption in captions_for("mimi", "cat", written, shuffle):
+        assert "<mimi>" in caption
+        assert (caption.count("<"), caption.count(">")) == (1, 1)
 
 
 def test_templates_depend_on_the_class() -> None:
@@ -94,6 +106,8 @@ def test_without_shuffling_the_caption_stays_as_written() -> None:
     [
         ("a.txt", b"a cat\n on the\tsofa\n", "a cat on the sofa"),
         ("a.caption", b"a cat", "a cat"),
+        ("a.TXT", b"a cat", "a cat"),
+        ("a.Caption", b"a cat", "a cat"),
         ("a.txt", b"\xef\xbb\xbfa cat", "a cat"),
         ("a.txt", "ein Kätzchen".encode(), "ein Kätzchen"),
         ("a.txt", b" \n", None),
@@ -106,6 +120,14 @@ def test_captions_lie_beside_the_image(
     caption, notes = read_caption(tmp_path / "a.jpg")
     assert caption == expected
     assert notes == (() if expected else ("a.txt is empty",))
+
+
+def test_of_several_captions_one_is_read(tmp_path: Path) -> None:
+    for name in ("a.CAPTION", "a.caption", "a.TXT", "a.txt"):
+        (tmp_path / name).write_text(name)
+        assert read_caption(tmp_path / "a.jpg")[0] == name
+    (tmp_path / "a.b.txt").write_text("of another")
+    assert read_caption(tmp_path / "a.jpg")[0] == "a.txt"
 
 
 def test_other_encodings_are_noted(tmp_path: Path) -> None:
