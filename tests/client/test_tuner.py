@@ -38,6 +38,9 @@ def main():
     Path(os.environ["STAND_IN_PID"]).write_text(str(os.getpid()))
     Path(options["--progress"]).write_text(json.dumps({"step": 3, "steps": 9, "seconds": 1}) + "\\n")
     time.sleep(float(os.environ.get("STAND_IN_SECONDS", 0)))
+    if number := int(os.environ.get("STAND_IN_SIGNAL", 0)):
+        print("step 3 of 9", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), number)
     if code := int(os.environ.get("STAND_IN_CODE", 0)):
         print("fedshow: class 'sea monster': two tokens", file=sys.stderr)
         sys.exit(code)
@@ -126,6 +129,20 @@ def test_repeated_failure_is_final(tune, queue, monkeypatch) -> None:
     monkeypatch.setenv("STAND_IN_CODE", "1")
     tune()
     assert queue.find("potter").state == JobState.FAILED
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (signal.SIGKILL, "by signal 9 (Killed), perhaps because memory ran out"),
+        (signal.SIGTERM, "by signal 15 (Terminated)"),
+    ],
+)
+def test_a_killed_tuner_says_what_ended_it(tune, queue, monkeypatch, number, reason) -> None:
+    monkeypatch.setenv("STAND_IN_SIGNAL", str(int(number)))
+    tune()
+    job = queue.find("potter")
+    assert (job.state, job.reason) == (JobState.FAILED, f"the tuner was ended {reason}")
 
 
 def test_a_base_that_cannot_be_fetched_is_waited_for(tune, queue, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """Tuning one job in a child process; what comes out is checked and put into the outbox."""
 
 import logging
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Event
@@ -73,7 +74,7 @@ class Tuner:
         elif code == WRONG_INPUT:
             self._fail(job, _told(folder))
         else:
-            reason = _told(folder) or f"tuning ended with {code}"
+            reason = _killed(-code) if code < 0 else _told(folder) or f"tuning ended with {code}"
             self._try_later(job, reason, blame=code != UNREACHABLE, progressed=progressed)
 
     def _try_later(self, job: Job, reason: str, *, blame: bool, progressed: bool) -> None:
@@ -149,6 +150,12 @@ class Tuner:
 def _told(folder: Path) -> str:
     """The tuner's last words."""
     return last_line(folder / LOG_NAME).removeprefix("fedshow: ")
+
+
+def _killed(number: int) -> str:
+    """What is known of a tuner that a signal ended: its last words are about something else."""
+    perhaps = ", perhaps because memory ran out" if number == signal.SIGKILL else ""
+    return f"the tuner was ended by signal {number} ({signal.strsignal(number)}){perhaps}"
 
 
 def _arguments(job: Job, server: KnownServer, folder: Path, result: Path, device: str) -> list[str]:
