@@ -147,6 +147,21 @@ def test_a_daemon_that_is_not_told_to_keeps_nothing(host, known, home, place, qu
     assert not (home / "releases").exists()
 
 
+def test_a_copy_goes_when_it_is_wanted_no_more(host, known, home, place, queue, call) -> None:
+    host.publish(FILES)
+    with keeping(known, place, queue):
+        wait_for(lambda: status(home).kept is not None and status(home).kept.release)
+    out = folder(known, home)
+    (out.with_name(f".{out.name}.part") / "old").mkdir(parents=True)
+    with keeping(known, place, queue, "no"):
+        wait_for(lambda: status(home).kept is None)
+    assert [path for path in (home / "releases").rglob("*") if path.name != "diffusers"] == []
+    assert "copy in" not in call("client", "status")[1]
+    with keeping(known, place, queue):
+        wait_for(lambda: status(home).kept is not None and status(home).kept.release)
+    assert out.exists()
+
+
 def test_closing_waits_for_no_server(host, known, home, place, queue) -> None:
     """In the midst of a file, with a server that is gone."""
     host.publish(FILES)

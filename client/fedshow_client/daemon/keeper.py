@@ -8,15 +8,28 @@ from threading import Event
 from fedshow.errors import FedshowError
 from fedshow.transfer.backoff import delays
 from fedshow.transfer.connection import Connection
-from fedshow.transfer.folder import pull_release
+from fedshow.transfer.folder import pull_release, staging_of
 from fedshow.transfer.forms import FILES_OF, Form
-from fedshow.transfer.servers import home_folder
+from fedshow.transfer.servers import KnownServer, home_folder
 from fedshow_client.queue import Queue
 
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
 """With a server that stops answering in the midst of a file; what has come stays for the next try."""
+
+
+def drop_copies(server: KnownServer, queue: Queue) -> None:
+    """Deletes what a daemon that was told to keep copies has kept, and notes that there is none."""
+    told = queue.latest(server.name)
+    if told is None or not told.form:
+        return
+    for copy in (server.copy_folder(home_folder(), form) for form in Form):
+        for folder in (copy, staging_of(copy)):
+            if folder.exists():
+                log.info("%s: no copy is wanted any more", folder)
+                shutil.rmtree(folder)
+    queue.kept(server.name, "", release="")
 
 
 class Keeper:

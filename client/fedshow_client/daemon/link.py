@@ -11,7 +11,7 @@ from fedshow.transfer.forms import Form
 from fedshow.transfer.releases import watch_releases
 from fedshow.transfer.servers import KnownServer
 from fedshow_client.daemon.courier import reconcile
-from fedshow_client.daemon.keeper import Keeper
+from fedshow_client.daemon.keeper import Keeper, drop_copies
 from fedshow_client.daemon.node import keep_node
 from fedshow_client.home import Home
 from fedshow_client.queue import Queue
@@ -41,7 +41,9 @@ class ServerLink:
         parts: tuple[Part, ...] = (self._watcher,)
         if server.role.contributes:
             parts = (self._node, self._courier, *parts)
-        if settings.keep_release != "no":
+        if settings.keep_release == "no":
+            parts = (*parts, self._no_copies)
+        else:
             form = Form(settings.keep_release)
             self._keeper = Keeper(self._connection, queue, form, self._stop)
             parts = (*parts, self._copies)
@@ -119,6 +121,11 @@ class ServerLink:
         assert self._keeper is not None
         self._keeper.keep()
         yield
+
+    def _no_copies(self) -> Iterator[None]:
+        drop_copies(self.server, self._queue)
+        yield
+        self._stop.wait()
 
     def _trouble(self, text: str) -> None:
         if not self._stop.is_set():

@@ -60,6 +60,11 @@ def pull_release(
     return manifest
 
 
+def staging_of(out: Path) -> Path:
+    """The folder beside `out` where files arrive, and stay when a pull is interrupted."""
+    return out.with_name(f".{out.name}.part")
+
+
 def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
     """Raises InvalidInput when replacing `out` would lose something that is not a release's."""
     if not out.exists():
@@ -241,8 +246,8 @@ def _put(tree: Path, out: Path, staging: Path) -> None:
 
 @contextmanager
 def _staging(out: Path) -> Iterator[Path]:
-    """The folder beside `out` where files arrive; one pull at a time, gone after success."""
-    staging = out.with_name(f".{out.name}.part")
+    """As `staging_of`; one pull at a time, gone after success."""
+    staging = staging_of(out)
     staging.mkdir(parents=True, exist_ok=True)
     with (staging / "lock").open("w") as lock:
         try:
