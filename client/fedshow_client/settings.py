@@ -43,7 +43,7 @@ class ClientSettings(BaseSettings):
     node_silence_seconds: float = Field(default=300.0, gt=30)
     """A SuperNode that asks its server for nothing for this long is started anew."""
     keep_release: Literal["no", "diffusers", "lora"] = "no"
-    """In which form a copy of each server's newest release is kept in this home; `no` deletes what was kept."""
+    """In which form a copy of each server's newest release is kept in this home; `no` deletes it."""
 
     page: bool = True
     """Whether the daemon serves a page to this machine's own browsers."""
