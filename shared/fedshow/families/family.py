@@ -11,6 +11,9 @@ from fedshow.families.text_encoder import TextEncoder
 Size = tuple[int, int]
 """Height and width in pixels."""
 
+UNREAD: Mapping[str, object] = {"feature_extractor": None, "image_encoder": None}
+"""Options for what stock pipelines look at pictures with: no base needs it, whatever its index names."""
+
 
 class Family(Protocol):
     """How one kind of base is adapted; everything else asks here and never branches on a name.
@@ -27,7 +30,7 @@ class Family(Protocol):
     """What diffusers calls the component that denoises; keys of its adapters start with it."""
 
     opening_options: Mapping[str, object]
-    """What the stock pipeline is opened with: without what checks and marks pictures."""
+    """What the stock pipeline is opened with: without what checks, marks and looks at pictures."""
 
     left_out: tuple[str, ...]
     """Components that such bases may have and that are not opened; who loads a release without fedshow must

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedshow.families.encoded import Encoded
-from fedshow.families.family import Size
+from fedshow.families.family import UNREAD, Size
 from fedshow.families.text_encoder import TextEncoder
 from fedshow.families.unet import UNetFamily
 
@@ -17,6 +17,7 @@ class SD1(UNetFamily):
     opening_options: Mapping[str, object] = {
         "safety_checker": None,
         "requires_safety_checker": False,
+        **UNREAD,
     }
     parts: Mapping[str, str] = {
         "text_encoder": "CLIPTextModel",

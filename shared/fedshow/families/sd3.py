@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedshow.families.encoded import Encoded
-from fedshow.families.family import Size
+from fedshow.families.family import UNREAD, Size
 from fedshow.families.text_encoder import TextEncoder, text_layers
 
 PICTURE_LINEARS = ("to_q", "to_k", "to_v")
@@ -29,7 +29,7 @@ class SD3:
     pipeline_class = "StableDiffusion3Pipeline"
     denoiser = "transformer"
     left_out: tuple[str, ...] = ("text_encoder_3", "tokenizer_3")
-    opening_options: Mapping[str, object] = dict.fromkeys(left_out)
+    opening_options: Mapping[str, object] = {**dict.fromkeys(left_out), **UNREAD}
     parts: Mapping[str, str] = {
         "text_encoder": "CLIPTextModelWithProjection",
         "tokenizer": "CLIPTokenizer",

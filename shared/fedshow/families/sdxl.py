@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from fedshow.families.encoded import Encoded
-from fedshow.families.family import Size
+from fedshow.families.family import UNREAD, Size
 from fedshow.families.text_encoder import TextEncoder
 from fedshow.families.unet import UNetFamily, cross_attention
 
@@ -26,7 +26,7 @@ class SDXL(UNetFamily):
 
     name = "sdxl"
     pipeline_class = "StableDiffusionXLPipeline"
-    opening_options: Mapping[str, object] = {"add_watermarker": False}
+    opening_options: Mapping[str, object] = {"add_watermarker": False, **UNREAD}
     parts: Mapping[str, str] = {
         "text_encoder": "CLIPTextModel",
         "tokenizer": "CLIPTokenizer",

@@ -40,7 +40,6 @@ def open_single_file(file: Path, dtype: torch.dtype) -> Any:
     return getattr(diffusers, family.pipeline_class)(
         **parts,
         scheduler=getattr(diffusers, checkpoint.scheduler_class)(**checkpoint.scheduler),
-        feature_extractor=None,
         **family.opening_options,
     )
 

@@ -1,5 +1,6 @@
 """Bases of the hub: only what is needed, never a pickle, and from the cache without the hub."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,16 @@ EXTRAS = (
     "text_encoder/pytorch_model.bin",
     "text_encoder/flax_model.msgpack",
     "safety_checker/model.safetensors",
+    "feature_extractor/preprocessor_config.json",
     "v1-5-pruned.ckpt",
     "v1-5-pruned.safetensors",
 )
+NAMED = {
+    "feature_extractor": ["transformers", "CLIPImageProcessor"],
+    "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+    "requires_safety_checker": True,
+}
+"""What the indexes of such bases name and nothing here reads."""
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +46,8 @@ def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     from huggingface_hub import constants
 
     repo = shutil.copytree(folder, tmp_path / "repo")
+    index = json.loads((repo / "model_index.json").read_text())
+    (repo / "model_index.json").write_text(json.dumps(index | NAMED))
     for name in EXTRAS:
         (repo / name).parent.mkdir(exist_ok=True)
         (repo / name).write_bytes(b"\x80\x04.")

@@ -101,6 +101,17 @@ def test_a_denoiser_of_another_family_is_no_base(
 
 
 @pytest.mark.parametrize("family", sorted(MAKERS))
+@pytest.mark.parametrize("name", ["feature_extractor", "image_encoder"])
+def test_what_looks_at_pictures_is_not_opened(
+    copy_of: Callable[[str], Path], family: str, name: str
+) -> None:
+    """Not even where the index names a class that is no more: copies of 1.x from 2022 do."""
+    folder = copy_of(family)
+    edit(folder / INDEX, **{name: ["transformers", "CLIPFeatureExtractor"]})
+    assert getattr(open_base(str(folder)).pipeline, name) is None
+
+
+@pytest.mark.parametrize("family", sorted(MAKERS))
 def test_weights_in_pieces_are_whole_with_all_of_them(
     copy_of: Callable[[str], Path], family: str
 ) -> None:
