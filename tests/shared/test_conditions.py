@@ -98,6 +98,21 @@ def test_several_conditions_add_up(model: Model, robots: list[Picture]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_concepts_are_called_under_a_condition(
+    model: Model, robots: list[Picture], kind: Kind
+) -> None:
+    """Attention is asked for with the condition's residuals, too: the call moves other latents."""
+    regions = [Region(box=LEFT, prompt="a robot"), Region(box=RIGHT, prompt="a bunny")]
+
+    def drawn(*conditions: Condition, presence: float = 0.5) -> bytes:
+        more = {"regions": regions, "presence": presence, "conditions": conditions}
+        return model("a beach", steps=5, **more).images[0].tobytes()
+
+    one = condition(kind, robots[0])
+    assert len({drawn(), drawn(one), drawn(one, presence=0)}) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_region_can_turn_a_condition_off_within_its_bounds(
     model: Model, robots: list[Picture], kind: Kind
 ) -> None:

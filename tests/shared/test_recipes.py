@@ -1,6 +1,8 @@
 """Recipes: what pictures carry, and pictures drawn again from them."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from fedshow.sampling.document import RecipeDocument
 from fedshow.sampling.model import Model
 from fedshow.sampling.recipe import Recipe
 from fedshow.sampling.regions import Region
+from fedshow.toyworld import CONDITIONS
 
 REGION = "0,0,.5,1; weight=.8; feather=.2; start=.1; end=.9; negative=a hat; sketch=.5: a bunny"
 
@@ -140,9 +143,84 @@ def test_a_picture_is_drawn_again(
     assert np.abs(difference).max() <= 1
 
 
-def test_what_a_picture_says_of_itself(call, file: Path, tmp_path: Path, make_concept) -> None:
+@pytest.fixture
+def own_net(tmp_path: Path) -> Path:
+    """A ControlNet in a folder with a long name."""
+    folder = tmp_path.joinpath("people", *"abc", "n" * 100, "m" * 100)
+    return Path(shutil.copytree(CONDITIONS / "control" / "sketch", folder))
+
+
+def photo(path: Path, mode: str, edge: int) -> Path:
+    """A file as cameras and printers leave it: nothing repeats."""
+    noise = np.random.default_rng(0).integers(0, 256, (edge, edge, len(mode)), np.uint8)
+    Image.fromarray(noise, mode).save(path, "JPEG", quality=95)
+    return path
+
+
+def test_whatever_leads_a_picture_is_kept_as_it_is_used(
+    call, lines: Path, own_net: Path, tmp_path: Path
+) -> None:
+    """A camera's picture is larger than what a recipe may hold, CMYK is nothing for a PNG file."""
+    large, printed = photo(tmp_path / "l.jpg", "RGB", 1800), photo(tmp_path / "p.jpg", "CMYK", 32)
+    out, again = tmp_path / "out.png", tmp_path / "again.png"
+    led = ("--control", f"sketch={large}", "--adapter", f"sketch={printed}")
+    own = ("--control", f"{own_net}={lines}")
+    for options, given in ((led, ()), (own, own)):
+        assert call("sample", "toyworld", "a cat", *options, "--steps", 1, "-o", out)[0] == 0
+        assert {one.condition().picture.size for one in carried.read(out).recipe.conditions} == {
+            (32, 32)
+        }
+        assert call("sample", "--again", out, *given, "-o", again)[0] == 0
+        assert again.read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("limit", "prompt", "says"),
+    [
+        (
+            "document.MOST_PICTURE_BYTES",
+            "a cat",
+            "control sketch: [0-9]+ bytes as a PNG file of 32x32",
+        ),
+        ("carried.MOST_BYTES", "a cat", "the recipe takes [0-9]+ bytes .* carries 100"),
+        (None, "a" + " " * 2000, "recipe: prompt: .* at most 2000 characters"),
+    ],
+)
+def test_nothing_is_drawn_that_could_not_say_how(
+    call, lines: Path, tmp_path: Path, monkeypatch, limit: str | None, prompt: str, says: str
+) -> None:
+    if limit:
+        monkeypatch.setattr(f"fedshow.sampling.{limit}", 100)
+    monkeypatch.setattr(Model, "draw", lambda *_: pytest.fail("a step is done"))
+    control = ("--control", f"sketch={lines}")
+    code, _, err = call("sample", "toyworld", prompt, *control, "-o", tmp_path / "out.png")
+    assert (code, re.search(says, err) is not None) == (2, True), err
+
+
+def test_a_module_of_somebodys_own_is_asked_for(
+    call, lines: Path, own_net: Path, tmp_path: Path
+) -> None:
+    """A picture says what was in the folder, not where that was; regions weigh it as they did."""
+    out, again, elsewhere = tmp_path / "out.png", tmp_path / "again.png", tmp_path / "elsewhere"
+    region = ("--region", f"0,0,.5,1; {own_net}=.5: a robot")
+    led = ("--control", f"{own_net}={lines}")
+    assert call("sample", "toyworld", "a cat", *region, *led, "--steps", 2, "-o", out)[0] == 0
+    with Image.open(out) as image:
+        assert "people" not in image.info["fedshow"]
+    code, _, err = call("sample", "--again", out, "-o", again)
+    assert (code, "say where that is, --control FOLDER=PNG" in err) == (2, True)
+    own_net.rename(elsewhere)
+    given = ("--control", f"{elsewhere}={lines}")
+    assert call("sample", "--again", out, *given, "-o", again)[0] == 0
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_what_a_picture_says_of_itself(
+    call, file: Path, lines: Path, own_net: Path, tmp_path: Path, make_concept
+) -> None:
     out = tmp_path / "out.png"
-    assert call("sample", file, "a <potter>", "--steps", 1, "-o", out)[0] == 0
+    led = ("--control", f"{own_net}={lines}", "--region", f"0,0,.5,1; {own_net}=.5: a robot")
+    assert call("sample", file, "a <potter>", *led, "--steps", 1, "-o", out)[0] == 0
     with Image.open(out) as image:
         said = json.loads(image.info["fedshow"])
     assert said["recipe"]["prompt"] == "a <potter>"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fedshow.device import choose_device
 from fedshow.documents import BadDocument, read_document
 from fedshow.errors import FedshowError
-from fedshow.sampling.carried import carried, save
+from fedshow.sampling.carried import carried, check, save
 from fedshow.sampling.document import RecipeDocument
 from fedshow_server.children import die_with_parent
 from fedshow_server.drawing.orders import check_pixels
@@ -106,6 +106,7 @@ class Painter:
             if not self._store.drawings.progress(drawing.id, done, steps):
                 raise Cancelled
 
+        check(model, recipe)
         images = model.draw(recipe, on_step).images
         out = self._folder.drawings / drawing.id
         out.mkdir(parents=True, exist_ok=True)

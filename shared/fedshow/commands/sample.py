@@ -1,6 +1,5 @@
 """`fedshow sample`: pictures from a release, a concept file or a base."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +177,7 @@ def _wanted(
             )
         return Recipe(**changes), None
     from fedshow.sampling.carried import read
+    from fedshow.sampling.conditions import is_content_name
 
     said = read(again)
     if model is None and said.model.is_more_than_base:
@@ -189,7 +189,13 @@ def _wanted(
         raise InvalidInput(
             f"{again} began with an image, which it does not carry: name it with --image"
         )
-    return replace(said.recipe.recipe(), **changes), said.model
+    own = [one for one in said.recipe.conditions if is_content_name(one.name)]
+    if own and "conditions" not in changes:
+        raise InvalidInput(
+            f"{again} was drawn with a module of somebody's own ({own[0].name[:19]}): say where that is, "
+            f"--{own[0].kind} FOLDER=PNG"
+        )
+    return said.again(changes), said.model
 
 
 def _open(model: str, base: str | None, device: str, wanted: "Recipe") -> "Model":
@@ -222,6 +228,10 @@ def _draw(
     model: "Model", recipe: "Recipe", judge: "Judge | None", out: Path, tell: bool
 ) -> dict[str, Any]:
     """Draws, measures where somebody wants that, keeps the pictures, and says which they are."""
+    from fedshow.sampling.carried import check
+
+    if tell:
+        check(model, recipe)
     with step_progress("drawing") as on_step:
         drawing = model.draw(recipe, on_step)
     scores = judge(drawing.images, recipe) if judge else None

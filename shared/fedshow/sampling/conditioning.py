@@ -73,7 +73,8 @@ def _source(
         return condition, lambda _args, _kwargs: {"down_intrablock_additional_residuals": features}
 
     def residuals(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Residuals]:
-        latents, timestep = args
+        latents = args[0]
+        timestep = args[1] if len(args) > 1 else kwargs["timestep"]
         down, middle = module(
             latents,
             timestep,
@@ -92,14 +93,17 @@ def _sum(left: Residuals, right: Residuals) -> Residuals:
 
 
 def _pixels(picture: Image.Image, size: Size, module: Any) -> Tensor:
-    """The picture as the module reads it: `[1, 1 or 3, H, W]`, 0 to 1."""
-    channels = _channels(module)
-    resized = picture.convert("RGB" if channels == 3 else "L").resize(
-        (size[1], size[0]), Image.Resampling.LANCZOS
-    )
-    pixels = torch.from_numpy(np.asarray(resized, dtype=np.float32) / 255)
-    found: Tensor = pixels.view(1, *size, channels).permute(0, 3, 1, 2)
+    """The picture's numbers: `[1, 1 or 3, H, W]`, 0 to 1."""
+    read = as_read(picture, size, module)
+    pixels = torch.from_numpy(np.asarray(read, dtype=np.float32) / 255)
+    found: Tensor = pixels.view(1, *size, _channels(module)).permute(0, 3, 1, 2)
     return found
+
+
+def as_read(picture: Image.Image, size: Size, module: Any) -> Image.Image:
+    """The picture in the size and the colours in which the module reads it; read so once more, the same."""
+    colours = picture.convert("RGB" if _channels(module) == 3 else "L")
+    return colours.resize((size[1], size[0]), Image.Resampling.LANCZOS)
 
 
 def _channels(module: Any) -> int:

@@ -1,6 +1,7 @@
 """Spatial conditions: pictures of what should be where, for ControlNets and T2I-Adapters."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,8 @@ from PIL import Image
 
 from fedshow.errors import InvalidInput
 from fedshow.families.locating import TOYWORLD
+from fedshow.families.stored import weights_in
+from fedshow.files import digest
 from fedshow.sampling.pictures import read_picture
 from fedshow.sampling.regions import Size, check_times, check_weight
 from fedshow.sampling.spelling import read_options
@@ -17,6 +20,8 @@ Kind = Literal["control", "adapter"]
 MOST_CONDITIONS = 8
 _STRETCH = 0.02
 """So much may the picture of a condition differ in its proportions, for sizes are rounded."""
+
+_CONTENT = "sha256:"
 
 KNOWN: dict[str, dict[Kind, dict[str, str]]] = {
     "sd1": {
@@ -52,13 +57,29 @@ def types(base: str, family: str, kind: Kind) -> dict[str, str]:
     return KNOWN.get(family, {}).get(kind, {})
 
 
+def content_name(folder: Path) -> str:
+    """What others read for the folder of a module of somebody's own: a digest of the weights in it.
+
+    Raises InvalidInput when there are none.
+    """
+    digests = "".join(digest(file) for file in weights_in(folder))
+    return f"{_CONTENT}{sha256(digests.encode()).hexdigest()}"
+
+
+def is_content_name(name: str) -> bool:
+    """Whether it is what `content_name` gives, which tells nobody where the module is."""
+    return name.startswith(_CONTENT)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Condition:
     """A picture of what should be where, for one ControlNet or T2I-Adapter."""
 
     kind: Kind
     name: str
-    """What the model calls the module: `sketch`, or the path that it was opened from."""
+    """What the model calls the module: `sketch`, or the folder that it was opened from; in recipes that
+    others read, a digest stands for the folder.
+    """
 
     picture: Image.Image
     weight: float = 1.0

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Annotated, Any
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fedshow.errors import InvalidInput
 from fedshow.sampling.conditions import MOST_CONDITIONS, Condition, Kind
@@ -43,10 +43,10 @@ class RegionDocument(Strict):
 
     @classmethod
     def of(cls, region: Region) -> "RegionDocument":
-        """What a region says."""
+        """What a region says; raises InvalidInput for a mask that is too large."""
         said = _said(region)
         box = None if region.box is None else list(region.box)
-        return cls(**said | {"box": box, "mask": _encoded(region.mask)})
+        return cls(**said | {"box": box, "mask": _encoded("region mask", region.mask)})
 
     def region(self) -> Region:
         """The region; raises InvalidInput."""
@@ -67,8 +67,9 @@ class ConditionDocument(Strict):
 
     @classmethod
     def of(cls, condition: Condition) -> "ConditionDocument":
-        """What a condition says."""
-        return cls(**_said(condition) | {"picture": _encoded(condition.picture)})
+        """What a condition says; raises InvalidInput for a picture that is too large."""
+        picture = _encoded(f"{condition.kind} {condition.name}", condition.picture)
+        return cls(**_said(condition) | {"picture": picture})
 
     def condition(self) -> Condition:
         """The condition; raises InvalidInput."""
@@ -100,17 +101,25 @@ class RecipeDocument(Strict):
 
     @classmethod
     def of(cls, recipe: Recipe) -> "RecipeDocument":
-        """What a recipe of one prompt and consecutive seeds says, without the image it begins with."""
+        """What a recipe of one prompt and consecutive seeds says, without the image it begins with.
+
+        Raises InvalidInput for what is too large to be said.
+        """
         assert isinstance(recipe.prompt, str), "one document, one prompt"
         assert isinstance(recipe.seed, int), "one document, one seed"
-        return cls(
-            **_said(recipe)
-            | {
-                "regions": [RegionDocument.of(region) for region in recipe.regions],
-                "conditions": [ConditionDocument.of(one) for one in recipe.conditions],
-                "image": None,
-            }
-        )
+        try:
+            return cls(
+                **_said(recipe)
+                | {
+                    "regions": [RegionDocument.of(region) for region in recipe.regions],
+                    "conditions": [ConditionDocument.of(one) for one in recipe.conditions],
+                    "image": None,
+                }
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise InvalidInput(f"recipe: {where}: {first['msg']}") from None
 
     def recipe(self) -> Recipe:
         """The recipe; raises InvalidInput for what cannot be drawn with any model."""
@@ -128,8 +137,16 @@ def _said(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def _encoded(picture: Image.Image | None) -> str | None:
-    return None if picture is None else b64encode(encode_picture(picture)).decode()
+def _encoded(what: str, picture: Image.Image | None) -> str | None:
+    if picture is None:
+        return None
+    content = encode_picture(picture)
+    if len(content) > MOST_PICTURE_BYTES:
+        raise InvalidInput(
+            f"{what}: {len(content)} bytes as a PNG file of {picture.width}x{picture.height} pixels, limit "
+            f"{MOST_PICTURE_BYTES}"
+        )
+    return b64encode(content).decode()
 
 
 def _decoded(what: str, text: str | None) -> Image.Image | None:

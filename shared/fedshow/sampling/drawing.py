@@ -94,11 +94,10 @@ def draw(model: "Model", recipe: Recipe, on_step: OnStep) -> Drawing:
 
 
 def _check_places(model: "Model", recipe: Recipe) -> None:
-    """Raises InvalidInput for regions and conditions that this base's family cannot draw with."""
-    if (recipe.regions or recipe.conditions) and not model.cross_attention:
-        what = "regions" if recipe.regions else "conditions"
+    """Raises InvalidInput for regions that this base's family cannot draw with."""
+    if recipe.regions and not model.cross_attention:
         raise InvalidInput(
-            f"{what}: bases of family {model.base.family.name!r} have no cross-attention to draw them by"
+            f"regions: bases of family {model.base.family.name!r} have no cross-attention to draw them by"
         )
 
 

@@ -37,7 +37,7 @@ def decode_picture(what: str, content: bytes) -> Image.Image:
 
 
 def encode_picture(picture: Image.Image) -> bytes:
-    """A PNG file of it."""
+    """A PNG file of its pixels, with nothing else that it came with."""
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    picture.save(file, "PNG", icc_profile=None)
     return file.getvalue()
