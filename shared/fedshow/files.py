@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and their digests."""
+"""Files that are there whole or not at all, and apart from what they are made of; their digests."""
 
 import os
 import tempfile
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
+
+from fedshow.errors import InvalidInput
 
 BLOCK_BYTES = 1 << 20
 
@@ -31,6 +33,17 @@ def whole_or_not(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def check_apart(out: Path, *read: str | Path | None) -> None:
+    """Raises InvalidInput when writing `out` would replace what is read, or a file in a folder that is."""
+    if not out.exists():
+        return
+    for source in (Path(one) for one in read if one is not None and Path(one).exists()):
+        if out.samefile(source) or source.resolve() in out.resolve().parents:
+            raise InvalidInput(
+                f"{out} is read from {source} and would be replaced: name another file"
+            )
 
 
 def digest(path: Path, on_bytes: Callable[[int], None] = lambda _: None) -> str:

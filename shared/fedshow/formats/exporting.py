@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedshow.errors import InvalidInput
+from fedshow.files import check_apart
 from fedshow.formats.about import About
 from fedshow.formats.content import Content
 from fedshow.formats.edlora import folds_exactly
@@ -41,6 +42,7 @@ def export_model(
         raise InvalidInput(f"format {to!r}: use {', '.join(FORMATS)}")
     wanted, place = FORMATS[to], Path(out)
     _check_place(wanted, place)
+    check_apart(place, model, base)
     _check_options(wanted, {"base": base, "bundle": bundle, "full": full})
     source = Source(str(model), base)
     about = _about(source, wanted)

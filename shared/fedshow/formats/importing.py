@@ -19,6 +19,7 @@ from fedshow.concepts.header import Method
 from fedshow.errors import BaseMismatch, InvalidInput
 from fedshow.families import Base, BaseCard, open_base
 from fedshow.families.locating import is_public
+from fedshow.files import check_apart
 from fedshow.formats.about import About, Taught
 from fedshow.formats.content import LowRank
 from fedshow.formats.format import Foreign
@@ -46,6 +47,7 @@ def import_concept(
     over adapters of layers that fedshow does not adapt. Raises InvalidInput naming the key or the value,
     BaseMismatch when the file is for another base.
     """
+    check_apart(Path(out), file, base, *embeddings)
     foreign = read_foreign(Path(file))
     about = foreign.about
     taught = _only(about, str(file))

@@ -14,6 +14,8 @@ from fedshow.formats import FORMATS
 from fedshow.formats.pulled import check_checkpoint_folder, make_checkpoint_folder
 from fedshow.releases import Manifest
 
+WORD = "kohya-embeddings/potter1.safetensors"
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +80,27 @@ def test_refusals(call, varied, arguments: tuple[str, ...], says: str) -> None:
     Path("full/notes").write_text("mine")
     code, _, err = call("export", *arguments)
     assert (code, says in err, err.count("\n")) == (2, True, 1), err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export", "potter.safetensors", "--to", "kohya", "-o", "./potter.safetensors"),
+        ("export", "potter.safetensors", "--to", "kohya", "-o", "link.safetensors"),
+        ("import", "kohya.safetensors", "-o", "kohya.safetensors"),
+        ("import", "kohya.safetensors", "--embedding", WORD, "-o", WORD),
+        ("import", "peft", "-o", "peft/unet/adapter_model.safetensors"),
+    ],
+)
+def test_what_is_read_is_not_replaced(call, varied, arguments: tuple[str, ...]) -> None:
+    varied()
+    for to, out in (("kohya", "kohya.safetensors"), ("peft", "peft")):
+        assert call("export", "potter.safetensors", "--to", to, "-o", out)[0] == 0
+    Path("link.safetensors").symlink_to("potter.safetensors")
+    before = {file: file.read_bytes() for file in Path().rglob("*.safetensors")}
+    code, _, err = call(*arguments)
+    assert (code, "would be replaced: name another file" in err) == (2, True), err
+    assert {file: file.read_bytes() for file in Path().rglob("*.safetensors")} == before
 
 
 @pytest.mark.parametrize("to", ["kohya", "peft"])
