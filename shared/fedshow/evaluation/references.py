@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from fedshow.errors import InvalidInput
@@ -46,7 +46,7 @@ def reference_features(scorer: Scorer, folder: Path) -> Tensor:
 
 def _upright(folder: Path) -> Iterator[Image.Image]:
     for file in reference_files(folder):
-        yield ImageOps.exif_transpose(read_picture(file)).convert("RGB")
+        yield read_picture(file).convert("RGB")
 
 
 def _is_picture(path: Path) -> bool:

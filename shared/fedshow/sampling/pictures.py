@@ -4,11 +4,22 @@ import io
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from fedshow.errors import InvalidInput
 
 MOST_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "WEBP")
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes an EXIF orientation. Pillow's `exif_transpose` writes EXIF anew, too, and fails on odd tags."""
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -21,7 +32,7 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def decode_picture(what: str, content: bytes) -> Image.Image:
-    """The picture of a file's bytes, whole; raises InvalidInput."""
+    """The picture of a file's bytes, whole, as people see it: upright, in eight bits; raises InvalidInput."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
@@ -29,11 +40,22 @@ def decode_picture(what: str, content: bytes) -> Image.Image:
                     f"{what}: {opened.width}x{opened.height} pixels, limit {MOST_PIXELS}"
                 )
             opened.load()
-            return opened.copy()
+            return _plain(opened)
     except UnidentifiedImageError:
         raise InvalidInput(f"{what}: no picture; use {', '.join(FORMATS)}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InvalidInput(f"{what}: cannot be read as a picture: {error}") from error
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says, and in a mode that a PNG file of eight bits has."""
+    turn = TURNS.get(picture.getexif().get(Base.Orientation, 1))
+    upright = picture.copy() if turn is None else picture.transpose(turn)
+    if upright.mode.startswith("I"):  # sixteen bits, which conversions alone would cut off at 255
+        grey = upright.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        grey.info.pop("transparency", None)
+        return grey
+    return upright.convert("RGB") if upright.mode == "CMYK" else upright
 
 
 def encode_picture(picture: Image.Image) -> bytes:
