@@ -40,6 +40,9 @@ class Family(Protocol):
     parts: Mapping[str, str]
     """Components that such a base must have, each with the name of its class."""
 
+    text_activation: str | None
+    """What the text encoder computes with, where another activation means another model; None: any."""
+
     denoiser_config: Mapping[str, object]
     """What the denoiser's configuration says in this family alone."""
 

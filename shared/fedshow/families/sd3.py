@@ -38,6 +38,7 @@ class SD3:
         "transformer": "SD3Transformer2DModel",
         "vae": "AutoencoderKL",
     }
+    text_activation: str | None = None
     denoiser_config: Mapping[str, object] = {}
     context_width = "pooled_projection_dim"
     kept_bytes = (4200, 950)

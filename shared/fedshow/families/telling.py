@@ -26,6 +26,7 @@ def family_at(folder: Path) -> Family:
     for part, class_name in family.parts.items():
         _check_part(folder / part, class_name)
     _check_fit(folder, family)
+    _check_activation(folder / "text_encoder" / "config.json", family)
     return family
 
 
@@ -93,6 +94,16 @@ def _check_fit(folder: Path, family: Family) -> None:
                 f"{path}: {key} is {denoiser.get(key)!r}, family {family.name!r} with these text encoders "
                 f"needs {value!r}"
             )
+
+
+def _check_activation(path: Path, family: Family) -> None:
+    """Raises InvalidInput when the text encoder computes otherwise, as that of Stable Diffusion 2 does."""
+    wanted = family.text_activation
+    if (found := _read(path).get("hidden_act", wanted)) != wanted and wanted is not None:
+        raise InvalidInput(
+            f"{path}: hidden_act is {found!r}, family {family.name!r} needs {wanted!r}; Stable Diffusion 2, "
+            "whose text encoder is OpenCLIP's, is no family of fedshow's"
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

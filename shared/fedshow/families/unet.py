@@ -16,6 +16,7 @@ class UNetFamily:
 
     denoiser = "unet"
     context_width = "cross_attention_dim"
+    text_activation: str | None = None
     flow = False
     left_out: tuple[str, ...] = ()
     parts: Mapping[str, str]

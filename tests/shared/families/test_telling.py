@@ -75,6 +75,11 @@ SPOILED: list[tuple[str, Change, str]] = [
         lambda d: edit(d / "unet/config.json", cross_attention_dim=2048),
         "unet/config.json: cross_attention_dim is 2048",
     ),
+    (
+        "sd1",
+        lambda d: edit(d / "text_encoder/config.json", hidden_act="gelu"),
+        "text_encoder/config.json: hidden_act is 'gelu', family 'sd1' needs 'quick_gelu'; Stable Diffusion 2",
+    ),
 ]
 
 
