@@ -1,6 +1,8 @@
-"""Which attention of ComfyUI's U-Net is which of a release: both are counted in execution order.
+"""Which attention of ComfyUI's U-Net is which of a release.
 
-Down, mid, up of diffusers are input, middle, output here; as words, too, they come in that order.
+Down, mid, up of diffusers are input, middle, output here; as words, too, they come in that order. Slots of
+words are counted in execution order on both sides; layers of the update are found by their own names, since
+an update need not have all.
 Shapes: O out, I in, N rank.
 """
 
@@ -20,6 +22,7 @@ _HERE = re.compile(
 _RELEASE = re.compile(
     r"unet\.(down_blocks|mid_block|up_blocks)\.(?:(\d+)\.)?attentions\.(\d+)\.transformer_blocks\.(\d+)\."
 )
+_HALVING = re.compile(r"diffusion_model\.input_blocks\.(\d+)\.0\.op\.weight")
 _TEXT = {"text_encoder.": "clip_l.transformer.", "text_encoder_2.": "clip_g.transformer."}
 """What layers of a text encoder begin with in releases, and here."""
 
@@ -58,28 +61,38 @@ def slots_of(found: Iterable[Place], count: int) -> dict[Place, int]:
 
 def unet_patches(update: Mapping[str, Tensor], weights: Mapping[str, Any]) -> dict[str, Any]:
     """The fused update of the U-Net as patches for ComfyUI's `add_patches`; raises WrongModel."""
-    here = list(places(weights).values())
-    theirs = sorted({m[0] for key in update if (m := _RELEASE.match(key))}, key=_release_order)
-    if len(here) != len(theirs):
-        raise WrongModel(
-            f"the model has {len(here)} transformer blocks, the release's base {len(theirs)}: "
-            "load the checkpoint that the release was made for"
-        )
-    begins = dict(zip(theirs, here, strict=True))
+    deltas = _deltas(update)
+    found = {layer: match for layer in deltas if (match := _RELEASE.match(layer))}
+    level = _level(weights) if found else 0
     return _patches(
         {
-            begins[match[0]] + layer.removeprefix(match[0]): delta_OI
-            for layer, delta_OI in _deltas(update).items()
-            if (match := _RELEASE.match(layer + "."))
+            _begin(match, level) + layer.removeprefix(match[0]): deltas[layer]
+            for layer, match in found.items()
         },
         weights,
     )
 
 
-def _release_order(begin: str) -> tuple[str, list[int]]:
-    match = _RELEASE.match(begin)
-    assert match is not None
-    return match[1], [int(part or 0) for part in match.groups()[1:]]
+def _level(weights: Iterable[str]) -> int:
+    """How many blocks here make one of diffusers, with what leads to the next; raises WrongModel."""
+    halving = [int(match[1]) for key in weights if (match := _HALVING.fullmatch(key))]
+    if not halving:
+        raise WrongModel(
+            "the model has no U-Net as Stable Diffusion's: load the checkpoint that the release was made for"
+        )
+    return min(halving)
+
+
+def _begin(match: re.Match[str], level: int) -> str:
+    """What weights of a release's transformer block begin with here, from part, block and attention."""
+    part, block, attention, layer = match.groups()
+    number = level * int(block or 0) + int(attention)
+    here = {
+        "down_blocks": f"input_blocks.{1 + number}.1",  # after the very first convolution
+        "mid_block": f"middle_block.{1 + number}",
+        "up_blocks": f"output_blocks.{number}.1",
+    }
+    return f"diffusion_model.{here[part]}.transformer_blocks.{layer}."
 
 
 def text_patches(update: Mapping[str, Tensor], weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,9 +106,13 @@ class Patcher:
                 self.weights[key].data = weight
 
 
-def unet_weights(unet: nn.Module, known: Blocks = BLOCKS) -> dict[str, nn.Parameter]:
-    """The attention's weights as they are called in checkpoints, in no useful order."""
-    found = {}
+def unet_weights(unet: Any, known: Blocks = BLOCKS) -> dict[str, nn.Parameter]:
+    """The attention's weights, and what lies between levels, as checkpoints call them, in no useful order."""
+    found, level = {}, unet.config.layers_per_block + 1
+    for number, block in enumerate(unet.down_blocks, start=1):
+        for halving in block.downsamplers or ():
+            name = f"diffusion_model.input_blocks.{level * number}.0.op.weight"
+            found[name] = halving.conv.weight
     for (part, number), module in known.items():
         blocks = "middle_block.1" if part == "middle" else f"{part}_blocks.{number}.1"
         for name, weight in unet.get_submodule(module).named_parameters():

@@ -14,6 +14,7 @@ import fedshow
 from fedshow.families import Base, open_base
 from fedshow.families.sd1 import SD1
 from fedshow.sampling.model import Model
+from fedshow_server.fusion import fuse_to_folder
 from integrations.comfyui.layers import WrongModel, places, text_patches, unet_patches
 from integrations.comfyui.nodes import (
     FedshowNegative,
@@ -28,6 +29,7 @@ from integrations.comfyui.release import read_release
 from integrations.comfyui.words import UnknownConcept
 from tests.conftest import BASE
 from tests.integrations.comfy_standin import BLOCKS, Clip, Patcher, Tokenizer, draw, unet_weights
+from tests.stage.concepts import varied_concept
 
 LEFT = (0.0, 0.0, 0.5, 1.0)
 STEPS = 4
@@ -139,12 +141,35 @@ def test_a_layer_as_one_matrix_is_the_same_patch(bare: Loaded, release: Path) ->
             torch.testing.assert_close(low_rank[key][1][0].float(), delta, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("gone", ["down_blocks.0", "mid_block", "up_blocks.0.attentions.1"])
+def test_a_block_that_no_adapter_changes_moves_no_other(
+    bare: Loaded, release: Path, gone: str
+) -> None:
+    update, weights = read_release(release).update, bare[0].model_state_dict()
+    part = {key: x for key, x in update.items() if not key.startswith(f"unet.{gone}.")}
+    whole, found = unet_patches(update, weights), unet_patches(part, weights)
+    assert 0 < len(found) < len(whole)
+    for key, (_, (delta,)) in found.items():
+        assert torch.equal(delta, whole[key][1][0])
+
+
+def test_a_release_of_words_alone_is_loaded(bare: Loaded, checkpoint: Base, tmp_path: Path) -> None:
+    file = tmp_path / "potter.safetensors"
+    varied_concept(file, checkpoint.card, adapters=False)
+    fuse_to_folder(BASE, [file], tmp_path / "release", method="average")
+    model, clip, told = FedshowRelease().load(*bare, str(tmp_path / "release"), 1.0)
+    assert (model.patches, clip.patcher.patches, told) == ({}, {}, "<potter> monster")
+    assert len(patch_of(model).slots) == checkpoint.card.slots
+
+
 def test_another_checkpoint_is_refused(bare: Loaded, release: Path) -> None:
     update = read_release(release).update
     weights = bare[0].model_state_dict()
     fewer = {key: x for key, x in weights.items() if "middle" not in key}
-    with pytest.raises(WrongModel, match=r"6 transformer blocks, the release's base 7"):
+    with pytest.raises(WrongModel, match=r"middle_block\.1\.transformer_blocks.* is not there"):
         unet_patches(update, fewer)
+    with pytest.raises(WrongModel, match="no U-Net as Stable Diffusion's"):
+        unet_patches(update, {key: x for key, x in weights.items() if ".op." not in key})
     wider = {key: torch.zeros(*x.shape, 2) for key, x in weights.items()}
     with pytest.raises(WrongModel, match="load the checkpoint that the release was made for"):
         unet_patches(update, wider)
