@@ -25,7 +25,7 @@ class SD1(UNetFamily):
         "unet": "UNet2DConditionModel",
         "vae": "AutoencoderKL",
     }
-    text_activation = "quick_gelu"
+    text_activation: str | None = "quick_gelu"
     denoiser_config: Mapping[str, object] = {"addition_embed_type": None}
     kept_bytes = (4000, 1200)
     guidance = 7.5
