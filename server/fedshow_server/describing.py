@@ -17,7 +17,10 @@ log = logging.getLogger(__name__)
 
 
 async def described_base(folder: DataFolder, base: str) -> BaseCard:
-    """The card of the server's base. Raises InvalidInput: unknown base, or the data have another."""
+    """The card of the server's base.
+
+    Raises InvalidInput: unknown base, or the data have another, by name or by weights.
+    """
     known = folder.base()
     if known is not None and known.base != base:
         raise InvalidInput(
@@ -46,7 +49,7 @@ async def _describe_in_child(folder: DataFolder, base: str) -> None:
 
 
 def main() -> None:
-    """Describes the base and keeps the result in the data folder."""
+    """Describes the base and keeps the result in the data folder, unless it is another base now."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--base", required=True)
@@ -58,8 +61,14 @@ def main() -> None:
         card = describe(arguments.base)
     except FedshowError as error:
         raise SystemExit(str(error)) from None
-    described = DescribedBase(base=arguments.base, fedshow=__version__, card=card)
-    DataFolder(arguments.data).keep_base(described)
+    folder = DataFolder(arguments.data)
+    known = folder.base()
+    if known is not None and known.card.sha256 != card.sha256:
+        raise SystemExit(
+            f"its weights are {card.sha256[:12]}… now, concepts here were made for "
+            f"{known.card.sha256[:12]}…: bring those back, or give another --data"
+        )
+    folder.keep_base(DescribedBase(base=arguments.base, fedshow=__version__, card=card))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from fedshow.errors import InvalidInput
 from fedshow_server.flower.presence import Presence
 from fedshow_server.folder import DataFolder, Facts
 from fedshow_server.members.guard import Guard
@@ -42,16 +43,28 @@ class Ground:
 def ground_of(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
     """Inside, both ports are held and the store is open.
 
-    Raises InvalidInput when an address, the database or the place for content cannot be had.
+    Raises InvalidInput when an address, the database or the place for content cannot be had, or when
+    content is not there.
     """
     certificates = prepare_certificates(folder.ca, settings.name)
     with hold_port(settings.host, settings.port) as port:
         store = open_store(settings.database_url, settings.store_url)
         try:
             store.blobs.check()
+            _check_content(store, settings.store_url)
             yield _ground(settings, folder, port, certificates, store)
         finally:
             store.close()
+
+
+def _check_content(store: Store, place: str) -> None:
+    """Raises InvalidInput for a place that has none of the concepts' files: one that is not mounted, say."""
+    admitted = store.concepts.admitted()
+    if admitted and not any(store.blobs.has(concept.sha256) for concept in admitted):
+        raise InvalidInput(
+            f"store {place}: the files of all {len(admitted)} concepts are missing there: mount it, or "
+            f"give the --store that has them"
+        )
 
 
 def _ground(

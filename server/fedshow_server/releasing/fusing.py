@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedshow.device import choose_device
-from fedshow.errors import BaseMismatch, Damaged, NotFound, RefusedConcept
+from fedshow.errors import Damaged, NotFound, RefusedConcept
 from fedshow.families.card import BaseCard
 from fedshow_server.children import die_with_parent
 from fedshow_server.flower.admitting import check_file
@@ -107,7 +107,8 @@ def fuse_admitted(store: Store, card: BaseCard, signer: Signer, fuser: Fuser, wo
     fused again.
 
     A concept that cannot be fused is refused instead, an odd one waits for the owner; then the others are
-    due.
+    due. Raises NotFound when the store lacks a concept's content, and BaseMismatch: a store or a base that
+    is not what it was is no concept's fault.
     """
     due = find_due(store, fuser.ledgers)
     if due.leaving:
@@ -148,15 +149,26 @@ def _put_aside(concept: Concept, error: UnfusableConcept, store: Store) -> None:
 
 def _file_of(concept: Concept, store: Store, card: BaseCard, work: Path) -> Path:
     """The concept's file, checked again: limits may be stricter by now, and disks lose bits."""
+    blob = _content_of(concept, store)
     try:
-        with store.blobs.open(concept.sha256) as source:
-            blob = source.read()
         check_file(concept, blob, card)
-    except (NotFound, RefusedConcept, BaseMismatch) as error:
+    except RefusedConcept as error:
         raise UnfusableConcept(concept.name, str(error)) from error
     path = work / f"{concept.name}.safetensors"
     path.write_bytes(blob)
     return path
+
+
+def _content_of(concept: Concept, store: Store) -> bytes:
+    """Raises NotFound; then the store may be one that is not mounted."""
+    try:
+        with store.blobs.open(concept.sha256) as source:
+            return source.read()
+    except NotFound as error:
+        raise NotFound(
+            f"concept {concept.name!r}: {error}; bring the store back, or give the concept up: "
+            f"fedshow server remove {concept.name}"
+        ) from error
 
 
 if __name__ == "__main__":
