@@ -9,6 +9,7 @@ import tarfile
 import threading
 from datetime import timedelta
 from hashlib import sha256
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,9 @@ from fedshow.errors import Damaged, InvalidInput
 from fedshow.v1 import concepts_pb2 as cpb
 from fedshow.v1 import releases_pb2 as rpb
 from fedshow_server.folder import DataFolder, Facts
+from fedshow_server.settings import load_settings
+from fedshow_server.store import Offer
+from fedshow_server.upkeep import backup
 from fedshow_server.upkeep.backup import make_backup, restore_backup
 from tests.stage.publishing import put_release
 
@@ -139,6 +143,94 @@ def test_damaged_content_is_not_backed_up_silently(folder, tmp_path):
     with pytest.raises(Damaged, match=path.name):
         make_backup(folder, tmp_path / "b.tar")
     assert not list(tmp_path.glob("*b.tar*"))
+
+
+def test_a_restored_server_uses_what_was_restored(tools, tmp_path):
+    """Whatever places its settings name; other settings stay."""
+    found, elsewhere = DataFolder(tools.make_data(tmp_path / "data")), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (found.path / "server.toml").write_text(
+        f'database = "sqlite:///{elsewhere}/f.db"\nquiet_seconds = 7\n'
+        f' "store"= "{elsewhere}/content" # the large disk\n'
+    )
+    settings = load_settings(data=found.path)
+    database, content = settings.database_url, settings.store
+    found.keep_facts(Facts(name="x", address="x:1", grpc="x:2", database=database, store=content))
+    store = found.open_store()
+    store.blobs.put(b"content")
+    store.close()
+    make_backup(found, tmp_path / "b.tar")
+    said = []
+    restore_backup(tmp_path / "b.tar", tmp_path / "new", said.append)
+    new = load_settings(data=tmp_path / "new")
+    assert new.database_url == f"sqlite:///{tmp_path}/new/fedshow.db"
+    assert new.store_url == f"{tmp_path}/new/blobs"
+    assert new.quiet_seconds == 7
+    assert [line.split(" is ")[0] for line in said[1:]] == [
+        "server.toml: database",
+        "server.toml: store",
+    ]
+
+
+def test_places_that_are_not_in_the_backup_stay(tools, s3, tmp_path):
+    found, content = DataFolder(tools.make_data(tmp_path / "data")), s3.new_prefix()
+    (found.path / "server.toml").write_text(f'store = "{content}"\n')
+    found.keep_facts(
+        Facts(
+            name="x",
+            address="x:1",
+            grpc="x:2",
+            database=f"sqlite:///{found.path}/fedshow.db",
+            store=content,
+        )
+    )
+    found.open_store().close()
+    make_backup(found, tmp_path / "b.tar")
+    restore_backup(tmp_path / "b.tar", tmp_path / "new", print)
+    assert load_settings(data=tmp_path / "new").store_url == content
+
+
+@pytest.fixture
+def lacking(folder):
+    """The digest of a concept that is in, and whose content is not."""
+    store = folder.open_store()
+    digest = sha256(b"potter").hexdigest()
+    node, _ = store.members.join(store.members.invite("bert", timedelta(days=1)), "key", 1)
+    store.concepts.submit(node.id, Offer("potter", "man", digest, 6))
+    store.concepts.admit(digest)
+    store.close()
+    return digest
+
+
+def test_a_backup_without_content_that_is_needed_is_none(folder, lacking, tmp_path):
+    with pytest.raises(Damaged, match=rf"blobs lacks .*{lacking} \(concept potter\)$"):
+        make_backup(folder, tmp_path / "b.tar")
+    assert not list(tmp_path.glob("*b.tar*"))
+    store = folder.open_store()
+    store.blobs.put(b"potter")
+    store.close()
+    make_backup(folder, tmp_path / "b.tar")
+
+
+def test_files_of_releases_are_needed_too(folder, tmp_path):
+    server = SimpleNamespace(store=folder.open_store, data=folder.path)
+    release = put_release(server, "potter", {"README.md": b"# a release"})
+    make_backup(folder, tmp_path / "b.tar")
+    readme = release.files["README.md"].sha256
+    (folder.blobs / readme[:2] / readme).unlink()
+    with pytest.raises(Damaged, match=rf"{readme} \(README.md of {release.release}\)$"):
+        make_backup(folder, tmp_path / "c.tar")
+
+
+def test_a_backup_of_earlier_that_lacks_content_is_not_restored(
+    folder, lacking, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(backup, "check_content", lambda *_: None)
+    make_backup(folder, tmp_path / "b.tar")
+    monkeypatch.undo()
+    with pytest.raises(Damaged, match=rf"the backup lacks .*{lacking}"):
+        restore_backup(tmp_path / "b.tar", tmp_path / "new", print)
+    assert not (tmp_path / "new").exists()
 
 
 def test_backup_never_takes_another_files_place(folder, tmp_path):

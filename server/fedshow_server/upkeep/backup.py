@@ -7,6 +7,7 @@ follows ours, so it comes second. What lies in PostgreSQL or S3 is not in the fi
 
 import io
 import os
+import re
 import shutil
 import sqlite3
 import tarfile
@@ -25,18 +26,23 @@ from fedshow import __version__
 from fedshow.concepts.header import Sha256
 from fedshow.documents import BadDocument, read_document
 from fedshow.errors import Damaged, InvalidInput
-from fedshow.files import BLOCK_BYTES, digest, whole_or_not
+from fedshow.files import BLOCK_BYTES, digest, whole_or_not, write_atomically
 from fedshow_server.folder import PRIVATE_FOLDER, DataFolder
 from fedshow_server.settings import FILE_NAME as SETTINGS
 from fedshow_server.store import Store, open_store
 from fedshow_server.store.blobs import DIGEST
+from fedshow_server.store.database import Database, make_engine
+from fedshow_server.store.naming import check_content
 from fedshow_server.store.s3 import SCHEME
 
 LISTING = "backup.json"
 DATABASE = "fedshow.db"
 FLOWER = "flower/superlink.db"
+CONTENT = "content, which lies in"
 OWNER_ONLY = 0o600
 LARGEST_LISTING_BYTES = 1 << 30
+PLACE = re.compile(rb"""^[ \t]*["']?(database|store)["']?[ \t]*=""", re.MULTILINE)
+"""A setting that says where something lies."""
 
 
 class Listing(BaseModel):
@@ -53,6 +59,11 @@ class Listing(BaseModel):
     left_out: tuple[str, ...]
     """What lies elsewhere, in words."""
 
+    @property
+    def has_content(self) -> bool:
+        """Whether content came with it, and does not lie elsewhere."""
+        return not any(what.startswith(CONTENT) for what in self.left_out)
+
 
 def make_backup(folder: DataFolder, out: Path) -> Listing:
     """Writes the file, readable by the owner only. Raises InvalidInput, Damaged."""
@@ -61,9 +72,12 @@ def make_backup(folder: DataFolder, out: Path) -> Listing:
     facts = folder.facts()
     with tempfile.TemporaryDirectory(dir=folder.work, prefix="backup-") as work:
         files, left_out = _copies(folder, facts.database, Path(work))
-        blobs = [] if _is_elsewhere(facts.store) else _blobs_in(Path(facts.store or folder.blobs))
+        blobs = []
         if _is_elsewhere(facts.store):
-            left_out.append(f"content, which lies in {facts.store}")
+            left_out.append(f"{CONTENT} {facts.store}")
+        else:
+            copied = f"sqlite:///{files[DATABASE]}" if DATABASE in files else facts.database
+            blobs = _blobs_for(copied, Path(facts.store or folder.blobs))
         listing = Listing(
             fedshow=__version__,
             created=datetime.now(UTC),
@@ -95,6 +109,7 @@ def restore_backup(file: Path, target: Path, say: Callable[[str], None]) -> List
         listing = _extract(file, work)
         DataFolder(work).make()
         _check_database(work, listing, say)
+        _forget_places(work / SETTINGS, listing, say)
         if target.exists():
             target.rmdir()
         work.rename(target)
@@ -135,8 +150,15 @@ def _is_elsewhere(store: str | None) -> bool:
     return store is not None and store.startswith(SCHEME)
 
 
-def _blobs_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("??/*") if DIGEST.fullmatch(path.name))
+def _blobs_for(database_url: str, folder: Path) -> list[Path]:
+    """All content in the folder. Raises Damaged when it lacks some that the database names."""
+    found = sorted(path for path in folder.glob("??/*") if DIGEST.fullmatch(path.name))
+    database = Database(make_engine(database_url))
+    try:
+        check_content(database, {path.name for path in found}, f"{folder}")
+    finally:
+        database.close()
+    return found
 
 
 def _blob_name(name: str) -> str:
@@ -232,6 +254,24 @@ def _check_database(work: Path, listing: Listing, say: Callable[[str], None]) ->
         return
     store: Store = open_store(f"sqlite:///{work / DATABASE}", work / "blobs")
     try:
+        if listing.has_content:
+            check_content(store.database, set(listing.blobs), "the backup")
         say(f"audit log: {store.audit.verify().position} entries, none was changed")
     finally:
         store.close()
+
+
+def _forget_places(file: Path, listing: Listing, say: Callable[[str], None]) -> None:
+    """Takes those places out of the settings whose content is restored: it lies in the new folder now."""
+    came = {b"database": DATABASE in listing.files, b"store": listing.has_content}
+
+    def forgotten(found: re.Match[bytes]) -> bytes:
+        if not came[found[1]]:
+            return found[0]
+        say(
+            f"{file.name}: {found[1].decode()} is commented out: what lay there is in the new folder"
+        )
+        return b"# " + found[0]
+
+    if file.is_file():
+        write_atomically(file, PLACE.sub(forgotten, file.read_bytes()))
