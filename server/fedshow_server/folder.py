@@ -17,6 +17,7 @@ from fedshow.joining import Address, NodeName
 from fedshow_server.calls import by_owner
 from fedshow_server.settings import load_settings
 from fedshow_server.store import Store, open_store
+from fedshow_server.store.looking import missing_file
 
 PRIVATE_FOLDER = 0o700
 LOCK_TRIES = 10
@@ -123,6 +124,13 @@ class DataFolder:
         except (OSError, BadDocument):
             return None
 
+    def check_database(self) -> None:
+        """Raises InvalidInput when the database is a file that is not there: opening it would make one."""
+        if (file := missing_file(self.facts().database)) is not None:
+            raise InvalidInput(f"the database {file} is missing").then(
+                "bring it back, or: fedshow server restore BACKUP --data NEW-FOLDER"
+            )
+
     def open_store(self) -> Store:
         """The store of the server that runs here, or ran last. Raises InvalidInput."""
         facts = self.facts()
@@ -148,8 +156,9 @@ def _claim(lock: IO[str]) -> bool:
 
 @contextmanager
 def owners_store(data: Path | None) -> Iterator[Store]:
-    """The store of the server on `data`; changes inside are the owner's."""
+    """The store of the server on `data`; changes inside are the owner's. Raises InvalidInput."""
     folder = DataFolder(load_settings(data=data).data)
+    folder.check_database()
     store = folder.open_store()
     try:
         with by_owner():

@@ -78,7 +78,7 @@ class ServerSettings(BaseSettings):
     drain_seconds: int = Field(default=10, ge=0, le=3600)
     """So long calls that run may finish when the server is told to end."""
     metrics_token: SecretStr | None = None
-    """Whoever shows it may read /metrics; None: this machine may."""
+    """Whoever shows it may read /metrics; None or empty: this machine may."""
     drawings_at_once: int = Field(default=4, ge=0)
     """Drawings of one node that are not finished; 0: nobody may draw here."""
     drawing_pictures: int = Field(default=8, ge=1, le=64)
@@ -100,6 +100,23 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("database")
+    @classmethod
+    def _absolute_file(cls, value: str | None) -> str | None:
+        """SQLite's file is the same one for commands that are typed elsewhere."""
+        from sqlalchemy import make_url  # not for those who name none
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            url = make_url(value or "")
+        except ArgumentError:  # whoever opens it says so
+            return value
+        file = url.database
+        if url.get_backend_name() != "sqlite" or not file or file.startswith((":", "file:")):
+            return value
+        absolute = url.set(database=str(Path(file).expanduser().absolute()))
+        return absolute.render_as_string(hide_password=False)
 
     @field_validator("scorer")
     @classmethod
@@ -123,6 +140,12 @@ class ServerSettings(BaseSettings):
         if "://" in value or not value:
             raise ValueError("use a folder, or s3://BUCKET/PREFIX")
         return str(Path(value).expanduser().absolute())
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _no_empty_token(cls, value: SecretStr | None) -> SecretStr | None:
+        """An empty one, as a compose file's variable that nobody set, would be shown by everybody."""
+        return value if value and value.get_secret_value() else None
 
     @field_validator("listen", "grpc_listen")
     @classmethod

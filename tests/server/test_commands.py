@@ -1,18 +1,24 @@
 """What the owner types, and what the server says when it cannot start."""
 
+import asyncio
 import json
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
-from fedshow.errors import InvalidInput, NotFound
+from fedshow.errors import Forbidden, InvalidInput, NotFound
 from fedshow.joining import JoinCode
 from fedshow.roles import Role
 from fedshow_server.commands import members as commands
+from fedshow_server.folder import DataFolder, Facts
 from fedshow_server.settings import load_settings
+from fedshow_server.upkeep.backup import make_backup
+from fedshow_server.web.watching import metrics_routes
 
 
 def fedshow(*words):
@@ -151,6 +157,55 @@ def test_content_lies_where_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("FEDSHOW_SERVER_STORE", "s3://bucket/some/prefix")
     assert load_settings(data=tmp_path).store_url == "s3://bucket/some/prefix"
     assert load_settings(data=tmp_path, store="x").store_url == str(Path("x").absolute())
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("sqlite:///fed.db", "sqlite:///{here}/fed.db"),
+        (
+            "sqlite+pysqlite:///a/../fed.db?timeout=9",
+            "sqlite+pysqlite:///{here}/a/../fed.db?timeout=9",
+        ),
+        ("sqlite:////srv/fed.db", "sqlite:////srv/fed.db"),
+        ("sqlite:///file:fed.db?uri=true", "sqlite:///file:fed.db?uri=true"),
+        ("postgresql://me:se%20cret@host/x", "postgresql://me:se%20cret@host/x"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_database_is_the_same_from_everywhere(tmp_path, monkeypatch, given, found):
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(data=tmp_path / "data", database=given)
+    assert settings.database_url == found.format(here=tmp_path)
+
+
+def test_owners_make_no_database_where_none_is(tools, tmp_path):
+    """Not even by a relative URL that a server of earlier left, typed in another folder."""
+    folder = DataFolder(tools.make_data(tmp_path / "data"))
+    for database in (f"sqlite:///{tmp_path}/gone.db", "sqlite:///gone.db"):
+        folder.keep_facts(Facts(name="x", address="x:1", grpc="x:2", database=database))
+        for run in (
+            lambda: commands.nodes(folder.path, None, True),
+            lambda: make_backup(folder, tmp_path / "b.tar"),
+        ):
+            with pytest.raises(InvalidInput, match=r"the database .*gone\.db is missing"):
+                run()
+    assert not list(tmp_path.glob("*.db")) + list(Path().glob("gone.db"))
+
+
+@pytest.mark.parametrize("token", ["", "numbers"])
+def test_an_empty_token_is_none(tmp_path, monkeypatch, token):
+    monkeypatch.setenv("FEDSHOW_SERVER_METRICS_TOKEN", token)
+    app = FastAPI()
+    app.include_router(metrics_routes(lambda: b"", load_settings(data=tmp_path).metrics_token))
+
+    async def ask():
+        from_afar = httpx.ASGITransport(app, client=("203.0.113.7", 1))
+        async with httpx.AsyncClient(transport=from_afar, base_url="http://x") as client:
+            await client.get("/metrics")
+
+    with pytest.raises(Forbidden):
+        asyncio.run(ask())
 
 
 def test_bad_settings_are_looked_for_where_they_are(tmp_path, monkeypatch):

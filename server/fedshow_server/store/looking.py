@@ -33,10 +33,22 @@ def look_at_database(url: str) -> Seen:
         engine.dispose()
 
 
+def missing_file(url: str) -> str | None:
+    """SQLite's file that is not there; None when it is, and for other databases. Raises InvalidInput."""
+    engine = make_engine(url)
+    return engine.url.database if _lacks_file(engine) else None
+
+
+def _lacks_file(engine: Engine) -> bool:
+    file = engine.url.database or ""
+    is_path = engine.dialect.name == "sqlite" and not file.startswith("file:")
+    return is_path and not Path(file).is_file()
+
+
 def _look(engine: Engine) -> Seen:
     file = engine.url.database
     is_file = engine.dialect.name == "sqlite"
-    if is_file and not (file and Path(file).is_file()):
+    if _lacks_file(engine):
         return Seen(
             problem=f"{file} is missing", advice="fedshow server restore BACKUP --data FOLDER"
         )

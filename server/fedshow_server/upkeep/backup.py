@@ -70,6 +70,7 @@ def make_backup(folder: DataFolder, out: Path) -> Listing:
     if out.exists():
         raise InvalidInput(f"{out} exists already: choose another name")
     facts = folder.facts()
+    folder.check_database()
     with tempfile.TemporaryDirectory(dir=folder.work, prefix="backup-") as work:
         files, left_out = _copies(folder, facts.database, Path(work))
         blobs = []
