@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
 
 import pytest
 
@@ -97,6 +99,27 @@ def test_any_concept_can_be_taken_out(governed, owner, tell, crew, tools, reques
     assert entry.who.startswith(owner[1])
 
 
+def test_a_file_that_nobody_looked_at_is_not_let_in(governed, tell, crew, request):
+    name = f"luna-{request.node.callspec.id.replace(' ', '-')}"
+    seen, now = (pending(governed, crew[Role.CONTRIBUTOR], name, text) for text in "ab")
+    for decide in (commands.approve, commands.reject):
+        with pytest.raises(InvalidInput, match=f"now file {now}, not '{seen}'"):
+            tell(partial(decide, sha256=seen), name)
+    assert tell(partial(commands.reject, sha256=now), name)["sha256"] == now
+
+
+def pending(server, member, name, text):
+    """The digest of a concept of the member that waits for the owner."""
+    offer = Offer(name, "man", sha256(f"{name} {text}".encode()).hexdigest(), 9)
+    store = server.store()
+    node = next(node for node in store.members.nodes() if node.name == member.reply.node)
+    store.concepts.submit(node.id, offer)
+    store.concepts.admit(offer.sha256)
+    store.concepts.quarantine(offer.sha256, "odd")
+    store.close()
+    return offer.sha256
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [
@@ -141,11 +164,11 @@ def test_an_odd_concept_waits_for_the_owner_and_nobody_waits_for_it(
             "potter": cpb.CONCEPT_STATE_ADMITTED,
             "imperius": cpb.CONCEPT_STATE_PENDING,
         }
-        commands.approve("imperius", server.data, None, True)
+        commands.approve("imperius", server.data, None, True, None)
         assert json.loads(capsys.readouterr().out)["state"] == "admitted"
         assert next(told) == ["imperius", "potter"]
     with pytest.raises(NotFound, match="no concept 'imperius' waits"):
-        commands.reject("imperius", server.data, None, True)
+        commands.reject("imperius", server.data, None, True, None)
     assert server.end() == 0
 
 

@@ -1,6 +1,7 @@
 """Signed in with a browser: what a cookie opens, when it no longer does, and what no other page can do."""
 
 import re
+from hashlib import sha256
 
 import pytest
 
@@ -8,6 +9,7 @@ from fedshow.roles import Role
 from fedshow.web.forgery import HEADER, proof_of
 from fedshow.web.headers import HEADERS
 from fedshow.web.rendering import bytes_text, pages_around
+from fedshow_server.store import Offer
 from fedshow_server.web.pages.places import page_or_home
 from fedshow_server.web.sessions import COOKIE
 from tests.stage.gallery import session_for
@@ -20,7 +22,7 @@ FORM = "application/x-www-form-urlencoded"
 def browser(server, everybody):
     """Requests with a session of a role; what changes something shows proof unless it is told not to."""
 
-    def ask(method, url, role=Role.CONTRIBUTOR, session=None, proof=None, **headers):
+    def ask(method, url, role=Role.CONTRIBUTOR, session=None, proof=None, fields=None, **headers):
         session = session or session_for(server, everybody[role])
         about = {"cookie": f"{COOKIE}={session}", "origin": f"https://{server.address}"}
         shown = proof_of(session) if proof is None else proof
@@ -30,7 +32,7 @@ def browser(server, everybody):
                 method,
                 url,
                 headers=about | given,
-                data={"csrf": shown} if method == "POST" else None,
+                data={"csrf": shown, **(fields or {})} if method == "POST" else None,
             )
 
     return ask
@@ -45,6 +47,42 @@ def test_a_session_opens_what_its_node_may(browser):
         refused = browser("POST", decide, role)
         assert refused.status_code == 403
         assert f"is a {role} here, which may not do this" in refused.text
+
+
+def test_an_owner_decides_about_the_file_on_the_page(server, browser, member):
+    """Also while a newer one is on its way, and not about another one that waits by now."""
+    page = "/gallery/concepts/luna"
+    seen = waiting(server, member, "1")
+    offered(server, member, "2")
+    shown = browser("GET", page, Role.OWNER).text
+    assert shown.count(f'name="sha256" value="{seen}"') == shown.count('/luna/reject"') * 2 == 2
+    now = waiting(server, member, "2")
+    for stale in ({"sha256": seen}, {}):
+        refused = browser("POST", f"{page}/approve", Role.OWNER, fields=stale)
+        assert (refused.status_code, f"now file {now}" in refused.text) == (400, True)
+    assert server.store_state(now) == "pending"
+    assert browser("POST", f"{page}/reject", Role.OWNER, fields={"sha256": now}).status_code == 303
+    assert server.store_state(now) == "refused"
+
+
+def offered(server, member, text):
+    """The digest of a concept that the member wants to bring."""
+    digest = sha256(text.encode()).hexdigest()
+    store = server.store()
+    node = next(node for node in store.members.nodes() if node.name == member.reply.node)
+    store.concepts.submit(node.id, Offer("luna", "man", digest, 9))
+    store.close()
+    return digest
+
+
+def waiting(server, member, text):
+    """The same, once it waits for the owner."""
+    digest = offered(server, member, text)
+    store = server.store()
+    store.concepts.admit(digest)
+    store.concepts.quarantine(digest, "odd")
+    store.close()
+    return digest
 
 
 def test_the_cookie_is_for_this_host_and_no_script(server, member):

@@ -25,6 +25,11 @@ SERVER_OPTION = typer.Option(
     autocompletion=servers,
     help="A joined server where this node is an owner. [default: the one here]",
 )
+FILE_OPTION = typer.Option(
+    None,
+    "--sha256",
+    help="The file you looked at, as `fedshow server concepts --json` lists it. [default: any]",
+)
 Ask = Callable[[str, Any], Any]
 """Makes a call of AdminService, by name."""
 
@@ -143,12 +148,13 @@ def approve(
     data: Path | None = DATA_OPTION,
     server: str | None = SERVER_OPTION,
     as_json: bool = JSON_OPTION,
+    sha256: str | None = FILE_OPTION,
 ) -> None:
     """Lets a pending concept into the next release, whatever is odd about it.
 
     Example: fedshow server approve potter
     """
-    _decide("ApproveConcept", name, data, server, as_json, "goes into the next release")
+    _decide("ApproveConcept", name, data, server, as_json, "goes into the next release", sha256)
 
 
 def reject(
@@ -156,21 +162,30 @@ def reject(
     data: Path | None = DATA_OPTION,
     server: str | None = SERVER_OPTION,
     as_json: bool = JSON_OPTION,
+    sha256: str | None = FILE_OPTION,
 ) -> None:
     """Refuses a pending concept for good.
 
     Example: fedshow server reject potter
     """
-    _decide("RejectConcept", name, data, server, as_json, "is refused")
+    _decide("RejectConcept", name, data, server, as_json, "is refused", sha256)
 
 
 def _decide(
-    call: str, name: str, data: Path | None, server: str | None, as_json: bool, outcome: str
+    call: str,
+    name: str,
+    data: Path | None,
+    server: str | None,
+    as_json: bool,
+    outcome: str,
+    sha256: str | None = None,
 ) -> None:
-    """Makes the owner's call about one concept and says what became of it."""
+    """Makes the owner's call about one concept, or one file of it, and says what became of it."""
     from fedshow.v1 import admin_pb2
 
     request = getattr(admin_pb2, f"{call}Request")(name=name)
+    if sha256 is not None:
+        request.sha256 = sha256
     with _owner(data, server) as ask:
         concept = ask(call, request).concept
     if as_json:

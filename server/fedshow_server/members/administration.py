@@ -67,13 +67,17 @@ class Administration:
 
     def ApproveConcept(self, request: pb.ApproveConceptRequest) -> pb.ApproveConceptResponse:
         """Lets a pending concept in. Raises InvalidInput, NotFound."""
-        concept = self._store.concepts.approve(check_name(request.name))
+        concept = self._store.concepts.approve(check_name(request.name), _file_in(request))
         return pb.ApproveConceptResponse(concept=message_of(concept))
 
     def RejectConcept(self, request: pb.RejectConceptRequest) -> pb.RejectConceptResponse:
         """Refuses a pending concept. Raises InvalidInput, NotFound."""
-        concept = self._store.concepts.reject(check_name(request.name))
+        concept = self._store.concepts.reject(check_name(request.name), _file_in(request))
         return pb.RejectConceptResponse(concept=message_of(concept))
+
+
+def _file_in(request: pb.ApproveConceptRequest | pb.RejectConceptRequest) -> str | None:
+    return request.sha256 if request.HasField("sha256") else None
 
 
 def _node(node: Node) -> pb.Node:

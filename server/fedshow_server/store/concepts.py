@@ -187,18 +187,21 @@ class Concepts:
             connection.execute(update(concepts).where(_admitted(sha256)).values(values))
             note(connection, "concept.pending", found.name, sha256=sha256, reason=reason[:500])
 
-    def approve(self, name: str) -> Concept:
-        """The PENDING concept of this name, ADMITTED whatever is odd about it. Raises NotFound."""
+    def approve(self, name: str, sha256: str | None = None) -> Concept:
+        """The PENDING concept of this name, ADMITTED whatever is odd about it.
+
+        Raises NotFound, and InvalidInput when its file is another one than `sha256`.
+        """
         with self._database.writing() as connection:
-            found = _pending(connection, name)
+            found = _pending(connection, name, sha256)
             _replace_older(connection, found)
             values = {"state": State.ADMITTED, "reason": "", "approved": True}
             return _decided(connection, found, "concept.approved", values)
 
-    def reject(self, name: str) -> Concept:
-        """The PENDING concept of this name, refused for good. Raises NotFound."""
+    def reject(self, name: str, sha256: str | None = None) -> Concept:
+        """The PENDING concept of this name, refused for good. Raises as `approve` does."""
         with self._database.writing() as connection:
-            found = _pending(connection, name)
+            found = _pending(connection, name, sha256)
             _delete_samples(connection, concepts.c.sha256 == found.sha256)
             values = {"state": State.REFUSED, "reason": REJECTED.format(found.reason)}
             return _decided(connection, found, "concept.rejected", values)
@@ -294,10 +297,15 @@ def _delete_samples(connection: Connection, where: Any) -> None:
         connection.execute(delete(table).where(table.c.concept_id.in_(gone)))
 
 
-def _pending(connection: Connection, name: str) -> Concept:
+def _pending(connection: Connection, name: str, sha256: str | None) -> Concept:
     found = _one(connection, (concepts.c.name == name) & (concepts.c.state == State.PENDING))
     if found is None:
         raise NotFound(f"no concept {name!r} waits for a decision")
+    if sha256 is not None and found.sha256 != sha256:
+        raise InvalidInput(
+            f"the concept {name!r} that waits is now file {found.sha256}, not {sha256[:64]!r}: "
+            "look at it first"
+        )
     return found
 
 

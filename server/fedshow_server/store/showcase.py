@@ -57,11 +57,14 @@ class Showcase:
             return Page(total, _cards(connection, viewer, rows))
 
     def one(self, viewer: Node, name: str) -> Card:
-        """The concept of this name that the viewer may see: a live one, or else the last. Raises NotFound."""
+        """The concept of this name that the viewer may see: the one that waits for the owner, or else a
+        live one, or else the last. Raises NotFound.
+        """
         query = _rows().where(_shown_to(viewer), concepts.c.name == name)
-        ended = case((concepts.c.state.in_(LIVE), 0), else_=1)
+        waits, lives = concepts.c.state == State.PENDING, concepts.c.state.in_(LIVE)
+        order = case((waits, 0), (lives, 1), else_=2)
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(ended, concepts.c.id.desc()).limit(1)).all()
+            rows = connection.execute(query.order_by(order, concepts.c.id.desc()).limit(1)).all()
             if not rows:
                 raise NotFound(f"no concept {name[:64]!r}")
             return _cards(connection, viewer, rows)[0]

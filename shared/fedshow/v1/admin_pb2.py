@@ -26,15 +26,15 @@ from fedshow.v1 import concepts_pb2 as fedshow_dot_v1_dot_concepts__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66\x65\x64show/v1/admin.proto\x12\nfedshow.v1\x1a\x19\x66\x65\x64show/v1/concepts.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04role\x18\x02 \x01(\x0e\x32\x14.fedshow.v1.NodeRole\x12\x0f\n\x07node_id\x18\x03 \x01(\x04\x12*\n\x06joined\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07revoked\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x11InviteNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04role\x18\x02 \x01(\x0e\x32\x14.fedshow.v1.NodeRole\x12\r\n\x05hours\x18\x03 \x01(\x01\"\"\n\x12InviteNodeResponse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"\x12\n\x10ListNodesRequest\"4\n\x11ListNodesResponse\x12\x1f\n\x05nodes\x18\x01 \x03(\x0b\x32\x10.fedshow.v1.Node\"!\n\x11RevokeNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x12RevokeNodeResponse\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.fedshow.v1.Node\"\x18\n\x16ListAllConceptsRequest\"@\n\x17ListAllConceptsResponse\x12%\n\x08\x63oncepts\x18\x01 \x03(\x0b\x32\x13.fedshow.v1.Concept\"$\n\x14RemoveConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x15RemoveConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept\"%\n\x15\x41pproveConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\">\n\x16\x41pproveConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept\"$\n\x14RejectConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x15RejectConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept*o\n\x08NodeRole\x12\x19\n\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x13\n\x0fNODE_ROLE_OWNER\x10\x01\x12\x19\n\x15NODE_ROLE_CONTRIBUTOR\x10\x02\x12\x18\n\x14NODE_ROLE_DOWNLOADER\x10\x03\x32\xd3\x04\n\x0c\x41\x64minService\x12K\n\nInviteNode\x12\x1d.fedshow.v1.InviteNodeRequest\x1a\x1e.fedshow.v1.InviteNodeResponse\x12H\n\tListNodes\x12\x1c.fedshow.v1.ListNodesRequest\x1a\x1d.fedshow.v1.ListNodesResponse\x12K\n\nRevokeNode\x12\x1d.fedshow.v1.RevokeNodeRequest\x1a\x1e.fedshow.v1.RevokeNodeResponse\x12Z\n\x0fListAllConcepts\x12\".fedshow.v1.ListAllConceptsRequest\x1a#.fedshow.v1.ListAllConceptsResponse\x12T\n\rRemoveConcept\x12 .fedshow.v1.RemoveConceptRequest\x1a!.fedshow.v1.RemoveConceptResponse\x12W\n\x0e\x41pproveConcept\x12!.fedshow.v1.ApproveConceptRequest\x1a\".fedshow.v1.ApproveConceptResponse\x12T\n\rRejectConcept\x12 .fedshow.v1.RejectConceptRequest\x1a!.fedshow.v1.RejectConceptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66\x65\x64show/v1/admin.proto\x12\nfedshow.v1\x1a\x19\x66\x65\x64show/v1/concepts.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04role\x18\x02 \x01(\x0e\x32\x14.fedshow.v1.NodeRole\x12\x0f\n\x07node_id\x18\x03 \x01(\x04\x12*\n\x06joined\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07revoked\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x11InviteNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04role\x18\x02 \x01(\x0e\x32\x14.fedshow.v1.NodeRole\x12\r\n\x05hours\x18\x03 \x01(\x01\"\"\n\x12InviteNodeResponse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"\x12\n\x10ListNodesRequest\"4\n\x11ListNodesResponse\x12\x1f\n\x05nodes\x18\x01 \x03(\x0b\x32\x10.fedshow.v1.Node\"!\n\x11RevokeNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x12RevokeNodeResponse\x12\x1e\n\x04node\x18\x01 \x01(\x0b\x32\x10.fedshow.v1.Node\"\x18\n\x16ListAllConceptsRequest\"@\n\x17ListAllConceptsResponse\x12%\n\x08\x63oncepts\x18\x01 \x03(\x0b\x32\x13.fedshow.v1.Concept\"$\n\x14RemoveConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x15RemoveConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept\"E\n\x15\x41pproveConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06sha256\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_sha256\">\n\x16\x41pproveConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept\"D\n\x14RejectConceptRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06sha256\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_sha256\"=\n\x15RejectConceptResponse\x12$\n\x07\x63oncept\x18\x01 \x01(\x0b\x32\x13.fedshow.v1.Concept*o\n\x08NodeRole\x12\x19\n\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x13\n\x0fNODE_ROLE_OWNER\x10\x01\x12\x19\n\x15NODE_ROLE_CONTRIBUTOR\x10\x02\x12\x18\n\x14NODE_ROLE_DOWNLOADER\x10\x03\x32\xd3\x04\n\x0c\x41\x64minService\x12K\n\nInviteNode\x12\x1d.fedshow.v1.InviteNodeRequest\x1a\x1e.fedshow.v1.InviteNodeResponse\x12H\n\tListNodes\x12\x1c.fedshow.v1.ListNodesRequest\x1a\x1d.fedshow.v1.ListNodesResponse\x12K\n\nRevokeNode\x12\x1d.fedshow.v1.RevokeNodeRequest\x1a\x1e.fedshow.v1.RevokeNodeResponse\x12Z\n\x0fListAllConcepts\x12\".fedshow.v1.ListAllConceptsRequest\x1a#.fedshow.v1.ListAllConceptsResponse\x12T\n\rRemoveConcept\x12 .fedshow.v1.RemoveConceptRequest\x1a!.fedshow.v1.RemoveConceptResponse\x12W\n\x0e\x41pproveConcept\x12!.fedshow.v1.ApproveConceptRequest\x1a\".fedshow.v1.ApproveConceptResponse\x12T\n\rRejectConcept\x12 .fedshow.v1.RejectConceptRequest\x1a!.fedshow.v1.RejectConceptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fedshow.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NODEROLE']._serialized_start=945
-  _globals['_NODEROLE']._serialized_end=1056
+  _globals['_NODEROLE']._serialized_start=1009
+  _globals['_NODEROLE']._serialized_end=1120
   _globals['_NODE']._serialized_start=99
   _globals['_NODE']._serialized_end=261
   _globals['_INVITENODEREQUEST']._serialized_start=263
@@ -58,13 +58,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOVECONCEPTRESPONSE']._serialized_start=678
   _globals['_REMOVECONCEPTRESPONSE']._serialized_end=739
   _globals['_APPROVECONCEPTREQUEST']._serialized_start=741
-  _globals['_APPROVECONCEPTREQUEST']._serialized_end=778
-  _globals['_APPROVECONCEPTRESPONSE']._serialized_start=780
-  _globals['_APPROVECONCEPTRESPONSE']._serialized_end=842
-  _globals['_REJECTCONCEPTREQUEST']._serialized_start=844
-  _globals['_REJECTCONCEPTREQUEST']._serialized_end=880
-  _globals['_REJECTCONCEPTRESPONSE']._serialized_start=882
-  _globals['_REJECTCONCEPTRESPONSE']._serialized_end=943
-  _globals['_ADMINSERVICE']._serialized_start=1059
-  _globals['_ADMINSERVICE']._serialized_end=1654
+  _globals['_APPROVECONCEPTREQUEST']._serialized_end=810
+  _globals['_APPROVECONCEPTRESPONSE']._serialized_start=812
+  _globals['_APPROVECONCEPTRESPONSE']._serialized_end=874
+  _globals['_REJECTCONCEPTREQUEST']._serialized_start=876
+  _globals['_REJECTCONCEPTREQUEST']._serialized_end=944
+  _globals['_REJECTCONCEPTRESPONSE']._serialized_start=946
+  _globals['_REJECTCONCEPTRESPONSE']._serialized_end=1007
+  _globals['_ADMINSERVICE']._serialized_start=1123
+  _globals['_ADMINSERVICE']._serialized_end=1718
 # @@protoc_insertion_point(module_scope)

@@ -136,6 +136,20 @@ def test_a_newer_one_takes_the_place_of_a_pending_one(store, anna):
     assert store.concepts.withdraw("potter", anna.id).state is State.WITHDRAWN
 
 
+@pytest.mark.parametrize("decide", ["approve", "reject"])
+def test_a_decision_is_about_the_file_that_was_looked_at(store, anna, decide):
+    digests = [offer("potter", text).sha256 for text in ("first", "second")]
+    for text, digest in zip(("first", "second"), digests, strict=True):
+        store.concepts.submit(anna.id, offer("potter", text))
+        store.concepts.admit(digest)
+        store.concepts.quarantine(digest, "odd")
+    call = getattr(store.concepts, decide)
+    with pytest.raises(InvalidInput, match=f"now file {digests[1]}, not '{digests[0]}'"):
+        call("potter", digests[0])
+    assert [one.state for one in store.concepts.all()] == [State.PENDING, State.REPLACED]
+    assert call("potter", digests[1]).sha256 == digests[1]
+
+
 def test_revoked_nodes_are_not_asked(store, anna):
     store.concepts.submit(anna.id, offer("potter", "1"))
     assert len(store.concepts.wanted()) == 1

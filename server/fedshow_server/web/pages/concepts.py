@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from fedshow.concepts import check_name
 from fedshow.roles import Role
+from fedshow.web.forms import read_form
 from fedshow.web.rendering import pages_around
 from fedshow_server.store import Concepts, Node, Showcase
 from fedshow_server.store.cards import CURRENT, Card, Choices, Page, Search, Status
@@ -89,13 +90,13 @@ def concept_pages(gallery: Gallery, showcase: Showcase, concepts: Concepts) -> A
         return gallery.show(request, "gallery/concept.html", concept=card, **allowed)
 
     @routes.post(CONCEPTS + "/{name}/approve")
-    async def approve(name: str) -> Response:
-        await asyncio.to_thread(concepts.approve, check_name(name))
+    async def approve(request: Request, name: str) -> Response:
+        await asyncio.to_thread(concepts.approve, check_name(name), await looked_at(request))
         return to(f"{CONCEPTS}/{name}")
 
     @routes.post(CONCEPTS + "/{name}/reject")
-    async def reject(name: str) -> Response:
-        await asyncio.to_thread(concepts.reject, check_name(name))
+    async def reject(request: Request, name: str) -> Response:
+        await asyncio.to_thread(concepts.reject, check_name(name), await looked_at(request))
         return to(f"{CONCEPTS}/{name}")
 
     @routes.post(CONCEPTS + "/{name}/withdraw")
@@ -120,6 +121,11 @@ def _shown(choices: Choices, question: Question) -> dict[str, dict[str, str]]:
 
     by_status = {"": "Current", **{it: words(it) for it in statuses if it}, "all": "All"}
     return {"show": by_status, "class": {"": "Any", **{it: words(it) for it in classes if it}}}
+
+
+async def looked_at(request: Request) -> str:
+    """Digest of the file that the page showed whoever decides; empty, which no file has, when it lacks."""
+    return (await read_form(request)).get("sha256", "")
 
 
 def may_decide(node: Node, card: Card) -> bool:
