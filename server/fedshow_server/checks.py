@@ -35,7 +35,7 @@ def check_server(question: Question) -> Iterator[Finding]:
         yield warning("server", f"{folder.path} is not there yet", first)
         return
     yield _server(folder, running)
-    yield _room(settings)
+    yield from _room(settings)
     yield from _certificates(folder)
     yield from _database(folder)
 
@@ -72,13 +72,19 @@ def _server(folder: DataFolder, running: bool) -> Finding:
     return warning("server", f"does not run on {folder.path}", advice, **facts)
 
 
-def _room(settings: ServerSettings) -> Finding:
-    about = "disk of the server"
-    found = room_in(about, settings.data, "give the folder more room")
-    floor = settings.free_disk_bytes
-    if found.facts["free_bytes"] >= floor:
+def _room(settings: ServerSettings) -> Iterator[Finding]:
+    for folder in settings.growing_folders:
+        if folder == settings.data:
+            yield _room_in("disk of the server", folder, settings.free_disk_bytes)
+        elif settings.data not in folder.parents:
+            yield _room_in("disk of the server's content", folder, settings.free_disk_bytes)
+
+
+def _room_in(about: str, folder: Path, floor_bytes: int) -> Finding:
+    found = room_in(about, folder, "give the folder more room")
+    if found.facts["free_bytes"] >= floor_bytes:
         return found
-    says = f"{found.says}: less than free_disk_bytes ({in_gib(floor)}), no concept is taken"
+    says = f"{found.says}: less than free_disk_bytes ({in_gib(floor_bytes)}), no concept is taken"
     return problem(about, says, "free some, or lower free_disk_bytes", **found.facts)
 
 

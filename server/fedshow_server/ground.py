@@ -75,7 +75,7 @@ def _ground(
     store: Store,
 ) -> Ground:
     presence, streams = Presence(), OpenStreams(store.members)
-    disk = Disk(settings.data, settings.free_disk_bytes)
+    disk = Disk(settings.growing_folders, settings.free_disk_bytes)
     metrics = Metrics(store, lambda: disk.free_bytes)
     guard = Guard(settings, store.audit)
     entrance = Entrance(store.members, presence.saw, guard)

@@ -187,6 +187,13 @@ class ServerSettings(BaseSettings):
         """Where content lies: a folder or an s3:// URL."""
         return self.store or str(self.data / "blobs")
 
+    @property
+    def growing_folders(self) -> tuple[Path, ...]:
+        """What needs room on this machine: the data folder, and content's unless that lies in S3."""
+        return (
+            (self.data,) if STORE.fullmatch(self.store_url) else (self.data, Path(self.store_url))
+        )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -133,6 +133,13 @@ def test_a_full_disk_is_a_problem_before_the_server_says_so(look, folder, monkey
     assert (found.state, "no concept is taken" in found.says) == (State.PROBLEM, True)
 
 
+def test_content_on_a_disk_of_its_own_is_looked_at_too(look, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDSHOW_SERVER_STORE", str(tmp_path / "content"))
+    monkeypatch.setenv("FEDSHOW_SERVER_FREE_DISK_BYTES", str(1 << 60))
+    found = look(folder)["disk of the server's content"]
+    assert (found.state, str(tmp_path / "content") in found.says) == (State.PROBLEM, True)
+
+
 def version(folder, number):
     database = folder.open_store().database
     with database.writing() as connection:

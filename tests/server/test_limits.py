@@ -1,9 +1,12 @@
 """Limits have clear answers, over gRPC and HTTP, and whoever keeps to them is not bothered."""
 
 import asyncio
+import shutil
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -19,10 +22,13 @@ from fedshow.wire import JOIN_PATH
 from fedshow_server.calls import begin
 from fedshow_server.members.guard import SUPERNODES_AT_ONCE, SUPERNODES_PER_MINUTE, Guard
 from fedshow_server.members.node_keys import FLOWERS_HEADER
+from fedshow_server.services import concepts
 from fedshow_server.services.doors import Entrance
 from fedshow_server.services.policies import Policy
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Offer
+from fedshow_server.upkeep.disk import Disk
+from tests.stage.concepts import CARD
 from tests.stage.member import NOWHERE, Member, openssh_line
 
 OFFER = Offer("potter", "man", sha256(b"1").hexdigest(), 1000)
@@ -82,6 +88,50 @@ def test_full_disk_refuses_concepts_and_says_so(narrow, anna, tools):
         answer = client.get("/healthz")
         assert answer.status_code == 503
         assert "nearly full" in answer.json()["parts"]["disk"]
+
+
+def test_what_was_offered_before_needs_room_too(store, monkeypatch):
+    """Two that fit only one by one; the first may be offered again, and the second once it is gone."""
+    disk = Disk([Path("/")], 100)
+    monkeypatch.setattr(Disk, "free_bytes", 1100 + OFFER.size_bytes // 2)
+    store.members.join(store.members.invite("anna", timedelta(days=1)), "key", 1)
+    (node,) = store.members.nodes()
+    limits = ServerSettings(offers_at_once=9)
+    monkeypatch.setattr(concepts, "caller", lambda: node)
+    servicer = concepts.ConceptServicer(store.concepts, CARD, limits, disk, lambda: None)
+
+    def offer(name, digest):
+        request = concepts_pb2.SubmitConceptRequest(
+            name=name,
+            class_word="man",
+            sha256=digest,
+            size_bytes=OFFER.size_bytes,
+            base_sha256=CARD.sha256,
+        )
+        return asyncio.run(servicer.SubmitConcept(request, None)).concept.state
+
+    for _ in range(2):
+        assert offer("potter", OFFER.sha256) == concepts_pb2.CONCEPT_STATE_WANTED
+    with pytest.raises(Exhausted, match="nearly full"):
+        offer("dobby", "b" * 64)
+    assert [one.name for one in store.concepts.all()] == ["potter"]
+    store.concepts.withdraw("potter")
+    assert offer("dobby", "b" * 64) == concepts_pb2.CONCEPT_STATE_WANTED
+
+
+def test_the_fullest_disk_counts(tmp_path, monkeypatch):
+    free = {tmp_path / "data": 5 << 30, tmp_path / "nas": 2 << 30}
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[folder]))
+    settings = ServerSettings(data=tmp_path / "data", store=str(tmp_path / "nas"))
+    assert settings.growing_folders == (*free,)
+    disk = Disk(settings.growing_folders, settings.free_disk_bytes)
+    disk.room_for(1 << 30)
+    with pytest.raises(Exhausted, match="2048 MiB are free, 1025 are wanted, at least 1024"):
+        disk.room_for((1 << 30) + (1 << 20))
+    free[tmp_path / "nas"] = 1 << 20
+    assert "1 MiB are free, at least 1024 must stay" in disk.problem()
+    elsewhere = ServerSettings(data=tmp_path / "data", store="s3://bucket/prefix")
+    assert elsewhere.growing_folders == (tmp_path / "data",)
 
 
 def test_nobody_takes_a_protected_name(anna, tools):

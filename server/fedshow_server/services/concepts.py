@@ -46,6 +46,7 @@ class ConceptServicer(ConceptServiceServicer):
         self._protected = limits.protected_words
         self._disk = disk
         self._on_offer = on_offer
+        self._turn = asyncio.Lock()  # two offers must not both have the last room
 
     async def ListConcepts(
         self, request: pb.ListConceptsRequest, context: Any
@@ -61,9 +62,8 @@ class ConceptServicer(ConceptServiceServicer):
     ) -> pb.SubmitConceptResponse:
         """The concept as the server has it now."""
         offer = self._checked(request)
-        await asyncio.to_thread(self._disk.room_for, offer.size_bytes)
-        submit, most = self._concepts.submit, self._offers_at_once
-        concept = await asyncio.to_thread(submit, caller().id, offer, most)
+        async with self._turn:
+            concept = await asyncio.to_thread(self._submit, caller().id, offer)
         if concept.state is State.WANTED:
             self._on_offer()
         return pb.SubmitConceptResponse(concept=message_of(concept))
@@ -83,6 +83,12 @@ class ConceptServicer(ConceptServiceServicer):
         name, visible_to = check_name(request.name), _visible_to(request)
         concept = await asyncio.to_thread(self._concepts.show, name, caller().id, visible_to)
         return pb.ShowConceptResponse(concept=message_of(concept))
+
+    def _submit(self, node_id: int, offer: Offer) -> Concept:
+        """Room is needed for what was offered before, too, and is still to come. Raises Exhausted."""
+        others = (one for one in self._concepts.wanted() if one.sha256 != offer.sha256)
+        self._disk.room_for(sum(one.size_bytes for one in others) + offer.size_bytes)
+        return self._concepts.submit(node_id, offer, self._offers_at_once)
 
     def _checked(self, request: pb.SubmitConceptRequest) -> Offer:
         if not DIGEST.fullmatch(request.sha256):

@@ -1,6 +1,7 @@
-"""The disk under the data folder: a full one loses what was promised, so room is kept."""
+"""The disks under data folder and content: a full one loses what was promised, so room is kept."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from fedshow.errors import Exhausted
@@ -9,16 +10,19 @@ RETRY_SECONDS = 600.0
 
 
 class Disk:
-    """How much room there is, and how much must stay."""
+    """How much room there is, and how much must stay: of several disks, on the fullest.
 
-    def __init__(self, folder: Path, floor_bytes: int) -> None:
-        self._folder = folder
+    A concept needs room on each: Flower keeps what is handed over in the data folder until it is taken.
+    """
+
+    def __init__(self, folders: Sequence[Path], floor_bytes: int) -> None:
+        self._folders = folders
         self._floor_bytes = floor_bytes
 
     @property
     def free_bytes(self) -> int:
         """Room that is left now."""
-        return shutil.disk_usage(self._folder).free
+        return min(shutil.disk_usage(folder).free for folder in self._folders)
 
     def room_for(self, size_bytes: int) -> None:
         """Raises Exhausted when keeping so much would leave less than the floor."""
@@ -30,4 +34,6 @@ class Disk:
         free = self.free_bytes
         if free - size_bytes >= self._floor_bytes:
             return ""
-        return f"is nearly full: {free >> 20} MiB are free, at least {self._floor_bytes >> 20} must stay"
+        wanted = f", {size_bytes >> 20} are wanted" if size_bytes else ""
+        floor = self._floor_bytes >> 20
+        return f"is nearly full: {free >> 20} MiB are free{wanted}, at least {floor} must stay"

@@ -40,7 +40,9 @@ class Metrics:
         self.superlink_starts = Gauge(
             "fedshow_superlink_starts", "Starts of Flower's SuperLink since our own.", registry=here
         )
-        free = Gauge("fedshow_disk_free_bytes", "Room under the data folder.", registry=here)
+        free = Gauge(
+            "fedshow_disk_free_bytes", "Room under data folder and content.", registry=here
+        )
         free.set_function(free_bytes)
 
     def answered(self, answered: Answered) -> None:
