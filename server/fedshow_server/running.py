@@ -91,7 +91,7 @@ def _works(ground: Ground, work: Work, edge: HttpsServer) -> dict[str, Coroutine
         "fusion": lasting(work.fusion.fuse_forever),
         "drawing": lasting(work.drawing.draw_forever),
         "sampling": lasting(work.sampling.sample_forever),
-        "revocations": lasting(work.enrolment.follow_revocations),
+        "members": lasting(work.enrolment.follow_members),
         "streams": lasting(ground.streams.cut_revoked_forever),
         "renewal": renewal.renew_forever(),
     }

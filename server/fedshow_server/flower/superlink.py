@@ -7,7 +7,6 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -156,14 +155,14 @@ class SuperLink:
             file.unlink(missing_ok=True)
         return int(answer["node-id"])
 
-    async def unregister_all_but(self, known: Collection[int]) -> list[int]:
-        """Cuts off every node that Flower knows and we do not (any more). Raises Unreachable."""
+    async def nodes(self) -> set[int]:
+        """Flower's numbers of the nodes that it lets in. Raises Unreachable."""
         answer = await self._flwr("supernode", "ls", CONNECTION)
-        listed = (node for node in answer["nodes"] if node["status"] not in GONE)
-        strangers = [int(node["node-id"]) for node in listed if int(node["node-id"]) not in known]
-        for node in strangers:
-            await self._flwr("supernode", "unregister", str(node), CONNECTION)
-        return strangers
+        return {int(node["node-id"]) for node in answer["nodes"] if node["status"] not in GONE}
+
+    async def unregister(self, node: int) -> None:
+        """Cuts the node with this number off. Raises Unreachable."""
+        await self._flwr("supernode", "unregister", str(node), CONNECTION)
 
     async def start_run(self, bundle: Path) -> int:
         """Starts a run of the bundle and returns its number. Raises Unreachable."""

@@ -16,6 +16,7 @@ from fedshow_server.store import Members, Node
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 30.0
 """A join waits this long for a SuperLink that is restarting."""
 
@@ -61,20 +62,27 @@ class Enrolment:
         log.info("node %s joined as %s", node.name, node.role)
         return self._papers(node, token)
 
-    async def follow_revocations(self) -> None:
-        """Unregisters from Flower whoever is not, or no longer, an active node; until cancelled."""
-        settled: set[int] = set()
+    async def follow_members(self) -> None:
+        """Has Flower list all active nodes, and nobody else; until cancelled.
+
+        Compared at the start, since Flower's list may be one of an earlier day, and when nodes are revoked.
+        """
+        settled, unsure = set[int](), bool(await self._flower_ids(revoked=False))
+        pause = POLL_SECONDS
         while True:
             revoked = await self._flower_ids(revoked=True)
-            if revoked - settled:
+            if unsure or revoked - settled:
                 await self._superlink.healthy.wait()
                 try:
                     async with self._turn:
-                        await self._cut_off_strangers()
-                    settled = revoked
+                        listed = await self._superlink.nodes()
+                        await self._cut_off_strangers(listed)
+                        await self._register_unlisted(listed)
+                    settled, unsure, pause = revoked, False, POLL_SECONDS
                 except Unreachable as error:
                     log.warning("could not bring Flower's list of nodes up to date: %s", error)
-            await asyncio.sleep(POLL_SECONDS)
+                    pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _register(self, public_key: str) -> int:
         try:
@@ -84,17 +92,35 @@ class Enrolment:
         try:
             return await self._superlink.register(public_key)
         except Unreachable:  # perhaps the key of a join that we did not live to write down
-            if not await self._cut_off_strangers():
+            if not await self._cut_off_strangers(await self._superlink.nodes()):
                 raise
         return await self._superlink.register(public_key)
 
-    async def _cut_off_strangers(self) -> bool:
-        """Whether Flower knew anybody who is not, or no longer, an active node."""
-        active = await self._flower_ids(revoked=False)
-        gone = await self._superlink.unregister_all_but(active)
+    async def _cut_off_strangers(self, listed: set[int]) -> bool:
+        """Whether Flower listed anybody who is not, or no longer, an active node."""
+        gone = listed - await self._flower_ids(revoked=False)
+        for number in gone:
+            await self._superlink.unregister(number)
         if gone:
             log.info("cut off from Flower: %s", ", ".join(map(str, gone)))
         return bool(gone)
+
+    async def _register_unlisted(self, listed: set[int]) -> None:
+        """Active nodes that Flower does not list could hand nothing over: they get another number.
+
+        Raises Unreachable when that failed for some.
+        """
+        failures = []
+        for node, key in await asyncio.to_thread(self._members.unlisted, listed):
+            try:
+                number = await self._superlink.register(key)
+            except Unreachable as error:
+                failures.append(f"{node.name}: {error}")
+                continue
+            await asyncio.to_thread(self._members.renumber, node, number)
+            log.warning("node %s was not on Flower's list: registered again", node.name)
+        if failures:
+            raise Unreachable("; ".join(failures))
 
     async def _flower_ids(self, *, revoked: bool) -> set[int]:
         nodes = await asyncio.to_thread(self._members.nodes)

@@ -1,5 +1,6 @@
 """Who may talk to this server: invitations, and the nodes that redeemed one."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -144,6 +145,21 @@ class Members:
         """All nodes, in the order in which they joined."""
         with self._database.reading() as connection:
             return [node_of(row) for row in connection.execute(select(nodes).order_by(nodes.c.id))]
+
+    def unlisted(self, listed: Collection[int]) -> list[tuple[Node, str]]:
+        """Active nodes that have a number of Flower's, but none of these, with their public keys."""
+        query = select(nodes).where(nodes.c.revoked.is_(None), nodes.c.flower_id.is_not(None))
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(nodes.c.id)).all()
+        return [(node_of(row), row.public_key) for row in rows if int(row.flower_id) not in listed]
+
+    def renumber(self, node: Node, flower_id: int) -> None:
+        """Flower knows the node by this number from now on."""
+        number = str(flower_id)
+        with self._database.writing() as connection:
+            mine = nodes.c.id == node.id
+            connection.execute(update(nodes).where(mine).values(flower_id=number))
+            note(connection, "node.registered", node.name, node_id=number)
 
     def revoke(self, name: str) -> Node:
         """Cuts the node of this name off; raises NotFound."""

@@ -91,3 +91,15 @@ def test_secrets_are_not_stored(store):
     assert "anna" in stored
     assert secret not in stored
     assert token not in stored
+
+
+def test_nodes_that_flower_does_not_list_get_another_number(store, anna, bob):
+    secret = store.members.invite("dean", DAY, Role.DOWNLOADER)
+    store.members.join(secret, "key d", None)
+    assert store.members.unlisted({bob.flower_id}) == [(anna, "key a")]
+    store.members.renumber(anna, 5)
+    assert store.members.unlisted({5, bob.flower_id}) == []
+    store.members.revoke("bob")
+    assert [(node.name, node.flower_id) for node, _ in store.members.unlisted(set())] == [
+        ("anna", 5)
+    ]
