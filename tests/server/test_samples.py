@@ -5,6 +5,7 @@ import os
 import signal
 from datetime import timedelta
 from hashlib import sha256
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -26,6 +27,8 @@ from fedshow_server.store import Offer, open_store
 from fedshow_server.store.cards import Search
 from fedshow_server.store.samples import MOST_ATTEMPTS
 from tests.conftest import BASE
+from tests.releases import standin_manifest
+from tests.server.store.making import LISTING
 from tests.stage.concepts import CARD, make_data, random_concept
 from tests.stage.processes import children
 from tests.stage.server import Server
@@ -355,6 +358,31 @@ def test_samples_wait_for_fusions_and_drawings(own_store, anna, tmp_path, monkey
 
     asyncio.run(play())
     assert anna
+
+
+def test_samples_do_not_wait_for_boxes_that_knock_in_vain(own_store, anna, tmp_path, monkeypatch):
+    """They knock for ever; what happens to concepts and releases is waited for."""
+    now = [1000.0]
+    monkeypatch.setattr(queue, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    settings = ServerSettings(quiet_seconds=5)
+    samples = queue.SampleQueue(
+        own_store, DataFolder(tmp_path), settings, SCORER, asyncio.Lock(), lambda: False
+    )
+
+    def seconds_until_due():
+        for second in range(60):
+            own_store.audit.happened("door.refused", "ListReleases", reason="cut off")
+            if samples._is_due():
+                return second
+            now[0] += 1
+        return None
+
+    assert seconds_until_due() == 8
+    assert seconds_until_due() == 0
+    own_store.concepts.show("potter", anna.id, frozenset({"bob"}))
+    assert seconds_until_due() == 8
+    own_store.releases.publish(standin_manifest({}, {"potter": "0" * 64}, CARD.ref), LISTING)
+    assert seconds_until_due() == 8
 
 
 def test_a_server_need_not_draw_samples(own_store, anna, tmp_path, monkeypatch):

@@ -41,10 +41,12 @@ class SampleQueue:
         self._store, self._folder, self._steps = store, folder, settings.sample_steps
         self._quiet = min(settings.quiet_seconds + BEHIND_SECONDS, LONGEST_QUIET_SECONDS)
         self._scorer, self._card, self._others_wait = scorer, card, others_wait
+        self._looked = -1
+        """How far the audit log went when we looked last."""
         self._seen, self._since = -1, 0.0
-        """How far the audit log went when we looked last, and since when."""
+        """Its newest entry then about a concept or a release, and since when."""
         self._settled, self._until = -1, 0.0
-        """How far it went when nothing was left to do, and until when we believe that."""
+        """That entry when nothing was left to do, and until when we believe that."""
         self._pause, self._not_before = FIRST_PAUSE_SECONDS, 0.0
         """The next one after a worker that died, and when this one ends."""
 
@@ -60,7 +62,7 @@ class SampleQueue:
             await asyncio.sleep(POLL_SECONDS)
 
     def _is_due(self) -> bool:
-        position, now = self._store.audit.head().position, time.monotonic()
+        position, now = self._newest(), time.monotonic()
         if position != self._seen:
             self._seen, self._since = position, now
         if now < self._not_before or (position == self._settled and now < self._until):
@@ -71,6 +73,12 @@ class SampleQueue:
             return True
         self._settle(position)
         return False
+
+    def _newest(self) -> int:
+        """Position of what happened last to a concept or a release; who was refused at a door is no news."""
+        audit, looked = self._store.audit, self._looked
+        self._looked = audit.head().position
+        return max(audit.newest("concept", "release", after=looked), self._seen, 0)
 
     def _is_something_missing(self) -> bool:
         shelf, name = self._store.samples, self._scorer.name
