@@ -17,6 +17,12 @@ from fedshow_server.store import Store
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+NEWS = (
+    *("concept.offered", "concept.admitted", "concept.pending", "concept.approved"),
+    *("concept.rejected", "concept.refused", "concept.withdrawn", "concept.removed"),
+    *("concept.shown", "release.published"),
+)
+"""What it has to have been quiet of, in the audit log's words: not of who is refused at a door."""
 LONGEST_QUIET_SECONDS = 60.0
 BEHIND_SECONDS = 3.0
 """What comes is fused first: this much later than a fusion would begin, or after the longest quiet."""
@@ -75,10 +81,10 @@ class SampleQueue:
         return False
 
     def _newest(self) -> int:
-        """Position of what happened last to a concept or a release; who was refused at a door is no news."""
+        """Position of what happened last to a concept or a release."""
         audit, looked = self._store.audit, self._looked
         self._looked = audit.head().position
-        return max(audit.newest("concept", "release", after=looked), self._seen, 0)
+        return max(audit.newest(NEWS, looked), self._seen, 0)
 
     def _is_something_missing(self) -> bool:
         shelf, name = self._store.samples, self._scorer.name

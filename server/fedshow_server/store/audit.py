@@ -7,12 +7,13 @@ Whoever knows the head of some day notices when later entries are cut off, too.
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Self
 
-from sqlalchemy import Connection, Select, insert, or_, select
+from sqlalchemy import Connection, Select, insert, select
 
 from fedshow.errors import Damaged, InvalidInput
 from fedshow_server import calls
@@ -96,12 +97,11 @@ class Audit:
         """The current call was not let in."""
         self.happened("door.refused", calls.current().what, reason=reason[:200])
 
-    def newest(self, *kinds: str, after: int) -> int:
-        """Position of the newest entry about one of these kinds of things, such as "concept", that comes
-        after this position; 0 when there is none.
-        """
-        about = or_(*(audit.c.action.startswith(f"{kind}.") for kind in kinds))
-        query = select(audit.c.position).where(about, audit.c.position > after)
+    def newest(self, actions: Collection[str], after: int = 0) -> int:
+        """Position of the newest entry after this one about one of these actions; 0 when there is none."""
+        query = select(audit.c.position).where(
+            audit.c.action.in_(actions), audit.c.position > after
+        )
         with self._database.reading() as connection:
             return connection.scalar(query.order_by(audit.c.position.desc()).limit(1)) or 0
 
