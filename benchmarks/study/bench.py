@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ class Bench:
     @property
     def methods(self) -> tuple[str, ...]:
         """Those of the shipped ones that the base can take."""
-        return tuple(name for name in METHODS if name not in left_out(self.base))
+        others = left_out(self.base)
+        return tuple(name for name in METHODS if name not in others)
 
     def do(self, tasks: Sequence[Task], files: Sequence[Path] = ()) -> list[dict[str, Any]]:
         """Results in the order of the tasks; what is known, and whose file is still that one, is not redone.
@@ -104,6 +106,11 @@ def _base(name: str, device: str) -> Base:
     base = open_base(name)
     settle(base, device)
     return base
+
+
+def named(value: object) -> str:
+    """A name that changes with all that the value says."""
+    return sha256(repr(value).encode()).hexdigest()[:16]
 
 
 def start_worker() -> None:

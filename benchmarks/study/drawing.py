@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from hashlib import sha256
 from statistics import fmean
 from typing import Any
 
@@ -12,7 +11,7 @@ from safetensors.torch import load_file
 
 from benchmarks.fusing.drawing import draw_generic, drift_of, generic_path
 from benchmarks.fusing.judging import fused_path
-from benchmarks.study.bench import Bench, Task
+from benchmarks.study.bench import Bench, Task, named
 from benchmarks.study.material import Prompt, Read
 from benchmarks.study.tuning import concept_of, file_of, folder_of
 from fedshow.concepts import ConceptFile
@@ -65,7 +64,7 @@ def draw_bare(bench: Bench, name: str) -> Read:
 def fused_task(bench: Bench, way: str, rule: str, members: Members, drift: bool) -> Task:
     """Every concept of a set out of its fused model."""
     update = digest(fused_path(rule, members, folder_of(way, bench.work)))[:16]
-    moved = _texts(bench) if drift else False
+    moved = named(bench.material.generic) if drift else False
     key = {"fused": members, "way": way, "rule": rule, "update": update, "drift": moved}
     return key | facts(bench, members), draw_fused, (bench, way, rule, members, drift)
 
@@ -151,12 +150,12 @@ def fused_adapters(bench: Bench, way: str, rule: str, members: Members) -> Adapt
 
 def generic_task(bench: Bench) -> Task:
     """The bare base's pictures of prompts without a concept, for drift."""
-    key = {"generic": _texts(bench), "device": bench.device, **bench.material.facts(())}
+    key = {
+        "generic": named(bench.material.generic),
+        "device": bench.device,
+        **bench.material.facts(()),
+    }
     return key, draw_bare_generic, (bench,)
-
-
-def _texts(bench: Bench) -> str:
-    return sha256(repr(bench.material.generic).encode()).hexdigest()[:16]
 
 
 def draw_bare_generic(bench: Bench) -> dict[str, Any]:
@@ -167,10 +166,9 @@ def draw_bare_generic(bench: Bench) -> dict[str, Any]:
 
 def facts(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
     """What else decides what is read: prompts, steps, device, and who reads."""
-    texts = repr([chosen(bench, name) for name in names])
     each = {"each": bench.extent.each} if bench.extent.each > 1 else {}
     return {
-        "prompts": sha256(texts.encode()).hexdigest()[:16],
+        "prompts": named([chosen(bench, name) for name in names]),
         "steps": bench.extent.drawing_steps,
         "device": bench.device,
         **each,

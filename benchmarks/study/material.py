@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from PIL.Image import Image
+from torch import Tensor
 
 Where = Literal["whole", "left", "right"]
 Read = dict[str, Any]
@@ -79,8 +80,8 @@ class Material(Protocol):
     def read(self, name: str, images: Sequence[Image], prompts: Sequence[Prompt]) -> Read:
         """Of one picture of each prompt: cosine to the private pictures, and how much the text is there."""
 
-    def among_themselves(self, name: str) -> float:
-        """How alike its private pictures are: the most to be hoped for."""
+    def known(self, name: str) -> Tensor:
+        """`[M, D]` of unit length, its private pictures as its judge sees them."""
 
     def facts(self, names: Sequence[str]) -> Mapping[str, Any]:
         """Who judges these, and whatever else decides what is read, beside concepts and prompts."""

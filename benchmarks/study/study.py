@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from benchmarks.study.bench import Bench, start_worker
+from benchmarks.study.bench import Bench, named, start_worker
 from benchmarks.study.questions import fusion
 from fedshow.files import write_atomically
 
@@ -64,8 +63,7 @@ class Study:
     def _of(self) -> str:
         """Changes with concepts, pictures, base, judges and amount: other answers are answers to others."""
         bench = self.bench
-        said = [bench.device, bench.extent, bench.material.facts(bench.extent.names)]
-        return sha256(repr(said).encode()).hexdigest()[:16]
+        return named([bench.device, bench.extent, bench.material.facts(bench.extent.names)])
 
     def _file(self, name: str) -> Path:
         return self.bench.work / f"{name}.json"

@@ -49,3 +49,16 @@ def parts(rows: Mapping[str, Any], path: Path) -> None:
     }
     places = ["by itself", "embedding\nalone", "gradient\nfusion", "averaged"]
     bars_each(path, ["identity"], [values], [places])
+
+
+def regions(
+    rows: Mapping[str, Any], names: Mapping[str, str], labels: Mapping[str, str], path: Path
+) -> None:
+    """These figures, by what they are called, for every way to draw and number of concepts."""
+    counts = list(dict.fromkeys(key.split()[1] for key in rows))
+    panels = [
+        {label: [rows[f"{way} {n}"][key] for n in counts] for way, label in labels.items()}
+        for key in names
+    ]
+    places = [[f"{n} concepts" for n in counts]] * len(panels)
+    bars_each(path, list(names.values()), panels, places)

@@ -1,11 +1,11 @@
 """How much of a study on somebody's pictures: as toyworld's, as far as there are concepts for it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from benchmarks.study.bench import Extent
+from benchmarks.study.extents import FUSED, SLICE
 from benchmarks.study.material import Concept
-from benchmarks.study.toyworld.extents import FUSED
-from fedshow_server.fusion.recording import Plan
 
 SIZES = {2: 4, 4: 4, 8: 2, 16: 1}
 """Concepts in a set, and how many disjoint sets of that size at most."""
@@ -32,17 +32,8 @@ def extent_of(
 def tiny(concepts: Mapping[str, Concept], rivals: frozenset[str]) -> Extent:
     """A slice, to see that all of it runs with this base and these encoders."""
     names = tuple(concepts)
-    return Extent(
-        names=names,
-        subset=names[:1],
-        sets={2: sets_of(list(concepts), rivals)[2][:1]},
-        rules=("gradient", "average"),
-        recipe={"steps": 1, "variants": 1},
-        plan=Plan(fit_seeds=(0,), steps=1, fit_prompts=1, texts=1, things=1),
-        layouts=1,
-        drawing_steps=1,
-        prompts=4,
-    )
+    sets = {2: sets_of(list(concepts), rivals)[2][:1]}
+    return replace(SLICE, names=names, subset=names[:1], sets=sets)
 
 
 def spread(concepts: Mapping[str, Concept], most: int = MOST_OF_SUBSET) -> tuple[str, ...]:

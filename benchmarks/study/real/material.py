@@ -16,7 +16,7 @@ from benchmarks.study.real.prompts import TYPES, generic, prompts_of
 from benchmarks.study.tuning import pictures_of
 from fedshow.errors import InvalidInput
 from fedshow.evaluation.features import AT_ONCE, scorer_key
-from fedshow.scoring.alignment import alignment_among, image_alignment, text_alignment
+from fedshow.scoring.alignment import image_alignment, text_alignment
 from fedshow.scoring.encoders import open_encoder
 from fedshow.scoring.scorers import Scorer
 from fedshow_client.tuning.data.folder import scan
@@ -85,11 +85,6 @@ class Pictures:
             identity += image_alignment(self.judge.features(some), self.known(name)).tolist()
             text += _certain(text_alignment(self.reader, some, said, classes)).tolist()
         return {"identity": identity, "text": text}
-
-    def among_themselves(self, name: str) -> float:
-        """How alike its own pictures are; a single one is as alike as can be."""
-        found = alignment_among(self.known(name))
-        return 1.0 if found is None else found
 
     def facts(self, names: Sequence[str]) -> Mapping[str, Any]:
         """The base, who judges, and against which pictures."""

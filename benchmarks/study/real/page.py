@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.study.bench import Bench
 from benchmarks.study.drawing import fused_model
-from benchmarks.study.pages import asked, charts, plots, sections, sheets
+from benchmarks.study.pages import asked, charts, sections, sheets
 from benchmarks.study.pages.cells import number, share, table
 from benchmarks.study.pages.lost import lost
 from benchmarks.study.questions.experiments import RULE
@@ -18,6 +18,8 @@ from fedshow.sampling.grid import Row, grid
 
 CELL, LARGE = 160, 320
 """Edge of a picture in a sheet, and of a wide one, in pixels."""
+
+SHOWN = {"all_right": "each in its box", "identity": "identity in the box", "kept": "kept"}
 
 
 def write_page(bench: Bench, figures: Mapping[str, Any]) -> Path:
@@ -31,7 +33,8 @@ def write_page(bench: Bench, figures: Mapping[str, Any]) -> Path:
     _save(sheets.parts(bench), images / "parts-pictures.png")
     _save(sheets.worst(bench, figures["fusion"]["raw"]), images / "losers.png")
     if rows := figures["regions"]["rows"]:
-        _plot_regions(rows, images / "regions.png")
+        labels = {way: label for way, (label, _) in regions.WAYS.items()}
+        charts.regions(rows, SHOWN, labels, images / "regions.png")
         _save(_regions(bench), images / "regions-pictures.png", LARGE)
     path = bench.work / "study.md"
     path.write_text(text(bench, figures))
@@ -113,28 +116,12 @@ def _shown(bench: Bench) -> Sequence[regions.Layout]:
 
 def _regions(bench: Bench) -> list[Row]:
     """The same layouts in every way."""
+    shown = _shown(bench)
     with fused_model(bench, OURS, RULE, regions.cast_of(bench)) as model:
         return [
-            (
-                label.replace(", ", ",\n"),
-                [regions.draw(bench, model, one, way) for one in _shown(bench)],
-            )
+            (label.replace(", ", ",\n"), [regions.draw(bench, model, one, way) for one in shown])
             for way, (label, _) in regions.WAYS.items()
         ]
-
-
-def _plot_regions(rows: Mapping[str, Any], path: Path) -> None:
-    counts = list(dict.fromkeys(key.split()[1] for key in rows))
-    names = {"all_right": "each in its box", "identity": "identity in the box", "kept": "kept"}
-    panels = [
-        {
-            label: [rows[f"{way} {n}"][key] for n in counts]
-            for way, (label, _) in regions.WAYS.items()
-        }
-        for key in names
-    ]
-    places = [[f"{n} concepts" for n in counts]] * len(panels)
-    plots.bars_each(path, list(names.values()), panels, places)
 
 
 def _save(rows: Sequence[Row], path: Path, cell: int = CELL) -> None:

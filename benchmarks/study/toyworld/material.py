@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
+from torch import Tensor
 
 from benchmarks.fusing.drawing import GENERIC
 from benchmarks.study.material import Prompt, Read
@@ -44,11 +45,9 @@ class Toyworld:
         """Cosine to the private pictures where the concept should be; share of what is asked for."""
         return reading.read(name, images, prompts, self.work)
 
-    def among_themselves(self, name: str) -> float:
-        """How alike its private pictures are."""
-        features = reading.known(name, self.work).features
-        others = (features @ features.T).fill_diagonal_(0).sum(1) / (len(features) - 1)
-        return float(others.mean())
+    def known(self, name: str) -> Tensor:
+        """`[M, D]` of a concept's private pictures, as its judge sees them."""
+        return reading.known(name, self.work).features
 
     def facts(self, names: Sequence[str]) -> Mapping[str, Any]:
         """Which encoder of the study's own reads, where it does."""

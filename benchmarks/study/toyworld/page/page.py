@@ -16,6 +16,7 @@ from benchmarks.study.toyworld.page import sheets as own_sheets
 from benchmarks.study.toyworld.page.template import PAGE
 
 DOCS = IMAGES.parent
+REGIONS = {"present": "all present", "attributes": "attributes bound", "kept": "identity kept"}
 
 
 def write_page(bench: Bench, figures: Mapping[str, Any], docs: Path = DOCS) -> Path:
@@ -56,7 +57,7 @@ def draw_plots(figures: Mapping[str, Any], images: Path) -> None:
     """`study-*.png` of every question."""
     charts.methods(figures["methods"]["methods"], images / "study-methods.png")
     charts.fusion(figures["fusion"]["rows"], images / "study-fusion.png")
-    _plot_regions(figures["regions"]["rows"], images / "study-regions.png")
+    charts.regions(figures["regions"]["rows"], REGIONS, regions.WAYS, images / "study-regions.png")
     charts.parts(figures["parts"]["parts"], images / "study-parts.png")
     _plot_failures(figures["failures"]["cases"], images / "study-failures.png")
 
@@ -74,16 +75,6 @@ def draw_sheets(bench: Bench, figures: Mapping[str, Any], images: Path) -> None:
     for name, found in rows.items():
         cell = own_sheets.LARGE if name == "regions" else own_sheets.SMALL
         own_sheets.save(found, images / f"study-{name}-pictures.png", cell)
-
-
-def _plot_regions(rows: Mapping[str, Any], path: Path) -> None:
-    counts = list(dict.fromkeys(key.split()[1] for key in rows))
-    names = {"present": "all present", "attributes": "attributes bound", "kept": "identity kept"}
-    panels = [
-        {label: [rows[f"{way} {n}"][key] for n in counts] for way, label in regions.WAYS.items()}
-        for key in names
-    ]
-    plots.bars_each(path, list(names.values()), panels, [[f"{n} concepts" for n in counts]] * 3)
 
 
 def _plot_failures(cases: Mapping[str, Any], path: Path) -> None:
