@@ -1,6 +1,8 @@
 """No card is needed to know that `make bench-gpu` will run on one: every line of it, at toy size."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,13 @@ from benchmarks.gpu import families, fusion, toyworld, tuning_grid
 from benchmarks.toyworld import GATES as TOYWORLD_GATES
 from benchmarks.tuning import sd15, sdxl
 from fedshow.formats import FORMATS
+from fedshow_server.fusion import fuse, workers
 from fedshow_server.fusion.grams import PRECISIONS
 from fedshow_server.fusion.recording import Plan
+from fedshow_server.fusion.report import layer_report
+from fedshow_server.fusion.sums import Layer
+from fedshow_server.fusion.update import Update
+from fedshow_server.fusion.workers import solve_layers
 
 SET_OF_CONCEPTS = ("recording_seconds", "sums_seconds", "solve_seconds", "release_seconds")
 WORK = ("pass", "grams", "recorded", "solve", "tune_step", "region_step")
@@ -150,6 +157,34 @@ def test_bare_passes_are_those_of_the_recording(tmp_path: Path) -> None:
     found = fusion.draws(plan, concepts[:2])
     assert found == {3: 2 * 2, 4: 2 + 2 * 2, 2: 2, 6: 2 + 1}
     assert base.sample_pixels == 64
+
+
+def test_what_is_solved_behind_the_report_counts_as_solving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that moves by one for each layer that is solved."""
+    now, lock, threads = [0.0], threading.Lock(), torch.get_num_threads()
+
+    def solve(method: str, layers: list[Layer]) -> list[Update]:
+        with lock:
+            now[0] += len(layers)
+        return solve_layers(method, layers)
+
+    def report(*told: Any) -> dict[str, object]:
+        time.sleep(0.01)  # the threads go on meanwhile
+        return layer_report(*told)
+
+    monkeypatch.setattr(workers, "solve_layers", solve)
+    monkeypatch.setattr(fuse, "layer_report", report)
+    monkeypatch.setattr(fusion, "pass_seconds", lambda *_: 1.0)
+    base, _, (one, *_) = fusion._setting("cpu", True, fusion.TOY, tmp_path)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    torch.set_num_threads(2)
+    try:
+        found = fusion._whole(base, families.TOY, [one], tmp_path / "ledger")
+    finally:
+        torch.set_num_threads(threads)
+    assert found["solve_14_seconds"] == found["fusion_14_seconds"] == now[0] / 2 > 0
 
 
 def test_a_setting_that_does_not_fit_says_why_and_one_without_time_left_is_not_begun(
