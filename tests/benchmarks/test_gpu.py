@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,24 @@ def test_a_part_that_fails_loses_nothing_of_the_others_and_nothing_whole_is_meas
     assert asked == [first]
     assert f"not whole: {first}" in said.err
     assert all(f"{part}_seconds" in said.out for part in gpu.PARTS)
+
+
+def test_a_part_that_is_stopped_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A killed process cannot remove what it has made for a while."""
+    asked, temporary = tmp_path / "asked", tmp_path / "temporary"
+    temporary.mkdir()
+    asked.write_text(f"#!/bin/sh\nmktemp -d > {tmp_path}/made\nexec sleep 60\n")
+    asked.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(asked))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr(gpu, "LONG", {"sdxl": 2.0})
+    gpu._run("sdxl", Namespace(out=tmp_path, device="cpu", tiny=True, limit=None))
+    assert "sdxl: stopped after 2 s" in capsys.readouterr().err
+    assert (tmp_path / "made").read_text().startswith(str(temporary))
+    assert not list(temporary.iterdir())
 
 
 def test_figures_are_kept_before_the_next_ones_fail(
