@@ -23,6 +23,9 @@ SHUT_IN = {
     "UMask": "0077",
 }
 
+HIDES_CARDS = {"PrivateDevices", "DeviceAllow", "DevicePolicy", "ProtectClock"}
+"""The last by an implied DeviceAllow, before systemd 252."""
+
 
 def test_the_units_are_those_that_the_wheel_brings() -> None:
     assert sorted(path.name for path in SYSTEMD.iterdir()) == sorted(UNITS)
@@ -35,6 +38,7 @@ def test_units_are_shut_in(unit: str) -> None:
     read.read(SYSTEMD / unit)
     service = dict(read["Service"])
     assert {key: service.get(key) for key in SHUT_IN} == SHUT_IN
+    assert not HIDES_CARDS & set(service)
     part = unit.removeprefix("fedshow-").removesuffix(".service")
     assert service["ExecStart"].startswith(f"/opt/fedshow/bin/fedshow {part} run")
     assert read["Install"]["WantedBy"] in ("multi-user.target", "default.target")
