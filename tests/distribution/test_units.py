@@ -44,6 +44,14 @@ def test_units_are_shut_in(unit: str) -> None:
     assert read["Install"]["WantedBy"] in ("multi-user.target", "default.target")
 
 
+def test_the_docs_put_the_clients_unit_where_no_unit_was_before(tmp_path: Path) -> None:
+    lines = (ROOT / "docs" / "how-to" / "containers.md").read_text().splitlines()
+    (line,) = (one for one in lines if "~/" in one and one.endswith("/fedshow-client.service"))
+    command = line.replace("/opt/fedshow/share/fedshow/systemd", str(SYSTEMD))
+    subprocess.run(["sh", "-c", command], env=os.environ | {"HOME": str(tmp_path)}, check=True)
+    assert (tmp_path / ".config/systemd/user/fedshow-client.service").is_file()
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 @pytest.mark.parametrize(("unit", "manager"), PAIRS)
 def test_systemd_finds_nothing_wrong(unit: str, manager: str, tmp_path: Path) -> None:
