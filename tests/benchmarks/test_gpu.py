@@ -71,6 +71,7 @@ def test_every_part_measures_what_the_result_must_have(
 def test_what_is_exported_holds_what_was_tuned_and_fused(family: str, parts: Path) -> None:
     figures = json.loads((parts / f"{family}.json").read_text())["figures"]
     sizes = {name: figures[f"{family}_export_{name}_megabytes"] for name in FORMATS}
+    assert figures[f"{family}_sample_precision"] == "float32", "as small bases are drawn everywhere"
     assert 0 < sizes["embeddings"] < min(sizes[name] for name in ("diffusers", "kohya", "peft"))
     assert max(sizes, key=lambda name: sizes[name]) == "single-file"
     assert sizes["single-file"] < figures[f"{family}_release_megabytes"]
