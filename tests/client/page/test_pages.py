@@ -298,8 +298,9 @@ def test_opening_shows_the_code_to_no_other_user(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", lambda address: not opened.append(address))
-    code, out, _ = call("client", "page", "--open")
+    code, out, err = call("client", "page", "--open")
     assert code == 0
+    assert "snaps may not" in err, "the browser says no more than that access is denied"
     (address,) = opened
     assert address == (place.page / "open.html").as_uri(), "its arguments are seen by all"
     assert (place.page / "open.html").stat().st_mode & 0o777 == 0o600
