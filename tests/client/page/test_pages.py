@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -136,11 +137,33 @@ def test_what_is_wrong_is_said_and_what_was_typed_stays(
     assert queue.jobs() == []
 
 
-@pytest.mark.parametrize("folder", ["", "pictures", "~nobody-here/x", "/nowhere/at/all", "/x\0y"])
+@pytest.mark.parametrize(
+    "folder", ["", "pictures", "~nobody-here/x", "/nowhere/at/all", "/x\0y", "/" + "x" * 300]
+)
 def test_folders_that_are_none(visitor: Visitor, known, in_home, folder: str) -> None:
     answer = visitor.post("/folders", folder=folder)
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
+
+
+def test_what_may_not_be_read_is_said(
+    visitor: Visitor, known, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def refuse(path: Path, *rest: Any, **named: Any) -> Any:
+            if path.name == name:
+                raise PermissionError(13, "Permission denied", str(path))
+            return method(path, *rest, **named)
+
+        return refuse
+
+    (pictures / "0.txt").write_text("a cat")
+    for method, name in (("is_dir", pictures.name), ("read_text", "0.txt")):
+        with monkeypatch.context() as at_once:
+            at_once.setattr(Path, method, refusing(getattr(Path, method), name))
+            answer = visitor.post("/folders", folder=str(pictures))
+        assert answer.status_code == 400, method
+        assert f"{name}: Permission denied" in answer.text
 
 
 def test_a_folder_of_very_many_images_is_refused_before_any_is_opened(
@@ -167,9 +190,7 @@ def test_the_listing_does_not_leave_the_home(visitor: Visitor, known, in_home, t
     assert ">anna</a>" in text
     assert ">out</a>" not in text
     for elsewhere in ("/", "/etc", "..", "photos/out", "photos/../../..", "\0", "x" * 5000):
-        text = visitor.get("/folders", ).text if elsewhere == "\0" else visitor.client.get(
-            f"{visitor.room}/folders", params={"at": elsewhere}
-        ).text  # fmt: skip
+        text = visitor.text(f"/folders?at={quote(elsewhere, safe='')}")
         assert ">photos</a>" in text, elsewhere
         assert ".secret" not in text
         assert ">etc</a>" not in text
