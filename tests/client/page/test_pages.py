@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -164,6 +166,23 @@ def test_what_may_not_be_read_is_said(
             answer = visitor.post("/folders", folder=str(pictures))
         assert answer.status_code == 400, method
         assert f"{name}: Permission denied" in answer.text
+
+
+def test_the_server_that_was_chosen_stays_chosen(
+    visitor: Visitor, known, home: Path, in_home
+) -> None:
+    in_home("photos")
+    save_server(known.model_copy(update={"server": "club", "name": "club"}), home)
+    first, second = re.findall(r"<option>(\w+)</option>", visitor.text("/folders"))
+    for chosen, other in ((first, second), (second, first)):
+        answer = visitor.post("/folders", folder="/nowhere", server=chosen)
+        assert answer.status_code == 400
+        assert f"<option selected>{chosen}</option>" in answer.text
+        assert f"<option>{other}</option>" in answer.text
+        link = answer.text.partition(" places-in")[2].partition('href="')[2].partition('"')[0]
+        walked = visitor.client.get(unescape(link)).text
+        assert "0 images in it" in walked
+        assert f"<option selected>{chosen}</option>" in walked
 
 
 def test_a_folder_of_very_many_images_is_refused_before_any_is_opened(
