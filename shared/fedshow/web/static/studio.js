@@ -55,12 +55,22 @@ function open(form) {
   });
   element("another").addEventListener("click", () => (field("seed").value = String(Math.floor(Math.random() * SEEDS))));
   element("anew").addEventListener("click", () => location.assign(location.pathname));
+  form.addEventListener("keydown", keepFromDrawing);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     complain(null);
     draw(recipes, drawn).catch(complain);
   });
   showEarlier(drawn).catch(complain);
+}
+
+/** Enter in a field takes what was typed there; pictures are ordered in prompts alone. @param {KeyboardEvent} event */
+function keepFromDrawing(event) {
+  const { target, key, isComposing } = event;
+  if (key !== "Enter" || isComposing || !(target instanceof HTMLInputElement) || "completes" in target.dataset) return;
+  if (target.type === "file") return; // it opens what chooses one
+  event.preventDefault();
+  target.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 /** @typedef {{regions: Regions, conditions: Conditions, stage: Stage, list: RegionList, recipes: RecipeForm}} Parts */
@@ -130,6 +140,11 @@ function wireTray(parts) {
   field("find").addEventListener("input", () => {
     clearTimeout(timer);
     timer = window.setTimeout(renew, PAUSE_MILLISECONDS);
+  });
+  field("find").addEventListener("keydown", ({ key, isComposing }) => {
+    if (key !== "Enter" || isComposing) return;
+    clearTimeout(timer);
+    renew();
   });
   field("release").addEventListener("change", () => Promise.all([renew(), learn()]).catch(complain));
   learn().catch(complain);
