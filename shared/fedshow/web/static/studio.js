@@ -6,12 +6,13 @@ import { complete } from "./completing.js";
 import { Conditions } from "./conditions.js";
 import { dragCards, naming } from "./dragging.js";
 import { Drawn } from "./drawn.js";
+import { alsoSaid } from "./kept.js";
 import { Layer } from "./layers.js";
 import { ask, order, own } from "./ordering.js";
 import { RecipeForm, field } from "./recipe-form.js";
 import { RegionList } from "./region-list.js";
 import { replacePart } from "./replacing.js";
-import { Regions } from "./regions.js";
+import { Regions, within } from "./regions.js";
 import { Stage } from "./stage.js";
 
 const EARLIER = 12;
@@ -39,7 +40,8 @@ function open(form) {
     showPicture(picture);
     const here = release && [...element("release").children].some((one) => one.getAttribute("value") === release);
     if (here) field("release").value = release;
-    tellKept(recipes.kept, release && !here ? release : null, began);
+    const also = alsoSaid(recipes.kept, regions.all, conditions.all);
+    tellKept(also, release && !here ? release : null, began);
     stage.shape(...recipes.size);
     regions.choose(null);
     scrollTo({ top: 0 });
@@ -158,7 +160,7 @@ function wireTray(parts) {
     if (under?.closest("#prompt, #negative")) return put(/** @type {HTMLInputElement} */ (under), name);
     if (!under?.closest("#stage")) return;
     const [x, y] = stage.place(where);
-    const region = regions.at(x, y) ?? regions.add([x - 0.25, y - 0.4, x + 0.25, y + 0.4]);
+    const region = regions.at(x, y) ?? regions.add(within([x - 0.25, y - 0.4, x + 0.25, y + 0.4]));
     if (!region) return;
     regions.say(region, naming(region.prompt, name));
     regions.choose(region);
@@ -220,14 +222,13 @@ function showPicture(picture) {
 
 /**
  * Says what of a reopened picture no field shows.
- * @param {Record<string, unknown>} kept
+ * @param {string} also
  * @param {string | null} gone the release that it was drawn with, when it is not here
  * @param {boolean} began
  */
-function tellKept(kept, gone, began) {
-  const also = Object.entries(kept).filter(([, value]) => value && value !== 1);
+function tellKept(also, gone, began) {
   const said = ["This picture's recipe is filled in."];
-  if (also.length) said.push(`It also says ${also.map(([name, value]) => `${name} ${value}`).join(", ")}.`);
+  if (also) said.push(`It also says ${also}.`);
   if (gone) said.push(`It was drawn with release ${gone.slice(0, 8)}, which is not here.`);
   if (began) said.push("It began with a picture, which it does not carry.");
   element("kept").textContent = said.join(" ");
