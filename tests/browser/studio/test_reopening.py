@@ -130,3 +130,17 @@ def test_nothing_is_said_of_what_is_as_always(studio, tmp_path):
     studio.page.sees("This picture's recipe is filled in.")
     assert "It also says" not in studio.page.text
     assert studio.ordered() == recipe
+
+
+def test_concepts_are_those_of_the_reopened_release(studio, releases, tuned, tmp_path):
+    file, _ = carrying(studio, tmp_path)
+    studio.page.go(f"/gallery/studio?release={tuned}")
+    studio = type(studio)(studio.page)
+    assert studio.page.texts("#tray .chip > span:last-child") == ["bolt", "gloop"]
+    studio.reopen(file)
+    studio.page.one("[data-concept=potter]")
+    assert studio.read("release") == [releases[-1]]
+    assert len(studio.page.all("#tray .chip")) == 2
+    studio.page.one("#prompt").clear()
+    studio.page.one("#prompt").send_keys("a <pet")
+    assert eventually(lambda: studio.page.texts("#names li")) == ["pettigrew"]

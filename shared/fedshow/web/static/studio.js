@@ -39,7 +39,7 @@ function open(form) {
     recipes.picture = file;
     showPicture(picture);
     const here = release && [...element("release").children].some((one) => one.getAttribute("value") === release);
-    if (here) field("release").value = release;
+    if (here) chooseRelease(release);
     const also = alsoSaid(recipes.kept, regions.all, conditions.all);
     tellKept(also, release && !here ? release : null, began);
     stage.shape(...recipes.size);
@@ -208,6 +208,13 @@ async function showEarlier(drawn) {
     const when = new Date(drawing.created).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
     drawn.show(drawn.row(true), drawing, when, `Drawn ${when}`);
   }
+}
+
+/** With all that hangs on it: cards, and names that complete. @param {string} release */
+function chooseRelease(release) {
+  if (field("release").value === release) return;
+  field("release").value = release;
+  field("release").dispatchEvent(new Event("change"));
 }
 
 /** @param {ImageBitmap} picture */
