@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedshow.errors import InvalidInput, Unreachable
+from fedshow.errors import Exhausted, InvalidInput, Unreachable
 from fedshow.v1 import concepts_pb2 as pb
 from fedshow_client.daemon.courier import FORGOTTEN, GONE, reconcile
 from fedshow_client.home import Home
@@ -85,6 +85,24 @@ def test_a_refused_submission_is_final(host, connection, queue, place, job, monk
     reconcile(connection, queue, place)
     assert queue.find("potter").state == JobState.REFUSED
     assert "another node" in queue.find("potter").reason
+
+
+def test_one_that_finds_no_room_now_holds_no_other_up(host, connection, queue, place, job) -> None:
+    """Others are offered and followed; it is offered again later."""
+    second = queue.add(NewJob("home", "dobby", "man", Path("/pictures"), "toyworld"))
+    queue.claim("test", 60)
+    queue.finish(second.id, "test", "c" * 64, 9)
+    place.concept_file("home", "c" * 64).write_bytes(b"another")
+    host.refusals["potter"] = full = Exhausted("the disk is nearly full: try again later", 600)
+    assert reconcile(connection, queue, place)
+    assert (queue.find("potter").state, queue.find("potter").reason) == (JobState.TUNED, str(full))
+    assert queue.find("dobby").state == JobState.SUBMITTED
+    host.concepts["dobby"].state = pb.CONCEPT_STATE_ADMITTED
+    assert not reconcile(connection, queue, place)
+    assert queue.find("dobby").state == JobState.ADMITTED
+    host.refusals.clear()
+    reconcile(connection, queue, place)
+    assert (queue.find("potter").state, queue.find("potter").reason) == (JobState.SUBMITTED, "")
 
 
 def _fails_at_submit(connection, refuse):

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from fedshow.errors import FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
+from fedshow.errors import (
+    Exhausted,
+    FedshowError,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Unreachable,
+)
 from fedshow.transfer.connection import Connection
 from fedshow.v1 import concepts_pb2 as pb
 from fedshow_client.home import Home
@@ -112,6 +119,8 @@ def _submit(connection: Connection, job: Job) -> tuple[JobState, str]:
     )
     try:
         concept = connection.call(connection.concepts.SubmitConcept, request).concept
+    except Exhausted as error:  # others may fit
+        return job.state, str(error)
     except (Unreachable, Forbidden):
         raise
     except InvalidInput as error:
