@@ -119,6 +119,7 @@ def file_in(answer: Message) -> bytes | None:
 
 
 def _question(concept: Concept, seconds: float) -> Message:
+    assert concept.flower_id is not None  # nobody else's concepts are wanted
     content = RecordDict({REQUEST: ConfigRecord({"sha256": concept.sha256})})
     return Message(content, concept.flower_id, HANDOVER, ttl=seconds)
 
