@@ -49,7 +49,8 @@ USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8443 8444
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s \
+# Gigabytes of a base may come from the hub before it listens; the first yes ends the start.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=1h \
   CMD ["python", "-c", "import ssl, urllib.request as r; r.urlopen('https://127.0.0.1:8443/healthz', timeout=8, context=ssl._create_unverified_context())"]
 ENTRYPOINT ["fedshow"]
 CMD ["server", "run"]

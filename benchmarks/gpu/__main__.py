@@ -6,8 +6,10 @@ whole is not measured again. `--tiny --device cpu` runs every line at toy size a
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -48,6 +50,10 @@ PARTS: dict[str, Measure] = {  # the most wanted first: a machine may be lent fo
 }
 FILES = ("tuning-grid", "toyworld")
 """Parts that leave files beside their figures, in a folder of their name."""
+
+PART_SECONDS = 280.0
+LONG = {"sdxl": 600.0, "scaling-sdxl": 600.0}
+"""Parts that take longer than the others: seconds after which they are stopped."""
 
 GATES = {"tune_ratio": 2.0, "tune_rate_share": 0.45}
 GATES |= {f"toyworld_{name}": least for name, least in TOYWORLD_GATES.items()}
@@ -90,7 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="toy size: a dry run, writes no result")
     parser.add_argument("--part", choices=tuple(PARTS), help="measure only this, again")
     parser.add_argument("--out", type=Path, default=WORK, help="a JSON file for each part")
-    parser.add_argument("--limit", type=float, default=280, help="seconds that a part may take")
+    parser.add_argument("--limit", type=float, help="seconds that a part may take")
     args = parser.parse_args()
     if args.tiny and args.out == WORK:
         args.out = WORK / "tiny"
@@ -126,17 +132,20 @@ def _found(out: Path, part: str) -> dict[str, Any]:
 
 
 def _run(part: str, args: argparse.Namespace) -> None:
-    """Measures one part in a process of its own; its failure is not that of the others."""
+    """Measures one part in a process of its own; its failure is not that of the others, nor are its files."""
     print(f"-- {part}", flush=True)
     words = ["--part", part, "--out", str(args.out), "--device", args.device]
     command = [sys.executable, "-m", "benchmarks.gpu", *words, *(["--tiny"] if args.tiny else [])]
-    try:
-        status = subprocess.run(command, check=False, timeout=args.limit).returncode
-    except subprocess.TimeoutExpired:
-        print(f"{part}: stopped after {args.limit:g} s", file=sys.stderr)
-    else:
-        if status:
-            print(f"{part}: failed with exit status {status}", file=sys.stderr)
+    limit = args.limit or LONG.get(part, PART_SECONDS)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+        own = os.environ | {"TMPDIR": work}  # a process that is stopped leaves gigabytes
+        try:
+            status = subprocess.run(command, check=False, timeout=limit, env=own).returncode
+        except subprocess.TimeoutExpired:
+            print(f"{part}: stopped after {limit:g} s", file=sys.stderr)
+        else:
+            if status:
+                print(f"{part}: failed with exit status {status}", file=sys.stderr)
 
 
 def _finish(args: argparse.Namespace) -> int:

@@ -83,7 +83,7 @@ class _Chain:
         draw = partial(model, PROMPT, regions=regions, steps=SAMPLE_STEPS, height=edge, width=edge)
         draw()  # unmeasured: kernels are chosen
         _, found = self._staged("sample", draw)
-        yield found
+        yield found | {"sample_precision": str(model.base.dtype).removeprefix("torch.")}
         yield from self._exports(release)
 
     def _exports(self, release: Path) -> Iterator[Figures]:

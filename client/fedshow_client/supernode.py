@@ -20,6 +20,8 @@ from zipfile import BadZipFile, ZipFile
 
 PULSE = "FEDSHOW_NODE_PULSE"
 """Environment: the file to touch whenever the server answered."""
+RECEIVE, PUSH_OBJECT = 1, 6
+"""Their places among what Flower's connection is made of."""
 
 MAX_BUNDLE_BYTES = 1 << 20
 
@@ -107,17 +109,23 @@ def _feel_pulse(internal: Any, pulse: Path | None) -> None:
 
     @contextmanager
     def connected(*arguments: Any, **options: Any) -> Iterator[Any]:
-        with connect(*arguments, **options) as (node_id, receive, *others):
-
-            def receive_and_tell() -> Any:
-                message = receive()
-                if pulse:
-                    pulse.write_text(str(time.time()))
-                return message
-
-            yield (node_id, receive_and_tell, *others)
+        with connect(*arguments, **options) as parts:
+            told = list(parts)
+            for place in (RECEIVE, PUSH_OBJECT):  # while it uploads, it asks for nothing
+                told[place] = _telling(parts[place], pulse)
+            yield tuple(told)
 
     internal.http_request_response = connected
+
+
+def _telling(call: Callable[..., Any], pulse: Path | None) -> Callable[..., Any]:
+    def call_and_tell(*arguments: Any, **options: Any) -> Any:
+        answer = call(*arguments, **options)
+        if pulse:
+            pulse.write_text(str(time.time()))
+        return answer
+
+    return call_and_tell
 
 
 def _end_when_lost(program: Any) -> None:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from fedshow.proxies import past_proxies
+
 LOG_BYTES = 10 << 20
 LINE_BYTES = 1 << 20
 GRACE_SECONDS = 8.0
@@ -25,7 +27,8 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Our environment for a child: Flower's programs find each other, nothing phones home."""
     programs = str(Path(sys.executable).parent)
     path = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, **QUIET, "PYTHONUNBUFFERED": "1", "PATH": path, **extra}
+    ours = {"PYTHONUNBUFFERED": "1", "PATH": path}
+    return {**os.environ, **past_proxies(), **QUIET, **ours, **extra}
 
 
 class Child:

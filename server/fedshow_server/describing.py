@@ -5,11 +5,13 @@ python -m fedshow_server.describing --data DIR --base BASE
 
 import argparse
 import logging
+from hashlib import sha256
 from pathlib import Path
 
 from fedshow import __version__
 from fedshow.errors import FedshowError, InvalidInput
 from fedshow.families.card import BaseCard
+from fedshow.families.locating import TOYWORLD
 from fedshow_server.children import Child, die_with_parent
 from fedshow_server.folder import DataFolder, DescribedBase
 
@@ -27,12 +29,23 @@ async def described_base(folder: DataFolder, base: str) -> BaseCard:
             f"the data in {folder.path} belong to base {known.base!r}, not {base!r}: "
             f"give that base or another --data"
         )
-    if known is None or known.fedshow != __version__:
+    if known is None or (known.fedshow, known.files) != (__version__, files_of(base)):
         log.info("looking at base %s", base)
         await _describe_in_child(folder, base)
         known = folder.base()
         assert known is not None
     return known.card
+
+
+def files_of(base: str) -> str:
+    """A digest of where the base's files are, their sizes and ages; empty unless it is a folder or file."""
+    place = Path(base).resolve()
+    if base == TOYWORLD or not place.exists():
+        return ""
+    files = [place, *place.glob("*"), *place.glob("*/*")]
+    found = [(str(file), file.stat()) for file in sorted(files) if file.is_file()]
+    seen = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+    return sha256(repr((str(place), seen)).encode()).hexdigest()
 
 
 async def _describe_in_child(folder: DataFolder, base: str) -> None:
@@ -57,6 +70,7 @@ def main() -> None:
     die_with_parent()
     from fedshow.families import describe
 
+    files = files_of(arguments.base)
     try:
         card = describe(arguments.base)
     except FedshowError as error:
@@ -68,7 +82,8 @@ def main() -> None:
             f"its weights are {card.sha256[:12]}… now, concepts here were made for "
             f"{known.card.sha256[:12]}…: bring those back, or give another --data"
         )
-    folder.keep_base(DescribedBase(base=arguments.base, fedshow=__version__, card=card))
+    described = DescribedBase(base=arguments.base, fedshow=__version__, card=card, files=files)
+    folder.keep_base(described)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ class DescribedBase(BaseModel):
     base: str
     fedshow: str
     card: BaseCard
+    files: str = ""
+    """Which files it was then; empty for a base that is in no folder or file of its own."""
 
 
 class DataFolder:

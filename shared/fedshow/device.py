@@ -2,11 +2,11 @@
 
 import os
 
-from fedshow.errors import InvalidInput
+from fedshow.errors import Absent, InvalidInput
 
 
 def choose_device(wanted: str = "auto") -> str:
-    """`cpu` or `cuda`; raises InvalidInput when it is neither or not there. Fixes torch's threads.
+    """`cpu` or `cuda`; raises InvalidInput for anything else, Absent without a card. Fixes torch's threads.
 
     Half of the cores: a thread more than there are free cores makes every step many times slower.
     """
@@ -17,5 +17,5 @@ def choose_device(wanted: str = "auto") -> str:
     if wanted not in ("auto", "cpu", "cuda"):
         raise InvalidInput(f"device {wanted!r}: use auto, cpu or cuda")
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput("device 'cuda': torch finds no CUDA card here; use --device cpu")
+        raise Absent("device 'cuda': torch finds no CUDA card here; use --device cpu")
     return wanted if wanted != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")

@@ -3,7 +3,8 @@
 FedshowError            something failed (exit code 1)
 ├── InvalidInput        the caller's value is wrong; says which, and what would be right (exit code 2)
 │   ├── RefusedConcept  a concept file that breaks the format or the base's limits
-│   └── BaseMismatch    made for another base model
+│   ├── BaseMismatch    made for another base model
+│   └── Absent          a card, folder or file that is not here, or not now
 ├── NotFound            no such concept, release or file
 ├── Forbidden           no valid token, or not allowed with this one
 ├── Unreachable         the other side does not answer; worth another try
@@ -44,6 +45,10 @@ class RefusedConcept(InvalidInput):
 
 class BaseMismatch(InvalidInput):
     """A concept or release made for another base model."""
+
+
+class Absent(InvalidInput):
+    """A card, folder or file that this machine does not have; what is not mounted yet may come."""
 
 
 class NotFound(FedshowError):

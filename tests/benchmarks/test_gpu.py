@@ -1,6 +1,9 @@
 """No card is needed to know that `make bench-gpu` will run on one: every line of it, at toy size."""
 
 import json
+import threading
+import time
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,13 @@ from benchmarks.gpu import families, fusion, toyworld, tuning_grid
 from benchmarks.toyworld import GATES as TOYWORLD_GATES
 from benchmarks.tuning import sd15, sdxl
 from fedshow.formats import FORMATS
+from fedshow_server.fusion import fuse, workers
 from fedshow_server.fusion.grams import PRECISIONS
 from fedshow_server.fusion.recording import Plan
+from fedshow_server.fusion.report import layer_report
+from fedshow_server.fusion.sums import Layer
+from fedshow_server.fusion.update import Update
+from fedshow_server.fusion.workers import solve_layers
 
 SET_OF_CONCEPTS = ("recording_seconds", "sums_seconds", "solve_seconds", "release_seconds")
 WORK = ("pass", "grams", "recorded", "solve", "tune_step", "region_step")
@@ -63,6 +71,7 @@ def test_every_part_measures_what_the_result_must_have(
 def test_what_is_exported_holds_what_was_tuned_and_fused(family: str, parts: Path) -> None:
     figures = json.loads((parts / f"{family}.json").read_text())["figures"]
     sizes = {name: figures[f"{family}_export_{name}_megabytes"] for name in FORMATS}
+    assert figures[f"{family}_sample_precision"] == "float32", "as small bases are drawn everywhere"
     assert 0 < sizes["embeddings"] < min(sizes[name] for name in ("diffusers", "kohya", "peft"))
     assert max(sizes, key=lambda name: sizes[name]) == "single-file"
     assert sizes["single-file"] < figures[f"{family}_release_megabytes"]
@@ -117,6 +126,24 @@ def test_a_part_that_fails_loses_nothing_of_the_others_and_nothing_whole_is_meas
     assert all(f"{part}_seconds" in said.out for part in gpu.PARTS)
 
 
+def test_a_part_that_is_stopped_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A killed process cannot remove what it has made for a while."""
+    asked, temporary = tmp_path / "asked", tmp_path / "temporary"
+    temporary.mkdir()
+    asked.write_text(f"#!/bin/sh\nmktemp -d > {tmp_path}/made\nexec sleep 60\n")
+    asked.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(asked))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setattr(gpu, "LONG", {"sdxl": 2.0})
+    gpu._run("sdxl", Namespace(out=tmp_path, device="cpu", tiny=True, limit=None))
+    assert "sdxl: stopped after 2 s" in capsys.readouterr().err
+    assert (tmp_path / "made").read_text().startswith(str(temporary))
+    assert not list(temporary.iterdir())
+
+
 def test_figures_are_kept_before_the_next_ones_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +177,34 @@ def test_bare_passes_are_those_of_the_recording(tmp_path: Path) -> None:
     found = fusion.draws(plan, concepts[:2])
     assert found == {3: 2 * 2, 4: 2 + 2 * 2, 2: 2, 6: 2 + 1}
     assert base.sample_pixels == 64
+
+
+def test_what_is_solved_behind_the_report_counts_as_solving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that moves by one for each layer that is solved."""
+    now, lock, threads = [0.0], threading.Lock(), torch.get_num_threads()
+
+    def solve(method: str, layers: list[Layer]) -> list[Update]:
+        with lock:
+            now[0] += len(layers)
+        return solve_layers(method, layers)
+
+    def report(*told: Any) -> dict[str, object]:
+        time.sleep(0.01)  # the threads go on meanwhile
+        return layer_report(*told)
+
+    monkeypatch.setattr(workers, "solve_layers", solve)
+    monkeypatch.setattr(fuse, "layer_report", report)
+    monkeypatch.setattr(fusion, "pass_seconds", lambda *_: 1.0)
+    base, _, (one, *_) = fusion._setting("cpu", True, fusion.TOY, tmp_path)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    torch.set_num_threads(2)
+    try:
+        found = fusion._whole(base, families.TOY, [one], tmp_path / "ledger")
+    finally:
+        torch.set_num_threads(threads)
+    assert found["solve_14_seconds"] == found["fusion_14_seconds"] == now[0] / 2 > 0
 
 
 def test_a_setting_that_does_not_fit_says_why_and_one_without_time_left_is_not_begun(

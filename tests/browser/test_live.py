@@ -7,6 +7,7 @@ import pytest
 from fedshow.roles import Role
 from fedshow_server.store import Offer
 from fedshow_server.web.feed import AT_ONCE
+from fedshow_server.web.sessions import COOKIE
 from tests.stage.concepts import concept_bytes
 from tests.stage.gallery import session_for
 from tests.stage.member import Member
@@ -100,6 +101,20 @@ def test_others_see_only_what_concerns_them(come, lively):
     page.sees("node.joined")
     assert "carl" not in page.text
     assert "concept." not in page.text
+
+
+def test_whoever_is_not_known_any_more_is_shown_the_way_in(come, lively, people):
+    people["rita"] = Member.redeem(lively, lively.invite("rita", Role.DOWNLOADER))
+    page = come("rita", "/gallery/live")
+    page.sees("connected")
+    lively.revoke("rita")
+    page.sees("Sign in")
+    names = [cookie["name"] for cookie in page.driver.get_cookies()]
+    assert COOKIE not in names, "it would be shown, and counted, again and again"
+    store = lively.store()
+    refused = [entry for entry in store.audit.last(50) if entry.action == "door.refused"]
+    store.close()
+    assert 1 <= len(refused) <= 2, "the stream's, and perhaps the page's own"
 
 
 def test_no_more_streams_than_allowed(lively):

@@ -59,6 +59,8 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
     """Signs what is published from then on."""
     say: Callable[[releases_pb2.Release | None], tuple[bytes, bytes]] | None = None
     """What is said of the latest release, and its signature, instead of the signer's own words."""
+    refusals: dict[str, FedshowError] = field(default_factory=dict)
+    """What is answered to whoever offers or withdraws a concept of this name."""
     _server: Any = None
 
     def publish(self, files: dict[str, bytes], names: tuple[str, ...] = ("potter",)) -> Manifest:
@@ -129,6 +131,8 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
 
     def SubmitConcept(self, request: Any, context: Any) -> Any:
         self._check(context)
+        if request.name in self.refusals:
+            return _abort(context, self.refusals[request.name])
         concept = concepts_pb2.Concept(
             name=request.name,
             class_word=request.class_word,
@@ -143,6 +147,8 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
 
     def WithdrawConcept(self, request: Any, context: Any) -> Any:
         self._check(context)
+        if request.name in self.refusals:
+            return _abort(context, self.refusals[request.name])
         if request.name not in self.concepts:
             return _abort(context, NotFound(f"no concept {request.name!r}"))
         self.concepts[request.name].state = concepts_pb2.CONCEPT_STATE_WITHDRAWN

@@ -183,6 +183,14 @@ def test_a_server_that_stays_down_ends_a_command(call, known, host, tmp_path: Pa
     assert err.endswith("; next: fedshow doctor --server home\n")
 
 
+def test_status_says_since_when_a_server_does_not_answer(call, known, queue) -> None:
+    queue.reached("home", trouble="home:8444 does not answer")
+    assert "does not answer\n" in call("client", "status")[1]
+    queue.reached("home")
+    queue.reached("home", trouble="home:8444 does not answer")
+    assert "does not answer (reached " in call("client", "status")[1]
+
+
 @pytest.mark.parametrize(
     "command", ["client status", "client page", "releases nobody", "verify /nowhere"]
 )

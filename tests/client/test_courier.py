@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedshow.errors import InvalidInput, Unreachable
+from fedshow.errors import Exhausted, InvalidInput, NotFound, Unreachable
 from fedshow.v1 import concepts_pb2 as pb
 from fedshow_client.daemon.courier import FORGOTTEN, GONE, reconcile
 from fedshow_client.home import Home
@@ -85,6 +85,41 @@ def test_a_refused_submission_is_final(host, connection, queue, place, job, monk
     reconcile(connection, queue, place)
     assert queue.find("potter").state == JobState.REFUSED
     assert "another node" in queue.find("potter").reason
+
+
+def test_not_found_is_no_withdrawal_while_the_server_lists_it(
+    host, connection, queue, place, job, home
+) -> None:
+    """To say that it is withdrawn would be a lie: everybody still has it."""
+    reconcile(connection, queue, place)
+    host.refusals["potter"] = NotFound("no concept 'potter' that could be taken out")
+    with pytest.raises(NotFound):
+        withdraw("potter", None, home, 5, lambda *_: None)
+    assert queue.find("potter").state == JobState.SUBMITTED
+    assert place.concept_file("home", SHA256).exists()
+    queue.move(job.id, JobState.WITHDRAWN)
+    with pytest.raises(NotFound):
+        reconcile(connection, queue, place)
+    host.concepts["potter"].owner = "stranger"
+    reconcile(connection, queue, place)
+
+
+def test_one_that_finds_no_room_now_holds_no_other_up(host, connection, queue, place, job) -> None:
+    """Others are offered and followed; it is offered again later."""
+    second = queue.add(NewJob("home", "dobby", "man", Path("/pictures"), "toyworld"))
+    queue.claim("test", 60)
+    queue.finish(second.id, "test", "c" * 64, 9)
+    place.concept_file("home", "c" * 64).write_bytes(b"another")
+    host.refusals["potter"] = full = Exhausted("the disk is nearly full: try again later", 600)
+    assert reconcile(connection, queue, place)
+    assert (queue.find("potter").state, queue.find("potter").reason) == (JobState.TUNED, str(full))
+    assert queue.find("dobby").state == JobState.SUBMITTED
+    host.concepts["dobby"].state = pb.CONCEPT_STATE_ADMITTED
+    assert not reconcile(connection, queue, place)
+    assert queue.find("dobby").state == JobState.ADMITTED
+    host.refusals.clear()
+    reconcile(connection, queue, place)
+    assert (queue.find("potter").state, queue.find("potter").reason) == (JobState.SUBMITTED, "")
 
 
 def _fails_at_submit(connection, refuse):

@@ -134,6 +134,21 @@ def test_a_downloader_watches_and_nothing_else(
     assert "waits until server 'home' is joined again" in found.concepts[0].reason
 
 
+def test_a_downloader_sees_that_its_server_answers_again_with_the_release_that_it_had(
+    host, known, place, queue
+) -> None:
+    host.publish({"a": b"one"})
+    downloader = known.model_copy(update={"role": Role.DOWNLOADER})
+    with linked(downloader, place, queue):
+        wait_for(lambda: "home" in queue.servers_seen())
+        first = queue.servers_seen()["home"].reached
+        wait_for(lambda: queue.servers_seen()["home"].reached > first)  # the next stream
+        host.stop()
+        wait_for(lambda: queue.servers_seen()["home"].trouble)
+        host.start()
+        wait_for(lambda: not queue.servers_seen()["home"].trouble)
+
+
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The pauses that links make: 1, 2, 3 … milliseconds after failures in a row."""

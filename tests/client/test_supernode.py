@@ -214,3 +214,29 @@ def test_tricks_with_archives_are_refused() -> None:
             contents(trick)
     with pytest.raises(ValueError, match="larger than any bundle"):
         contents(packed([("bomb", bytes(2 << 20))]))
+
+
+def test_pieces_that_go_up_are_signs_of_life(tmp_path):
+    """Flower asks for nothing while it uploads."""
+    from contextlib import contextmanager
+    from inspect import getsource
+    from types import SimpleNamespace
+
+    from flwr.supernode import start_client_internal as internal
+
+    from fedshow_client.supernode import PUSH_OBJECT, _feel_pulse
+
+    names = getsource(internal).partition("            node_id,\n")[2].partition(") = conn")[0]
+    assert ["node_id", *names.replace(",", "").split()][PUSH_OBJECT] == "push_object"
+
+    @contextmanager
+    def connect():
+        yield (1, lambda: "question", "send", "run", "fab", "pull", len, "confirm")
+
+    flower, pulse = SimpleNamespace(http_request_response=connect), tmp_path / "pulse"
+    _feel_pulse(flower, pulse)
+    with flower.http_request_response() as (_, receive, *_others, push, confirm):
+        for call, answer in ((receive, "question"), (lambda: push("piece"), 5)):
+            pulse.unlink(missing_ok=True)
+            assert (call(), confirm) == (answer, "confirm")
+            assert pulse.exists()

@@ -1,6 +1,8 @@
 """Downloads against a real gRPC server: whole, resumed, damaged, interrupted."""
 
 import json
+import os
+import shutil
 from importlib.resources import files
 from pathlib import Path
 from threading import Event, Timer
@@ -16,7 +18,7 @@ from fedshow.errors import (
     RefusedRelease,
     Unreachable,
 )
-from fedshow.releases import verify_release
+from fedshow.releases import Manifest, verify_release
 from fedshow.transfer.backoff import Patience
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.folder import pull_release
@@ -186,6 +188,77 @@ def test_a_crash_between_the_two_moves_is_undone(host, connection, tmp_path) -> 
     with pytest.raises(Unreachable):
         pull(connection, out, patience_seconds=0)
     assert verify_release(out)
+
+
+@pytest.fixture(params=["a link", "the working folder", "in a folder of others", "a mount point"])
+def own_folder(request, tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """A folder that nobody may put another one in place of, and what to call it."""
+    folder = tmp_path / "elsewhere" / "model"
+    folder.mkdir(parents=True)
+    if request.param == "a link":
+        (tmp_path / "model").symlink_to(folder)
+        return folder, tmp_path / "model"
+    if request.param == "the working folder":
+        monkeypatch.chdir(folder)
+        return folder, Path(".")
+    if request.param == "a mount point":
+        monkeypatch.setattr(Path, "is_mount", lambda path: path == folder)
+    else:
+        monkeypatch.setattr(os, "access", lambda path, _mode: path != folder.parent)
+    return folder, folder
+
+
+def test_a_folder_that_must_stay_itself_is_filled(host, connection, tmp_path, own_folder) -> None:
+    """Again and again, what is there being taken over, and a cut pull going on where it was."""
+    folder, named = own_folder
+    before = folder.stat().st_ino
+    host.publish(FILES)
+    host.fault = lambda _: 1 / 0
+    with pytest.raises(FedshowError):
+        pull(connection, named, patience_seconds=0)
+    host.fault = bytes
+    for names in (("potter",), ("potter",), ("dobby",)):
+        listed = concepts_json({name: digest(name.encode()) for name in names})
+        manifest = host.publish({**FILES, "concepts.json": listed}, names)
+        assert pull(connection, named) == manifest
+        assert verify_release(folder) == manifest
+        assert [path.name for path in folder.parent.iterdir()] == ["model"]
+        assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert named.is_symlink() == (named == tmp_path / "model")
+    if named != tmp_path / "model":  # where a link leads, releases are swapped as anywhere
+        assert folder.stat().st_ino == before
+    assert host.sent_bytes < 2 * len(BIG)
+
+
+@pytest.mark.parametrize("moves", [1, 3, 5, 6, 10])
+def test_a_crash_while_a_folder_is_filled_is_mended(
+    host, connection, tmp_path, monkeypatch, moves
+) -> None:
+    """Whichever move it comes after: a whole release lies there when the next pull has begun."""
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "model")
+    (tmp_path / "model").mkdir()
+    host.publish(FILES)
+    pull(connection, tmp_path / "model")
+    host.publish({**FILES, "vae/config.json": b"[]"})
+    done, replace = [], Path.replace
+
+    def crash(path: Path, target: Path) -> Path:
+        if path.parent.name in ("model", "tree", ".fedshow.part") and path.suffix != ".copy":
+            done.append(path)
+        if len(done) == moves:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", crash)
+        with pytest.raises(KeyboardInterrupt):
+            pull(connection, tmp_path / "model")
+    host.stop()
+    with pytest.raises(Unreachable):
+        pull(connection, tmp_path / "model", patience_seconds=0)
+    assert Manifest.read(tmp_path / "model").files
+    shutil.rmtree(tmp_path / "model" / ".fedshow.part")
+    assert verify_release(tmp_path / "model")
 
 
 def test_the_lora_alone(host, connection, tmp_path) -> None:

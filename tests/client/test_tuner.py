@@ -16,6 +16,7 @@ import typer.main
 from PIL import Image
 
 from fedshow.cli import build
+from fedshow.families import open_base
 from fedshow_client.adding import tune_options
 from fedshow_client.daemon import tuner as tuner_module
 from fedshow_client.daemon.progress import read_progress
@@ -46,6 +47,10 @@ def main():
         sys.exit(code)
     shutil.copy(os.environ["STAND_IN_RESULT"], options["-o"])
 '''
+
+REAL = """
+from fedshow_client.daemon.tune_child import main
+"""
 
 FULL_CARD = '''
 """Stands in for `fedshow tune` on a card that others have filled."""
@@ -164,6 +169,30 @@ def test_a_card_that_others_have_filled_fails_none_of_the_jobs(
     for job in queue.jobs():
         assert (job.state, job.reason) == (JobState.QUEUED, "cuda:0, 0.1 GB free"), job.name
         assert job.tries < 0, "nobody is blamed"
+
+
+@pytest.mark.parametrize(
+    ("device", "base", "says"),
+    [
+        ("cuda", "toyworld", "device 'cuda': torch finds no CUDA card here"),
+        ("cpu", "/not-mounted/base", "base '/not-mounted/base': use"),
+        ("cpu", "toyworld", "/not-mounted/pictures: not a folder of images"),
+    ],
+)
+def test_what_is_not_here_for_a_moment_is_waited_for(
+    queue, place, known, stand_in, tmp_path, monkeypatch, device, base, says
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "stand_in.py").write_text(REAL)
+    theirs = known.base.model_copy(update={"sha256": open_base("toyworld").card.sha256})
+    joined = known.model_copy(update={"base": theirs})
+    queue.add(NewJob("home", "potter", "man", Path("/not-mounted/pictures"), base))
+    settings = load_settings(tune_tries=1, device=device)
+    assert Tuner(place, queue, settings, "test").tune_next({"home": joined}, Event())
+    job = queue.find("potter")
+    assert job.state == JobState.QUEUED, job.reason
+    assert job.reason.startswith(says)
+    assert job.tries < 0, "the job is not blamed"
 
 
 def test_a_job_for_a_server_that_left_waits_for_it(tune, queue, place, known, stand_in) -> None:

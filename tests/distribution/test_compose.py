@@ -51,6 +51,17 @@ def test_each_client_has_a_card_and_sees_its_own_pictures_only(compose: dict, cl
     assert pictures.endswith(":ro")
 
 
+def test_the_docs_stop_the_services_of_every_profile(compose: dict) -> None:
+    """Compose leaves those running whose profile is not named."""
+    text = (ROOT / "docs" / "how-to" / "containers.md").read_text()
+    profiles = {name for one in compose["services"].values() for name in one.get("profiles", [])}
+    stops = re.findall(r"docker compose ((?:--profile \w+ )*)(?:stop|down)\b", text)
+    assert stops
+    assert profiles
+    for options in stops:
+        assert set(options.split()) - {"--profile"} == profiles
+
+
 def test_every_volume_is_one_that_its_image_makes(compose: dict) -> None:
     made = {
         json.dumps(volume)

@@ -38,6 +38,16 @@ def test_images_hold_the_wheel_and_run_as_nobody_in_particular(stages: list[Stag
     ]
 
 
+def test_a_server_that_still_downloads_its_base_is_not_called_unhealthy() -> None:
+    """7 GB at 16 Mbit/s; compose gives up on clients of an unhealthy server."""
+    (health,) = (
+        one
+        for one in read(DOCKER / "server.Dockerfile")[1][-1].instructions
+        if one.word == "HEALTHCHECK"
+    )
+    assert health.options()["start-period"] == "1h"
+
+
 def test_the_context_holds_what_is_copied_and_nothing_private(stages: list[Stage]) -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines

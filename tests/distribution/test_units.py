@@ -23,6 +23,9 @@ SHUT_IN = {
     "UMask": "0077",
 }
 
+HIDES_CARDS = {"PrivateDevices", "DeviceAllow", "DevicePolicy", "ProtectClock"}
+"""The last by an implied DeviceAllow, before systemd 252."""
+
 
 def test_the_units_are_those_that_the_wheel_brings() -> None:
     assert sorted(path.name for path in SYSTEMD.iterdir()) == sorted(UNITS)
@@ -35,9 +38,18 @@ def test_units_are_shut_in(unit: str) -> None:
     read.read(SYSTEMD / unit)
     service = dict(read["Service"])
     assert {key: service.get(key) for key in SHUT_IN} == SHUT_IN
+    assert not HIDES_CARDS & set(service)
     part = unit.removeprefix("fedshow-").removesuffix(".service")
     assert service["ExecStart"].startswith(f"/opt/fedshow/bin/fedshow {part} run")
     assert read["Install"]["WantedBy"] in ("multi-user.target", "default.target")
+
+
+def test_the_docs_put_the_clients_unit_where_no_unit_was_before(tmp_path: Path) -> None:
+    lines = (ROOT / "docs" / "how-to" / "containers.md").read_text().splitlines()
+    (line,) = (one for one in lines if "~/" in one and one.endswith("/fedshow-client.service"))
+    command = line.replace("/opt/fedshow/share/fedshow/systemd", str(SYSTEMD))
+    subprocess.run(["sh", "-c", command], env=os.environ | {"HOME": str(tmp_path)}, check=True)
+    assert (tmp_path / ".config/systemd/user/fedshow-client.service").is_file()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")

@@ -168,6 +168,8 @@ def test_owner_reads_and_checks_the_log(server, joined):
     assert "frida" in fedshow("audit", *place).stdout
     good = json.loads(fedshow("audit", "verify", "--json", *place).stdout)
     assert good["entries"] >= len(listed)
+    before = fedshow("audit", "--json", *place, "verify")  # where the usage line has them
+    assert json.loads(before.stdout or "{}") == good, before.stderr
     assert fedshow("audit", "verify", "--head", good["head"], *place).returncode == 0
     wrong = fedshow("audit", "verify", "--head", "999999:" + "0" * 64, *place)
     assert wrong.returncode == 1

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from fedshow import __version__
 from fedshow.errors import InvalidInput, NotFound
-from fedshow_server.describing import described_base
+from fedshow.toyworld import WEIGHTS
+from fedshow_server.describing import described_base, files_of
 from fedshow_server.folder import DataFolder, DescribedBase
 from fedshow_server.ground import ground_of
 from fedshow_server.releasing.fusing import Fuser, fuse_admitted
@@ -93,6 +95,20 @@ def test_a_server_does_not_start_on_a_store_without_its_concepts(store, folder, 
         ground_of(settings, folder),
     ):
         pass
+
+
+def test_a_base_is_looked_at_again_when_its_files_were_replaced(folder, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(WEIGHTS, base)
+    known = DescribedBase(base=str(base), fedshow=__version__, card=CARD, files=files_of(str(base)))
+    folder.keep_base(known)
+    assert asyncio.run(described_base(folder, str(base))) == CARD
+    base.rename(tmp_path / "aside")
+    shutil.copytree(WEIGHTS, tmp_path / "other")
+    base.symlink_to(tmp_path / "other")
+    with pytest.raises(InvalidInput, match=f"for {CARD.sha256[:12]}…"):
+        asyncio.run(described_base(folder, str(base)))
+    assert folder.base() == known
 
 
 def test_a_base_with_other_weights_is_not_taken_after_an_upgrade(folder):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fedshow.concepts import read_concept, write_concept
-from fedshow.errors import InvalidInput
+from fedshow.errors import BaseMismatch, InvalidInput
 from fedshow.roles import Role
 from fedshow.sampling.model import Model
 from fedshow_server.folder import DataFolder, DescribedBase
@@ -100,6 +100,15 @@ def sampler(own_store, base, tmp_path):
     made = Sampler(own_store, described, STEPS, SCORER, tmp_path)
     made._base = base  # opened already
     return made
+
+
+def test_nothing_is_drawn_on_a_base_with_other_weights(own_store, anna, base, tmp_path):
+    card = base.card.model_copy(update={"sha256": "ab" * 32})
+    described = DescribedBase(base=BASE, fedshow="0", card=card)
+    with pytest.raises(BaseMismatch, match=r"is .{12}… now, concepts were made for abababababab…"):
+        Sampler(own_store, described, STEPS, SCORER, tmp_path).work()
+    assert not own_store.showcase.one(anna, "potter").pictures
+    assert own_store.samples.next(SCORER.name), "it is drawn when the base is back"
 
 
 def bring(store, node, name, blob, visible_to=None):

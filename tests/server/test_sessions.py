@@ -167,6 +167,18 @@ def test_who_is_not_known_is_shown_the_way_in(server, browser):
         assert browser("GET", "/api/releases", session=useless).status_code == 403
 
 
+def test_a_session_that_nobody_knows_is_taken_back(server):
+    """Every request that shows it counts as a wrong token of its address."""
+    dead = {"cookie": f"{COOKIE}=nothing"}
+    with server.http() as client:
+        for path in ("/", "/gallery/live/events"):
+            answer = client.get(path, headers=dead)
+            assert (answer.status_code, answer.headers["location"][: len(IN)]) == (303, IN)
+            assert f'{COOKIE}=""; expires=' in answer.headers["set-cookie"]
+        answer = client.get("/", headers={**dead, "authorization": "Bearer x"})
+        assert "set-cookie" not in answer.headers, "it is not the session that is wrong"
+
+
 @pytest.mark.parametrize(
     "wanted",
     [

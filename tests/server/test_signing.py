@@ -11,7 +11,7 @@ from fedshow.errors import InvalidInput, RefusedRelease
 from fedshow.releases import FileEntry
 from fedshow.releases.signing import LATEST, Latest, Signature, check_manifest
 from fedshow_server.releasing.publishing import sign_earlier
-from fedshow_server.releasing.signing import Signer, open_signer
+from fedshow_server.releasing.signing import AHEAD, SAID, Signer, open_signer
 from tests.releases import standin_manifest
 
 
@@ -62,6 +62,32 @@ def test_what_is_said_never_grows_older():
     signer = Signer(Ed25519PrivateKey.generate(), lambda: times.pop(0))
     said = [Latest.model_validate_json(signer.say_latest(None)[0]).said for _ in range(3)]
     assert said == sorted(set(said))
+
+
+def test_what_is_said_never_grows_older_by_a_restart(tmp_path):
+    """The clock was ahead, is set right, and the server started again: who heard it hears it still."""
+    now = datetime.now(UTC)
+    key = open_signer(tmp_path)._key
+
+    def says(ahead: timedelta) -> datetime:
+        signer = Signer(key, lambda: now + ahead, tmp_path / SAID)
+        moments = [Latest.model_validate_json(signer.say_latest(None)[0]).said for _ in range(3)]
+        assert moments == sorted(moments)
+        return moments[-1]
+
+    hour = timedelta(hours=1)
+    heard = says(2 * hour)
+    assert heard < says(timedelta(0)) < heard + hour
+    says(30 * hour)
+    assert says(timedelta(0)) == pytest.approx(now, abs=hour), "nobody believed it"
+    (tmp_path / SAID).write_bytes(b"\xff")
+    assert says(timedelta(0)) < now + hour
+
+
+def test_a_restart_begins_after_what_was_said(tmp_path):
+    first = Latest.model_validate_json(open_signer(tmp_path).say_latest(None)[0]).said
+    again = Latest.model_validate_json(open_signer(tmp_path).say_latest(None)[0]).said
+    assert again > first + AHEAD
 
 
 def test_releases_that_this_key_did_not_sign_are_signed(store, tools, tmp_path):

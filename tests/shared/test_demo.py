@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedshow.demo.folders import MARKER
-from fedshow.demo.processes import Background, background, call
+from fedshow.demo.processes import Background, background, call, environment
 from fedshow.demo.run import Demo, run_demo
 from fedshow.errors import FedshowError, InvalidInput
 
@@ -36,6 +36,19 @@ def test_a_base_that_is_none_is_said_before_anything_is_replaced(tmp_path: Path)
     with pytest.raises(InvalidInput, match="base 'nowhere'"):
         run_demo(Demo(tmp_path, base="nowhere"), never)
     assert (tmp_path / "grid.png").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "name", ["FEDSHOW_SERVER_DATABASE", "fedshow_server_store", "FEDSHOW_CLIENT_ROLE"]
+)
+def test_nothing_of_the_owners_real_server_or_client_reaches_the_demo(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "production")
+    monkeypatch.setenv("FEDSHOW_THREADS", "3")
+    for found in (environment(), environment(tmp_path)):
+        assert name not in list(found)
+        assert found["FEDSHOW_THREADS"] == "3"
 
 
 def test_a_failed_command_says_why(tmp_path: Path) -> None:

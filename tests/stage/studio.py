@@ -8,6 +8,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
+from fedshow.sampling.document import RecipeDocument
 from tests.stage.page import Page
 from tests.stage.waiting import eventually
 
@@ -15,6 +16,17 @@ Place = tuple[float, float]
 """On the layout, as fractions."""
 
 GESTURE_MILLISECONDS = 20
+ORDERED = """
+const done = arguments[0];
+const real = window.fetch;
+window.fetch = async (path, how) => {
+  if (how?.method !== "POST") return real(path, how);
+  window.fetch = real;
+  done(how.body);
+  return Response.json({message: "not now"}, {status: 400});
+};
+document.getElementById("draw").click();
+"""
 
 
 class Studio:
@@ -93,6 +105,11 @@ class Studio:
         before = self.page.all("#drawn .together")
         self.page.one("#draw").click()
         eventually(lambda: len(self.page.all("#drawn .together")) > len(before))
+
+    def ordered(self) -> RecipeDocument:
+        """What the page orders, without the server's hearing of it."""
+        body = json.loads(self.page.driver.execute_async_script(ORDERED))
+        return RecipeDocument.model_validate(body["recipe"])
 
     def ended(self, *states: str) -> list[WebElement]:
         """The figures of the last order, once all have ended."""

@@ -30,5 +30,7 @@ def page(
         print_json({"address": address})
     else:
         print(address)
-    if opened and not open_privately(address, home):
+    if opened and open_privately(address, home):
+        say("if the browser may not read the file (snaps may not), open the address yourself")
+    elif opened:
         say("no browser was found: open the address yourself")

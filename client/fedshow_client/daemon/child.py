@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from fedshow.proxies import past_proxies
+
 GRACE_SECONDS = 15.0
 MAX_LOG_BYTES = 4 << 20
 
@@ -79,6 +81,7 @@ def _environment() -> dict[str, str]:
     programs = str(Path(sys.executable).parent)
     return {
         **os.environ,
+        **past_proxies(),
         "PATH": os.pathsep.join((programs, os.environ.get("PATH", os.defpath))),
         "PYTHONUNBUFFERED": "1",
         "FLWR_TELEMETRY_ENABLED": "0",

@@ -1,11 +1,18 @@
 """Tells a server what is in the outbox and learns what became of it."""
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from fedshow.errors import FedshowError, Forbidden, InvalidInput, NotFound, Unreachable
+from fedshow.errors import (
+    Exhausted,
+    FedshowError,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Unreachable,
+)
 from fedshow.transfer.connection import Connection
 from fedshow.v1 import concepts_pb2 as pb
 from fedshow_client.home import Home
@@ -74,15 +81,29 @@ def _take_back(connection: Connection, queue: Queue, ours: dict[str, pb.Concept]
 def withdraw(connection: Connection, name: str) -> None:
     """Takes a concept of this node out of the server's next release, if it is in there at all."""
     request = pb.WithdrawConceptRequest(name=name)
-    with suppress(NotFound):
+    with _known_or_gone(connection, name):
         connection.call(connection.concepts.WithdrawConcept, request)
 
 
 def show(connection: Connection, name: str, visible_to: Sequence[str]) -> None:
     """Tells the server who may have a concept of this node, if it has it at all."""
     request = pb.ShowConceptRequest(name=name, visible=message_of(visible_to))
-    with suppress(NotFound):
+    with _known_or_gone(connection, name):
         connection.call(connection.concepts.ShowConcept, request)
+
+
+@contextmanager
+def _known_or_gone(connection: Connection, name: str) -> Iterator[None]:
+    """Lets NotFound inside pass, but not while the server lists the concept as alive and this node's."""
+    try:
+        yield
+    except NotFound:
+        node = connection.server.node
+        listed = connection.call(connection.concepts.ListConcepts, pb.ListConceptsRequest())
+        if any(
+            (one.name, one.owner) == (name, node) and one.state in LIVE for one in listed.concepts
+        ):
+            raise
 
 
 def _settled(
@@ -112,6 +133,8 @@ def _submit(connection: Connection, job: Job) -> tuple[JobState, str]:
     )
     try:
         concept = connection.call(connection.concepts.SubmitConcept, request).concept
+    except Exhausted as error:  # others may fit
+        return job.state, str(error)
     except (Unreachable, Forbidden):
         raise
     except InvalidInput as error:

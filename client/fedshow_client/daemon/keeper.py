@@ -8,9 +8,10 @@ from threading import Event
 from fedshow.errors import FedshowError
 from fedshow.transfer.backoff import delays
 from fedshow.transfer.connection import Connection
-from fedshow.transfer.folder import pull_release, staging_of
+from fedshow.transfer.folder import pull_release
 from fedshow.transfer.forms import FILES_OF, Form
 from fedshow.transfer.servers import KnownServer, home_folder
+from fedshow.transfer.staging import staging_of
 from fedshow_client.queue import Queue
 
 log = logging.getLogger(__name__)

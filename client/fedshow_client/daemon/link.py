@@ -104,8 +104,11 @@ class ServerLink:
         def lost(error: Unreachable, _seconds: float) -> None:
             self._trouble(str(error))
 
-        for release in watch_releases(self._connection, self._stop, on_wait=lost):
+        def answered() -> None:
             self._queue.reached(self.server.name)
+
+        news = watch_releases(self._connection, self._stop, on_wait=lost, on_answer=answered)
+        for release in news:
             if release:
                 log.info("release %s: %s", release.id, ", ".join(release.concepts))
                 self._queue.saw_release(self.server.name, release.id, release.concepts)

@@ -3,10 +3,12 @@
 import sys
 
 from fedshow.cli import build
-from fedshow.errors import FedshowError, Unreachable
+from fedshow.errors import Absent, FedshowError, Unreachable
 
 UNREACHABLE = 75
-"""Exit code for what may pass: a base that cannot be fetched now, a card that others have filled."""
+"""Exit code for what may pass: a base that cannot be fetched now, a card that others have filled, a disk
+that is not mounted.
+"""
 
 
 def main() -> None:
@@ -15,4 +17,4 @@ def main() -> None:
         build()()
     except FedshowError as error:
         print(f"fedshow: {error}", file=sys.stderr)
-        sys.exit(UNREACHABLE if isinstance(error, Unreachable) else error.exit_code)
+        sys.exit(UNREACHABLE if isinstance(error, Unreachable | Absent) else error.exit_code)

@@ -27,11 +27,14 @@ def folder_pages(pages: Pages, home: Home, queue: Queue) -> APIRouter:
     """From a folder to a queued concept."""
     routes, looks = APIRouter(prefix=pages.room), Looks()
 
-    def choose(request: Request, at: str, fault: FedshowError | None = None) -> Response:
+    def choose(
+        request: Request, at: str, server: str, fault: FedshowError | None = None
+    ) -> Response:
         servers = [one for one in known_servers(home.folder) if one.role.contributes]
         shown = _listed(at)
         status = status_of(fault) if fault else 200
         content = {"servers": servers, "listing": shown, "query_of": query_of, "typed": at}
+        content["chosen"] = server
         return pages.show(request, "folders.html", status, fault=fault, **content)
 
     def show(
@@ -54,7 +57,9 @@ def folder_pages(pages: Pages, home: Home, queue: Queue) -> APIRouter:
 
     @routes.get("/folders")
     async def offer(request: Request) -> Response:
-        return await asyncio.to_thread(choose, request, request.query_params.get("at", ""))
+        asked = request.query_params
+        at, server = asked.get("at", ""), asked.get("server", "")
+        return await asyncio.to_thread(choose, request, at, server)
 
     @routes.post("/folders")
     async def look_at(request: Request) -> Response:
@@ -62,7 +67,8 @@ def folder_pages(pages: Pages, home: Home, queue: Queue) -> APIRouter:
         try:
             looked = await asyncio.to_thread(look, fields)
         except FedshowError as error:
-            return await asyncio.to_thread(choose, request, fields.get("folder", ""), error)
+            at, server = fields.get("folder", ""), fields.get("server", "")
+            return await asyncio.to_thread(choose, request, at, server, error)
         return pages.to(f"/folders/{looked.id}")
 
     @routes.get("/folders/{look_id}")

@@ -46,12 +46,16 @@ class Looks:
 
     def look(self, folder: Path, server: KnownServer) -> LookedAt:
         """Looks at a folder as `fedshow check` does; raises InvalidInput, Unreachable."""
-        _check_number(folder)
-        with self._turn:
-            looked = LookedAt(folder, server, check_folder(folder, server.base_source, NAME, CLASS))
-            self._kept[looked.id] = looked
-            while len(self._kept) > MOST_LOOKS:
-                self._kept.popitem(last=False)
+        try:
+            _check_number(folder)
+            with self._turn:
+                found = check_folder(folder, server.base_source, NAME, CLASS)
+                looked = LookedAt(folder, server, found)
+                self._kept[looked.id] = looked
+                while len(self._kept) > MOST_LOOKS:
+                    self._kept.popitem(last=False)
+        except OSError as error:  # another user's folder, a name that is too long
+            raise InvalidInput(f"{error.filename or folder}: {error.strerror or error}") from error
         return looked
 
     def get(self, look: str) -> LookedAt:

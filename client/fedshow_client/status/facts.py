@@ -55,7 +55,9 @@ class ServerStatus(Facts):
         description="What its releases must be signed with; null: it had no key when it was joined."
     )
     reached: float = Field(description="Unix time of its last answer; 0: never.")
-    trouble: str = Field(description="What keeps it from answering now; empty if nothing does.")
+    trouble: str = Field(
+        description="What keeps it from answering, or our node there from work, now; empty: nothing."
+    )
     release: ReleaseStatus | None = Field(description="Null: the server told of none.")
     withdrawn: bool = Field(
         description="Whether there is no newest release because what it held was withdrawn."

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fedshow.transfer.forms import Form
 from fedshow.transfer.servers import KnownServer, home_folder, known_servers
+from fedshow_client.daemon.node import node_trouble
 from fedshow_client.daemon.progress import Progress, read_progress
 from fedshow_client.home import Home, holder_name
 from fedshow_client.queue import Job, JobState, Latest, Queue
@@ -34,7 +35,7 @@ def read_status(folder: Path) -> ClientStatus:
             daemon=daemon,
             paused=queue.paused(),
             eta_seconds=reader.ahead,
-            servers=[_server(server, queue) for server in servers],
+            servers=[_server(server, home, queue) for server in servers],
             concepts=concepts,
         )
 
@@ -127,7 +128,7 @@ def _kind(job: Job) -> tuple[str, str]:
     return job.base, str(sorted(options.items()))
 
 
-def _server(server: KnownServer, queue: Queue) -> ServerStatus:
+def _server(server: KnownServer, home: Home, queue: Queue) -> ServerStatus:
     seen = queue.servers_seen().get(server.name)
     newest = next(iter(queue.releases_seen(server.name)), None)
     latest = queue.latest(server.name)
@@ -140,7 +141,7 @@ def _server(server: KnownServer, queue: Queue) -> ServerStatus:
         base=server.base.name,
         signing_key=server.signing_key,
         reached=seen.reached if seen else 0.0,
-        trouble=seen.trouble if seen else "",
+        trouble=(seen and seen.trouble) or node_trouble(home, server.name),
         release=None
         if gone or newest is None
         else ReleaseStatus(id=newest.release, concepts=newest.concepts.split()),

@@ -106,8 +106,7 @@ def _copy(server: ServerStatus, kept: CopyStatus) -> str:
 
 
 def _contact(server: ServerStatus) -> str:
+    since = f"reached {duration(time.time() - server.reached)} ago" if server.reached else ""
     if server.trouble:
-        return server.trouble
-    if not server.reached:
-        return "not reached yet"
-    return f"reached {duration(time.time() - server.reached)} ago"
+        return f"{server.trouble} ({since})" if since else server.trouble
+    return since or "not reached yet"

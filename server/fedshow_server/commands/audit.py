@@ -1,6 +1,6 @@
 """`fedshow server audit`: who did what, and whether the log still says so."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from fedshow_server.store import Entry
 
 DATA_OPTION = typer.Option(None, "--data", help="The server's folder. [default: ~/.fedshow-server]")
+
+
+@dataclass(frozen=True)
+class Before:
+    """Options that stood before the subcommand."""
+
+    data: Path | None
+    as_json: bool
+
 
 group = typer.Typer(invoke_without_command=True, suggest_commands=False)  # click does
 
@@ -28,6 +37,7 @@ def audit(
     Example: fedshow server audit --last 20
     """
     if context.invoked_subcommand:
+        context.obj = Before(data, as_json)
         return None
     from fedshow_server.folder import owners_store
 
@@ -41,6 +51,7 @@ def audit(
 
 @group.command()
 def verify(
+    context: typer.Context,
     data: Path | None = DATA_OPTION,
     head: str | None = typer.Option(
         None, help="POSITION:HASH from a log line of some day: notices a log that was cut off."
@@ -54,6 +65,8 @@ def verify(
     from fedshow_server.folder import owners_store
     from fedshow_server.store import Head
 
+    before: Before = context.obj
+    data, as_json = data or before.data, as_json or before.as_json
     known = Head.parse(head) if head is not None else None
     with owners_store(data) as store:
         found = store.audit.verify(known)

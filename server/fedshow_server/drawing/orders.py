@@ -27,8 +27,9 @@ def check_order(
     order: DrawingOrder, release: Release, card: BaseCard, settings: ServerSettings
 ) -> None:
     """Raises InvalidInput for what cannot be drawn with this release, or may not be drawn here."""
+    _check_limits(order.recipe, settings)
     recipe = order.recipe.recipe()
-    _check_limits(recipe, settings)
+    check_pixels(recipe, settings.drawing_pixels, 0)
     concepts = {name: words_of(name) for name in release.concepts}
     for text in recipe.texts:
         expand_prompt(text, concepts)
@@ -40,14 +41,15 @@ def check_order(
             )
 
 
-def _check_limits(recipe: Recipe, settings: ServerSettings) -> None:
+def _check_limits(recipe: RecipeDocument, settings: ServerSettings) -> None:
+    """Before anything is decoded: a small file may hold very many pixels."""
     for what, value, most in (
         ("pictures", recipe.n, settings.drawing_pictures),
         ("steps", recipe.steps, settings.drawing_steps),
     ):
         if value > most:
             raise InvalidInput(f"{value} {what}: this server draws at most {most}")
-    check_pixels(recipe, settings.drawing_pixels, 0)
+    recipe.check_pictures(settings.drawing_pixels)
 
 
 def check_pixels(recipe: Recipe, most: int, edge: int) -> None:

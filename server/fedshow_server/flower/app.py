@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from threading import Timer
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -9,6 +10,9 @@ from flwr.serverapp import Grid, ServerApp
 from fedshow_server.flower.admitting import Admission
 from fedshow_server.flower.handovers import Handovers
 from fedshow_server.folder import DATA_VARIABLE, DataFolder
+
+LAST_SECONDS = 60.0
+"""Within these Flower has told that the run is over."""
 
 app = ServerApp()
 
@@ -20,7 +24,17 @@ def collect(grid: Grid, context: Context) -> None:
     described = folder.base()
     assert described is not None, "the server describes its base before it starts runs"
     store = folder.open_store()
+    handovers = Handovers(grid, context.run_id, store, Admission(store, described.card))
     try:
-        Handovers(grid, context.run_id, store, Admission(store, described.card)).run()
+        handovers.run()
     finally:
         store.close()
+        if handovers.under_way:
+            _end_soon()
+
+
+def _end_soon() -> None:
+    """Ends this process although Flower would wait in it, for hours, for an upload that broke off."""
+    timer = Timer(LAST_SECONDS, os._exit, (0,))
+    timer.daemon = True
+    timer.start()

@@ -6,6 +6,7 @@ Newly submitted concepts join a run that is under way; a slow upload holds nobod
 import logging
 import time
 from dataclasses import dataclass
+from threading import Lock
 
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
@@ -13,6 +14,7 @@ from flwr.serverapp import Grid
 from fedshow.errors import Unreachable
 from fedshow.wire import CONCEPT, FILE, HANDOVER, REQUEST, SAFETENSORS
 from fedshow_server.flower.admitting import Admission
+from fedshow_server.flower.looks import Looks
 from fedshow_server.store import Concept, Store
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,13 @@ class Handovers:
         self._admission = admission
         self._open: dict[str, Question] = {}
         self._asked: set[str] = set()
+        self._taking = Lock()
+        self._looks = Looks(self._look)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether an upload that the run waited for in vain is still being waited for."""
+        return self._looks.under_way
 
     def run(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Asks and takes until nothing is open and nobody else came online in time."""
@@ -59,6 +68,7 @@ class Handovers:
                     log.warning("%s; trying again", error)
                 time.sleep(POLL_SECONDS)
         finally:
+            self._looks.close()
             self._store.runs.end(self._run_id)
 
     def _waiting(self) -> list[Concept]:
@@ -79,22 +89,31 @@ class Handovers:
         return len(ready)
 
     def _take(self) -> int:
-        """How many questions were answered or are past hoping; one answer in memory at a time."""
-        closed = 0
-        for message_id, question in list(self._open.items()):
-            answers = list(self._grid.pull_messages([message_id]))
-            if answers:
-                try:
-                    self._answered(question.concept, answers[0])
-                except Unreachable:
-                    raise
-                except Exception:  # one node's answer must not end the others' handovers
-                    log.exception("%s: its answer cannot be read", question.concept.name)
-            elif time.monotonic() < question.deadline:
-                continue
-            del self._open[message_id]
-            closed += 1
-        return closed
+        """How many questions were answered or are past hoping since the last time."""
+        before = len(self._open)
+        for message_id in self._open:
+            self._looks.start(message_id)
+        for message_id, is_taken in self._looks.ended():
+            if is_taken:
+                self._open.pop(message_id, None)
+        now = time.monotonic()
+        self._open = {key: asked for key, asked in self._open.items() if now < asked.deadline}
+        return before - len(self._open)
+
+    def _look(self, message_id: str) -> bool:
+        """Whether the answer was there and is taken; waits for the rest of one that is on its way."""
+        question = self._open.get(message_id)
+        answers = list(self._grid.pull_messages([message_id])) if question else []
+        if question is None or not answers:
+            return False
+        with self._taking:
+            try:
+                self._answered(question.concept, answers[0])
+            except Unreachable:
+                raise
+            except Exception:  # one node's answer must not end the others' handovers
+                log.exception("%s: its answer cannot be read", question.concept.name)
+        return True
 
     def _answered(self, concept: Concept, answer: Message) -> None:
         if answer.has_error():  # stays wanted: a later run asks again
@@ -119,6 +138,7 @@ def file_in(answer: Message) -> bytes | None:
 
 
 def _question(concept: Concept, seconds: float) -> Message:
+    assert concept.flower_id is not None  # nobody else's concepts are wanted
     content = RecordDict({REQUEST: ConfigRecord({"sha256": concept.sha256})})
     return Message(content, concept.flower_id, HANDOVER, ttl=seconds)
 

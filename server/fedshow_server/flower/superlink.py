@@ -95,7 +95,7 @@ class SuperLink:
         """Returns when it is gone, does not answer, or a restart was asked for."""
         assert self._child is not None
         failures, deadline = 0, time.monotonic() + START_SECONDS
-        async with httpx.AsyncClient(verify=self.trust(), timeout=10) as client:
+        async with self.caller() as client:
             while self._child.running and not self._due.is_set():
                 if await self._answers(client):
                     failures = 0
@@ -119,6 +119,10 @@ class SuperLink:
             return (await client.get(f"https://{self.address}/health")).status_code == 200
         except httpx.HTTPError:
             return False
+
+    def caller(self) -> httpx.AsyncClient:
+        """For short calls to it, whatever proxy the environment names."""
+        return httpx.AsyncClient(verify=self.trust(), timeout=10, trust_env=False)
 
     def trust(self) -> ssl.SSLContext:
         """For our own calls to it."""

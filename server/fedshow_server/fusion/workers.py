@@ -63,12 +63,18 @@ class Here:
     def solve(self, method: str, layers: Iterable[Layer]) -> Iterator[tuple[Layer, Update]]:
         """Layers of one input go together, for they share the decomposition of its moments."""
         threads = torch.get_num_threads()
+        _load_linalg(self.device)
         with _pool(threads) as pool:
             begun = (
                 (group, pool.submit(solve_layers, method, group)) for group in by_input(layers)
             )
             for group, updates in in_order(begun, threads, Future.result):
                 yield from zip(group, updates, strict=True)
+
+
+def _load_linalg(device: torch.device) -> None:
+    """One tiny decomposition, for a card loads its library then, which threads must not ask for at once."""
+    torch.linalg.qr(torch.eye(2, device=device))  # https://github.com/pytorch/pytorch/issues/90613
 
 
 @contextmanager

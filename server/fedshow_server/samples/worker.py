@@ -179,10 +179,17 @@ class Sampler:
                 self._store.samples.measured(release, subject, self._choice.name, identity)
 
     def _open_base(self) -> "Base":
+        """Raises BaseMismatch when other weights are there than the concepts were made for."""
         from fedshow.sampling.loading import load  # torch: takes seconds
 
         if self._base is None:
-            self._base = load(self._described.base, device=self._device).restore()
+            name, wanted = self._described.base, self._described.card.sha256
+            base = load(name, device=self._device).restore()
+            if base.card.sha256 != wanted:
+                raise BaseMismatch(
+                    f"base {name!r} is {base.card.sha256[:12]}… now, concepts were made for {wanted[:12]}…"
+                )
+            self._base = base
         return self._base
 
     def _open_scorer(self, base: "Base") -> "Scorer | None":

@@ -78,7 +78,8 @@ class Concept:
     size_bytes: int
     node_id: int
     owner: str
-    flower_id: int
+    flower_id: int | None
+    """Flower's number for its owner's key; None when the owner hands nothing over any more."""
     state: State
     reason: str
     created: datetime
@@ -255,11 +256,10 @@ class Concepts:
             return {*connection.scalars(named), *connection.scalars(owning)}
 
     def wanted(self) -> list[Concept]:
-        """Concepts to collect: WANTED, of nodes that are not revoked; newest first."""
+        """Concepts to collect: WANTED, of nodes that may hand over; newest first."""
+        able = nodes.c.revoked.is_(None) & nodes.c.flower_id.is_not(None)
         with self._database.reading() as connection:
-            return read_concepts(
-                connection, (concepts.c.state == State.WANTED) & nodes.c.revoked.is_(None)
-            )
+            return read_concepts(connection, (concepts.c.state == State.WANTED) & able)
 
     def admitted(self) -> list[Concept]:
         """Concepts that belong into the next release; newest first."""
@@ -385,7 +385,7 @@ def _concept(row: Any, named: set[str] | None, removal: Removal | None) -> Conce
         size_bytes=row.size_bytes,
         node_id=row.node_id,
         owner=row.owner,
-        flower_id=int(row.flower_id),
+        flower_id=None if row.flower_id is None else int(row.flower_id),
         state=State(row.state),
         reason=row.reason,
         created=row.created,

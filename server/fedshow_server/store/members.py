@@ -14,7 +14,7 @@ from fedshow.errors import Forbidden, InvalidInput, NotFound
 from fedshow.roles import Role
 from fedshow_server.store.audit import note
 from fedshow_server.store.database import Database
-from fedshow_server.store.tables import invites, nodes
+from fedshow_server.store.tables import concepts, invites, nodes
 
 SECRET_BYTES = 32
 HOUR = timedelta(hours=1)
@@ -92,6 +92,7 @@ class Members:
     def join(self, secret: str, public_key: str, flower_id: int | None) -> tuple[Node, str]:
         """Redeems `secret`: the new node and its token, told this once. Raises Forbidden.
 
+        What a revoked node of this name brought is the new one's: a name stands for one person.
         `flower_id` is None for a node that brings no concepts.
         """
         token = token_urlsafe(SECRET_BYTES)
@@ -117,7 +118,9 @@ class Members:
             )
             note(connection, "node.joined", name, node_id=number, role=invited.role)
             mine = nodes.c.token_sha256 == hash_secret(token)
-            return node_of(connection.execute(select(nodes).where(mine)).one()), token
+            joined = node_of(connection.execute(select(nodes).where(mine)).one())
+            _pass_on(connection, joined)
+            return joined, token
 
     def authenticate(self, token: str) -> Node:
         """The node that holds `token`; raises Forbidden for unknown and revoked ones."""
@@ -199,6 +202,13 @@ def _valid_invite(connection: Connection, secret: str) -> Invitation:
     if row.expires <= datetime.now(UTC):
         raise Forbidden(f"this join code expired on {row.expires:%Y-%m-%d %H:%M} UTC")
     return Invitation(row.node_name, Role(row.role))
+
+
+def _pass_on(connection: Connection, node: Node) -> None:
+    """Gives the node the concepts of those that had its name before."""
+    before = select(nodes.c.id).where(nodes.c.name == node.name, nodes.c.id != node.id)
+    theirs = concepts.c.node_id.in_(before)
+    connection.execute(update(concepts).where(theirs).values(node_id=node.id))
 
 
 def _refuse_taken(connection: Connection, name: str) -> None:

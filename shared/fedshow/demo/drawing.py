@@ -64,7 +64,7 @@ def draw(outcome: Outcome, seeds: Sequence[int], joint: int) -> tuple[list[Row],
         "both_nearest": shares["fused"]["nearest"],
         "both_present_average": shares["average"]["both"],
         "both_nearest_average": shares["average"]["nearest"],
-        "joint_pictures": joint,
+        "joint_pictures": len(images),
     }
 
 

@@ -13,12 +13,22 @@ from typing import Any
 from fedshow.errors import FedshowError
 
 STOP_SECONDS = 30
+OWNERS = ("FEDSHOW_SERVER_", "FEDSHOW_CLIENT_")
+"""What variables of somebody's own server and client begin with, in capitals or not."""
 
 
 def environment(home: Path | None = None) -> dict[str, str]:
-    """The environment of a child: this one, with the home of one client."""
-    found = os.environ | {"PYTHONUNBUFFERED": "1"}
+    """The environment of a child: this one, with the home of one client.
+
+    Nothing in it leads to the database, content or name of a server that somebody really has.
+    """
+    found = {name: value for name, value in os.environ.items() if not _is_owners(name)}
+    found["PYTHONUNBUFFERED"] = "1"
     return found | {"FEDSHOW_HOME": str(home)} if home else found
+
+
+def _is_owners(name: str) -> bool:
+    return name.upper().startswith(OWNERS)
 
 
 def call(*arguments: str, home: Path | None = None) -> Any:

@@ -5,14 +5,14 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from fedshow.errors import InvalidInput
+from fedshow.errors import Absent, InvalidInput
 
 TOYWORLD = "toyworld"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def locate(base: str) -> str:
-    """Folder, single file or hub id that `base` is loaded from; raises InvalidInput."""
+    """Folder, single file or hub id that `base` is loaded from; raises InvalidInput, Absent for nothing."""
     if base == TOYWORLD:
         return str(files("fedshow.toyworld") / "weights")
     if (Path(base) / "model_index.json").is_file():
@@ -20,7 +20,8 @@ def locate(base: str) -> str:
     if Path(base).is_file():
         return _single_file(base)
     if not HUB_ID.fullmatch(base) or Path(base).exists():
-        raise InvalidInput(
+        kind = InvalidInput if Path(base).exists() else Absent
+        raise kind(
             f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json), a checkpoint as "
             "one .safetensors file, or a hub id"
         )

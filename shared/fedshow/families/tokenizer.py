@@ -18,9 +18,18 @@ def clip_tokenizer(checkpoint: Checkpoint, component: str) -> Any:
     Raises InvalidInput when it is not the one that the checkpoint's text encoder was trained with, or nowhere
     to be had; Unreachable when the hub does not answer.
     """
+    return _opened(_here() or _fetched(checkpoint.file), checkpoint, component)
+
+
+def tokenizer_here(checkpoint: Checkpoint, component: str) -> Any:
+    """The same without asking the hub: None when it is not on this machine."""
+    folder = _here()
+    return folder and _opened(folder, checkpoint, component)
+
+
+def _opened(folder: Path, checkpoint: Checkpoint, component: str) -> Any:
     from transformers import CLIPTokenizer
 
-    folder = _named() or _fetched(checkpoint.file)
     said, padding = checkpoint.text_encoder(component), checkpoint.texts[component].padding
     options = {"model_max_length": said["max_position_embeddings"]}
     options |= {} if padding is None else {"pad_token": padding}
@@ -35,6 +44,14 @@ def clip_tokenizer(checkpoint: Checkpoint, component: str) -> Any:
             f"{folder} {len(found)}"
         )
     return found
+
+
+def _here() -> Path | None:
+    """Where the variable says, else the hub's cache."""
+    if named := _named():
+        return named
+    cached = (in_cache(REPO, name) for name in ("tokenizer.json", "vocab.json"))
+    return next((file.parent for file in cached if file), None)
 
 
 def _named() -> Path | None:
@@ -52,9 +69,6 @@ def _named() -> Path | None:
 def _fetched(file: Path) -> Path:
     from huggingface_hub import snapshot_download
 
-    for name in ("tokenizer.json", "vocab.json"):
-        if (found := in_cache(REPO, name)) is not None:
-            return found.parent
     try:
         return Path(snapshot_download(REPO, allow_patterns=TOKENIZER_FILES))
     except Exception as error:

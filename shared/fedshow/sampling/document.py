@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from fedshow.errors import InvalidInput
 from fedshow.sampling.conditions import MOST_CONDITIONS, Condition, Kind
-from fedshow.sampling.pictures import decode_picture, encode_picture
+from fedshow.sampling.pictures import decode_picture, encode_picture, said_size
 from fedshow.sampling.recipe import MOST_PICTURES, MOST_STEPS, Recipe
 from fedshow.sampling.regions import MOST_REGIONS, Overlap, Region
 
@@ -132,6 +132,27 @@ class RecipeDocument(Strict):
             }
         )
 
+    def check_pictures(self, most_pixels: int) -> None:
+        """Raises InvalidInput for pictures in it that are too large, before any of them is decoded.
+
+        A mask is as large as what is drawn; nothing has more than `most_pixels`.
+        """
+        own = None if self.image is None else _checked_size("image", self.image, most_pixels)
+        for one in self.conditions:
+            _checked_size(f"{one.kind} {one.name}", one.picture, most_pixels)
+        width, height = self.width or (own and own[0]), self.height or (own and own[1])
+        for region in self.regions:
+            if region.mask is None:
+                continue
+            size = _checked_size("region mask", region.mask, most_pixels)
+            if (
+                width and height and sorted(size) != sorted((width, height))
+            ):  # it may lie on its side
+                raise InvalidInput(
+                    f"region mask of {size[0]}x{size[1]} pixels: make it as large as the picture, "
+                    f"{width}x{height}"
+                )
+
 
 def _said(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
@@ -150,10 +171,18 @@ def _encoded(what: str, picture: Image.Image | None) -> str | None:
 
 
 def _decoded(what: str, text: str | None) -> Image.Image | None:
-    if text is None:
-        return None
+    return None if text is None else decode_picture(what, _file(what, text))
+
+
+def _checked_size(what: str, text: str, most_pixels: int) -> tuple[int, int]:
+    width, height = said_size(what, _file(what, text))
+    if width * height > most_pixels:
+        raise InvalidInput(f"{what}: {width}x{height} pixels, limit {most_pixels}")
+    return width, height
+
+
+def _file(what: str, text: str) -> bytes:
     try:
-        content = b64decode(text, validate=True)
+        return b64decode(text, validate=True)
     except NotBase64 as error:
         raise InvalidInput(f"{what}: is no base64 ({error})") from None
-    return decode_picture(what, content)

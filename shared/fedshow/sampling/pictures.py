@@ -1,6 +1,8 @@
 """Pictures in and out of files: from people, so that anything may be in them."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -33,14 +35,26 @@ def read_picture(path: Path) -> Image.Image:
 
 def decode_picture(what: str, content: bytes) -> Image.Image:
     """The picture of a file's bytes, whole, as people see it: upright, in eight bits; raises InvalidInput."""
+    with _opened(what, content) as opened:
+        opened.load()
+        return _plain(opened)
+
+
+def said_size(what: str, content: bytes) -> tuple[int, int]:
+    """Width and height as a file's first bytes say, before any pixel is decoded; raises InvalidInput."""
+    with _opened(what, content) as opened:
+        return opened.size
+
+
+@contextmanager
+def _opened(what: str, content: bytes) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise InvalidInput(
                     f"{what}: {opened.width}x{opened.height} pixels, limit {MOST_PIXELS}"
                 )
-            opened.load()
-            return _plain(opened)
+            yield opened
     except UnidentifiedImageError:
         raise InvalidInput(f"{what}: no picture; use {', '.join(FORMATS)}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the core's own log lines help nobody here
 
-from fedshow.errors import Unreachable
+from fedshow.errors import Exhausted, Unreachable
 from fedshow.rpc import DEADLINE_SECONDS, open_channel, typed_errors
 from fedshow.transfer.servers import KnownServer
 from fedshow.v1.admin_pb2_grpc import AdminServiceStub
@@ -40,6 +40,8 @@ class Connection:
         try:
             with typed_errors():
                 yield
+        except Exhausted:  # it does answer
+            raise
         except Unreachable as error:
             says = f"{self.server.grpc} does not answer: {error}"
             raise Unreachable(says).then(f"fedshow doctor --server {self.server.name}") from error

@@ -1,9 +1,8 @@
 """A release as a folder: fetched beside its place, moved there when all of it is right."""
 
-import fcntl
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -19,6 +18,7 @@ from fedshow.transfer.backoff import OnWait, Patience, patiently
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.download import download_file
 from fedshow.transfer.releases import get_release
+from fedshow.transfer.staging import INSIDE, put, staged
 from fedshow.v1.releases_pb2 import Release, ReleaseFile
 
 
@@ -41,9 +41,9 @@ def pull_release(
     Raises RefusedRelease, before any other file is sent, when the server did not sign the release
     or a wanted file could run code that is not fedshow's own.
     """
-    out = out.absolute()
+    out = out.resolve()
     patience = Patience(patience_seconds, on_wait, stop)
-    with _staging(out) as staging:
+    with staged(out) as staging:
         _check_replaceable(out, only or frozenset())
         found = patiently(lambda: get_release(connection, release), patience)
         patience.progressed()
@@ -56,13 +56,8 @@ def pull_release(
             _borrow(wanted, staging, folder)
         _seed(wanted, manifest, staging, out)
         _fetch(connection, wanted, manifest, staging, patience, on_progress)
-        _put(_assemble(wanted, staging), out, staging)
+        put(_assemble(wanted, staging), out, staging)
     return manifest
-
-
-def staging_of(out: Path) -> Path:
-    """The folder beside `out` where files arrive, and stay when a pull is interrupted."""
-    return out.with_name(f".{out.name}.part")
 
 
 def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
@@ -71,7 +66,8 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
         return
     if not out.is_dir():
         raise InvalidInput(f"{out} is a file; -o needs a folder")
-    found = {file.relative_to(out).as_posix() for file in out.rglob("*") if not file.is_dir()}
+    files = (file.relative_to(out) for file in out.rglob("*") if not file.is_dir())
+    found = {file.as_posix() for file in files if file.parts[0] != INSIDE}
     if FILE_NAME in found:
         try:
             expected |= {*BESIDE, *Manifest.read(out).files}
@@ -235,33 +231,3 @@ def _assemble(wanted: dict[str, ReleaseFile], staging: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         _copy(staging / file.sha256, target)
     return tree
-
-
-def _put(tree: Path, out: Path, staging: Path) -> None:
-    """Swaps the new folder in; a crash between the two moves is undone by the next pull."""
-    if out.exists():
-        out.replace(staging / "old")
-    tree.replace(out)
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """As `staging_of`; one pull at a time, gone after success."""
-    staging = staging_of(out)
-    staging.mkdir(parents=True, exist_ok=True)
-    with (staging / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InvalidInput(f"another pull into {out} is at work") from None
-        if (staging / "old").exists() and not out.exists():
-            (staging / "old").replace(out)
-        shutil.rmtree(staging / "old", ignore_errors=True)
-        try:
-            yield staging
-        except BaseException:
-            if any(file.name != "lock" for file in staging.iterdir()):
-                raise  # what has arrived serves the next try
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        shutil.rmtree(staging, ignore_errors=True)

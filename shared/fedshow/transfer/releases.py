@@ -1,7 +1,7 @@
 """Which releases a server has, and news of the next one."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Event
 
 from fedshow.errors import Unreachable
@@ -39,11 +39,15 @@ def get_release(connection: Connection, release: str = "latest") -> Release:
 
 
 def watch_releases(
-    connection: Connection, stop: Event, on_wait: OnWait | None = None
+    connection: Connection,
+    stop: Event,
+    on_wait: OnWait | None = None,
+    on_answer: Callable[[], object] | None = None,
 ) -> Iterator[Release | None]:
     """The newest release, then whatever takes its place, once; None says that nothing does.
 
-    Survives any outage, ends when `stop` is set.
+    Survives any outage, ends when `stop` is set; `on_answer` is told that the server answered, each time,
+    also when it says what it said before.
     Raises RefusedRelease when the server does not vouch for what it tells.
 
     Close the connection to end it at once.
@@ -54,6 +58,8 @@ def watch_releases(
         try:
             for release in _stream(connection):
                 patience.progressed()
+                if on_answer:
+                    on_answer()
                 found = release.id if release else None
                 if found != last:
                     last = found

@@ -3,6 +3,7 @@
 import io
 import time
 
+import pytest
 from PIL import Image
 
 from fedshow.demo.measuring import held_out_references, present, reference
@@ -89,3 +90,62 @@ def test_what_the_server_refuses_is_said(studio):
     studio.page.one("#draw").click()
     studio.page.sees("<nobody> in the prompt is not a concept of this model")
     assert studio.page.one("#fault").get_attribute("role") == "alert"
+
+
+ONCE = """
+const [verb, status] = arguments;
+const real = window.fetch;
+window.fetch = async (path, how) => {
+  const wanted = (how?.method ?? "GET") === verb && /drawings\\/./.test(path);
+  if (!wanted) return real(path, how);
+  window.fetch = real;
+  window.refused = true;
+  return Response.json({message: "not just now"}, {status});
+};
+"""
+"""The next call of this kind about one drawing is answered so, without the server's hearing of it."""
+
+
+def once(studio, verb, status):
+    studio.page.driver.execute_script(ONCE, verb, status)
+
+
+def was_refused(studio):
+    return studio.page.driver.execute_script("return window.refused === true")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_look_that_the_server_has_no_time_for_is_no_end(studio, status):
+    studio.write(prompt="a <potter>", steps=2)
+    once(studio, "GET", status)
+    (figure,) = studio.draw()
+    assert was_refused(studio)
+    assert figure.get_attribute("data-state") == "done", figure.text
+    assert studio.pictures()
+
+
+def test_what_could_not_be_cancelled_goes_on_and_can_be_cancelled(studio):
+    studio.write(prompt="a <potter>", steps=100, n=8)
+    once(studio, "DELETE", 503)
+    studio.order()
+    studio.ended("drawing")
+    studio.page.click("Cancel")
+    studio.page.sees("not cancelled: not just now")
+    time.sleep(1)  # it is looked at again
+    (figure,) = studio.ended("drawing")
+    assert "not cancelled" in figure.text
+    assert studio.page.all("progress")
+    studio.page.click("Cancel")
+    (figure,) = studio.ended()
+    assert figure.get_attribute("data-state") == "cancelled"
+    assert "not cancelled" not in figure.text
+
+
+def test_a_picture_comes_although_cancelling_failed(studio):
+    studio.write(prompt="a <potter>", steps=40)
+    once(studio, "DELETE", 503)
+    studio.order()
+    studio.page.click("Cancel")
+    (figure,) = studio.ended()
+    assert figure.get_attribute("data-state") == "done", figure.text
+    assert studio.pictures()

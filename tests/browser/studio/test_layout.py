@@ -1,6 +1,5 @@
 """Flows: regions by keys, finger and brush; names that complete; sketches; for everybody."""
 
-import json
 from hashlib import sha256
 
 import pytest
@@ -8,30 +7,11 @@ from PIL import Image
 from selenium.webdriver.common.keys import Keys
 
 from fedshow.roles import Role
-from fedshow.sampling.document import RecipeDocument
 from fedshow.sampling.pictures import encode_picture
 from fedshow_server.store import Offer
 from fedshow_server.store.samples import Sample
 from tests.stage.page import DESK, PHONE
 from tests.stage.waiting import eventually
-
-RECIPE = """
-const done = arguments[0];
-const real = window.fetch;
-window.fetch = async (path, how) => {
-  if (how?.method !== "POST") return real(path, how);
-  window.fetch = real;
-  done(how.body);
-  return Response.json({message: "not now"}, {status: 400});
-};
-document.getElementById("draw").click();
-"""
-"""What the page orders, without the server's hearing of it."""
-
-
-def ordered(studio) -> RecipeDocument:
-    body = json.loads(studio.page.driver.execute_async_script(RECIPE))
-    return RecipeDocument.model_validate(body["recipe"])
 
 
 def test_a_box_and_its_prompt_by_keys_alone(studio):
@@ -44,13 +24,45 @@ def test_a_box_and_its_prompt_by_keys_alone(studio):
     box = studio.page.one(".box")
     for keys in (Keys.ARROW_RIGHT, Keys.SHIFT + Keys.ARROW_LEFT, Keys.SHIFT + Keys.ARROW_UP):
         box.send_keys(keys)
-    (region,) = ordered(studio).regions
+    (region,) = studio.ordered().regions
     assert region.prompt == "a <pettigrew> in the snow"
     assert region.box == pytest.approx([0.02, 0, 0.5, 0.98])
     assert "a <pettigrew> in the snow, left 2 %" in box.get_attribute("aria-label")
     box.send_keys(Keys.DELETE)
     assert not studio.regions
     assert driver.switch_to.active_element.get_attribute("id") == "add-box"
+
+
+COUNT = """
+const real = window.fetch;
+window.orders = 0;
+window.fetch = async (path, how) => {
+  if (how?.method !== "POST") return real(path, how);
+  window.orders += 1;
+  return Response.json({message: "not now"}, {status: 400});
+};
+"""
+"""What is ordered is counted, and refused."""
+
+
+def test_enter_in_a_field_orders_nothing(studio):
+    studio.write(prompt="a beach")
+    studio.pull((0.1, 0.1), (0.5, 0.5))
+    studio.page.driver.execute_script(COUNT)
+    before = studio.page.calls("find=pott")
+    studio.page.one("#find").send_keys("pott", Keys.ENTER)
+    eventually(lambda: len(studio.page.all("#tray .chip")) == 1)
+    assert studio.page.calls("find=pott") == before + 1, "asked at once, and not again"
+    studio.page.one("#regions summary").click()
+    right = studio.page.all("#regions [data-part=edges] input")[2]
+    right.clear()
+    right.send_keys("80", Keys.ENTER)
+    (where,) = studio.regions.values()
+    assert where == "Box: left 10 %, top 10 %, right 80 %, bottom 50 %"
+    studio.page.one("#seed").send_keys("7", Keys.ENTER)
+    studio.page.one("#draw").click()
+    studio.page.sees("not now")
+    assert studio.page.driver.execute_script("return window.orders") == 1, "by Draw alone"
 
 
 def test_boxes_are_moved_and_resized_by_mouse(studio):
@@ -102,7 +114,7 @@ def test_a_mask_is_painted_and_a_sketch_added(studio, tmp_path):
     upload = studio.page.one(".condition input[type=file]")
     upload.send_keys(str(tmp_path / "black on white.png"))
     studio.pull((0.5, 0.1), (0.5, 0.2))
-    recipe = ordered(studio).recipe()
+    recipe = studio.ordered().recipe()
     (region,), (condition,) = recipe.regions, recipe.conditions
     assert region.prompt == "a <potter>"
     left, top, right, bottom = region.bounds

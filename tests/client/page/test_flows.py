@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from selenium.webdriver import Chrome
+from selenium.webdriver.support.select import Select
 
+from fedshow.transfer.servers import KnownServer, save_server
 from fedshow.v1 import concepts_pb2
 from fedshow_client.home import Home
 from fedshow_client.queue import JobState, Queue
@@ -152,6 +154,19 @@ def start(page: Page, name: str = "gloop") -> None:
     page.fill("Name", name)
     page.fill("Class", "monster")
     page.click("Start")
+
+
+def test_the_chosen_server_goes_along_through_the_listing(
+    page: Page, known: KnownServer, home: Path
+) -> None:
+    save_server(known.model_copy(update={"server": "club", "name": "club"}), home)
+    page.click("Add a folder")
+    for name in ("home", "club"):
+        Select(page.one("#server")).select_by_visible_text(name)
+        page.click("images")
+        page.sees("6 images in it")
+        assert page.one("#server").get_property("value") == name
+        page.click("The folder above")
 
 
 def test_add_a_folder_and_watch_it_until_it_is_admitted(

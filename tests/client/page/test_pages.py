@@ -2,9 +2,12 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
@@ -136,11 +139,50 @@ def test_what_is_wrong_is_said_and_what_was_typed_stays(
     assert queue.jobs() == []
 
 
-@pytest.mark.parametrize("folder", ["", "pictures", "~nobody-here/x", "/nowhere/at/all", "/x\0y"])
+@pytest.mark.parametrize(
+    "folder", ["", "pictures", "~nobody-here/x", "/nowhere/at/all", "/x\0y", "/" + "x" * 300]
+)
 def test_folders_that_are_none(visitor: Visitor, known, in_home, folder: str) -> None:
     answer = visitor.post("/folders", folder=folder)
     assert answer.status_code == 400
     assert 'role="alert"' in answer.text
+
+
+def test_what_may_not_be_read_is_said(
+    visitor: Visitor, known, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def refuse(path: Path, *rest: Any, **named: Any) -> Any:
+            if path.name == name:
+                raise PermissionError(13, "Permission denied", str(path))
+            return method(path, *rest, **named)
+
+        return refuse
+
+    (pictures / "0.txt").write_text("a cat")
+    for method, name in (("is_dir", pictures.name), ("read_text", "0.txt")):
+        with monkeypatch.context() as at_once:
+            at_once.setattr(Path, method, refusing(getattr(Path, method), name))
+            answer = visitor.post("/folders", folder=str(pictures))
+        assert answer.status_code == 400, method
+        assert f"{name}: Permission denied" in answer.text
+
+
+def test_the_server_that_was_chosen_stays_chosen(
+    visitor: Visitor, known, home: Path, in_home
+) -> None:
+    in_home("photos")
+    save_server(known.model_copy(update={"server": "club", "name": "club"}), home)
+    first, second = re.findall(r"<option>(\w+)</option>", visitor.text("/folders"))
+    for chosen, other in ((first, second), (second, first)):
+        answer = visitor.post("/folders", folder="/nowhere", server=chosen)
+        assert answer.status_code == 400
+        assert f"<option selected>{chosen}</option>" in answer.text
+        assert f"<option>{other}</option>" in answer.text
+        link = answer.text.partition(" places-in")[2].partition('href="')[2].partition('"')[0]
+        walked = visitor.client.get(unescape(link)).text
+        assert "0 images in it" in walked
+        assert f"<option selected>{chosen}</option>" in walked
 
 
 def test_a_folder_of_very_many_images_is_refused_before_any_is_opened(
@@ -167,9 +209,7 @@ def test_the_listing_does_not_leave_the_home(visitor: Visitor, known, in_home, t
     assert ">anna</a>" in text
     assert ">out</a>" not in text
     for elsewhere in ("/", "/etc", "..", "photos/out", "photos/../../..", "\0", "x" * 5000):
-        text = visitor.get("/folders", ).text if elsewhere == "\0" else visitor.client.get(
-            f"{visitor.room}/folders", params={"at": elsewhere}
-        ).text  # fmt: skip
+        text = visitor.text(f"/folders?at={quote(elsewhere, safe='')}")
         assert ">photos</a>" in text, elsewhere
         assert ".secret" not in text
         assert ">etc</a>" not in text
@@ -298,8 +338,9 @@ def test_opening_shows_the_code_to_no_other_user(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", lambda address: not opened.append(address))
-    code, out, _ = call("client", "page", "--open")
+    code, out, err = call("client", "page", "--open")
     assert code == 0
+    assert "snaps may not" in err, "the browser says no more than that access is denied"
     (address,) = opened
     assert address == (place.page / "open.html").as_uri(), "its arguments are seen by all"
     assert (place.page / "open.html").stat().st_mode & 0o777 == 0o600

@@ -3,8 +3,9 @@
 import pytest
 
 from fedshow.errors import InvalidInput, NotFound
+from fedshow.roles import Role
 from fedshow_server.store import State
-from tests.server.store.making import LISTING, admitted, manifest, offer
+from tests.server.store.making import DAY, LISTING, admitted, manifest, offer
 
 
 def test_submitting_again_changes_nothing(store, anna):
@@ -155,3 +156,31 @@ def test_revoked_nodes_are_not_asked(store, anna):
     assert len(store.concepts.wanted()) == 1
     store.members.revoke("anna")
     assert store.concepts.wanted() == []
+
+
+def test_who_is_invited_again_under_a_name_has_its_concepts(store, anna, bob):
+    """A name stands for the same person: with a new key, too, one's own can be hidden and taken back."""
+    kept, asked = admitted(store, anna, "potter", "1"), offer("dobby", "2")
+    store.concepts.submit(anna.id, asked)
+    store.concepts.show("potter", anna.id, frozenset())
+    store.members.revoke("anna")
+    again = store.members.join(store.members.invite("anna", DAY), "key c", 11)[0]
+    assert {concept.name for concept in store.concepts.seen_by(again)} == {"potter", "dobby"}
+    assert [(one.sha256, one.flower_id) for one in store.concepts.wanted()] == [(asked.sha256, 11)]
+    assert store.concepts.submit(again.id, asked).state == State.WANTED
+    assert store.concepts.show("potter", again.id, None).sha256 == kept
+    store.concepts.submit(again.id, offer("potter", "3"))
+    assert store.concepts.withdraw("potter", again.id).state == State.WITHDRAWN
+    assert store.concepts.admitted() == []
+    with pytest.raises(NotFound):
+        store.concepts.withdraw("dobby", bob.id)
+
+
+def test_who_is_invited_again_as_a_downloader_may_still_take_back(store, anna):
+    admitted(store, anna, "potter", "1")
+    store.concepts.submit(anna.id, offer("dobby", "2"))
+    store.members.revoke("anna")
+    again = store.members.join(store.members.invite("anna", DAY, Role.DOWNLOADER), "key c", None)[0]
+    assert store.concepts.wanted() == []
+    for name in ("potter", "dobby"):
+        assert store.concepts.withdraw(name, again.id).flower_id is None

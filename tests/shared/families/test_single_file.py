@@ -18,6 +18,7 @@ from fedshow.families.filling import make_empty, make_from_dict
 from fedshow.families.locating import anywhere, locate, public_name
 from fedshow.families.stored import Header
 from fedshow_client.tuning.data.bases import frame_and_width
+from fedshow_client.tuning.data.words import check_words
 from tests.conftest import Call, MakeConcept
 from tests.stage import stored
 from tests.stage.stored import TEXT
@@ -50,6 +51,17 @@ def same(base: Base, other: Base) -> bool:
         for name, part in base.parts.items()
         for key, value in part.state_dict().items()
     )
+
+
+def test_captions_and_class_are_checked_before_it_is_tuned(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check_words(str(file), "mimi", "robot", [])
+    with pytest.raises(InvalidInput, match="class 'labradoodle' is 11 tokens"):
+        check_words(str(file), "mimi", "labradoodle", [])
+    monkeypatch.delenv("FEDSHOW_TOKENIZER")
+    monkeypatch.setattr("fedshow.families.tokenizer.in_cache", lambda *_: None)
+    assert not check_words(str(file), "mimi", "labradoodle", []), "without asking the hub"
 
 
 def test_it_is_the_same_base_as_the_folder(file: Path, opened: Base) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fedshow.errors import InvalidInput
+from fedshow.errors import Absent, InvalidInput
 from fedshow_client.tuning.data.captions import CAPTION_SUFFIXES, read_caption
 from fedshow_client.tuning.data.likeness import Look, alike, look_at
 from fedshow_client.tuning.data.masks import MASK_SUFFIX, examine_mask, load_mask
@@ -77,12 +77,14 @@ class ImageFolder:
 
 
 def examine(folder: Path, edge: int = 0) -> ImageFolder:
-    """Every image in `folder`, in order of name, usable or not; raises InvalidInput for no folder.
+    """Every image in `folder`, in order of name, usable or not.
 
+    Raises InvalidInput for what is no folder, Absent when nothing is there.
     `edge` is that of the base's pictures, 0 when no base is known yet.
     """
     if not folder.is_dir():
-        raise InvalidInput(f"{folder}: not a folder of images")
+        kind = InvalidInput if folder.exists() else Absent
+        raise kind(f"{folder}: not a folder of images")
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     smallest = max(MIN_EDGE_PIXELS, edge // MAX_ENLARGED)
     examination = _Examination(smallest)

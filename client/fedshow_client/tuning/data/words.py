@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from fedshow.concepts.names import expand_prompt, words_of
 from fedshow.errors import InvalidInput
+from fedshow.families.checkpoint_kinds import read_checkpoint
 from fedshow.families.hub import in_cache
+from fedshow.families.tokenizer import tokenizer_here
 from fedshow.toyworld import WEIGHTS
 from fedshow_client.tuning.data.captions import captions_for
 
 FILES = ("vocab.json", "tokenizer.json")
-NOT_HERE = "whether captions fit is seen when base {} is here"
+NOT_HERE = "whether captions fit is seen when the tokenizer of base {} is here"
 
 if TYPE_CHECKING:
     from fedshow_client.tuning.data.folder import Candidate
@@ -86,6 +88,8 @@ def _check_caption(tokenizer: Any, base: str, text: str) -> None:
 
 def _tokenizer(base: str) -> Any:
     """The base's tokenizer; None when it is not on this machine."""
+    if Path(base).is_file():
+        return tokenizer_here(read_checkpoint(Path(base)), "text_encoder")
     from transformers import CLIPTokenizer
 
     # asked for a folder that is not there, it would make up an empty one

@@ -15,6 +15,7 @@ from fedshow_server.services.doors import NotKnown
 from fedshow_server.store import Node
 from fedshow_server.web.concepts import picture_path, small_picture_path
 from fedshow_server.web.pages.places import LINKS, SIGN_OUT, STATIC, sign_in_for
+from fedshow_server.web.sessions import forget_session, session_of
 
 HERE = Path(__file__).parent
 SEE_OTHER = 303
@@ -42,7 +43,10 @@ class Gallery:
     def refuse(self, request: Request, error: Exception, status: int) -> Response:
         """A page that says why there is none; whoever is not known is shown the way in."""
         if isinstance(error, NotKnown) and request.method in HARMLESS:
-            return to(sign_in_for(request.scope["path"], request.url.query))
+            answer = to(sign_in_for(request.scope["path"], request.url.query))
+            if session_of(request) and "authorization" not in request.headers:
+                forget_session(answer)  # a dead one would count as a wrong token with every request
+            return answer
         content = {"title": HTTPStatus(status).phrase, "message": getattr(error, "detail", error)}
         return self.show(request, "gallery/refusal.html", status, **content)
 

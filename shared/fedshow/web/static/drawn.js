@@ -42,8 +42,10 @@ export class Drawn {
   async show(row, drawing, about, words) {
     this.shown.add(drawing.id);
     const figure = this.#figure(row, drawing.release, about);
-    part(figure, "cancel").addEventListener("click", () =>
-      cancel(drawing).then((now) => this.#tell(figure, now, words), (error) => this.#fail(figure, error)));
+    part(figure, "cancel").addEventListener("click", () => {
+      delete figure.dataset.besides;
+      cancel(drawing).then((now) => this.#tell(figure, now, words), (error) => this.#notCancelled(figure, error));
+    });
     this.#tell(figure, drawing, words);
     try {
       await follow(drawing, (now) => this.#tell(figure, now, words));
@@ -70,8 +72,9 @@ export class Drawn {
   #tell(figure, drawing, words) {
     const state = part(figure, "state");
     if (figure.dataset.over) return; // cancelled, and told so already
+    const besides = figure.dataset.besides ?? "";
     if (!drawing) {
-      state.textContent = "The server does not answer; asking again.";
+      state.textContent = `The server does not answer; asking again${besides}`;
       return;
     }
     const bar = /** @type {HTMLProgressElement} */ (figure.querySelector("progress"));
@@ -81,7 +84,7 @@ export class Drawn {
     const text = told(drawing);
     if (figure.dataset.state !== drawing.state) this.said.textContent = text;
     figure.dataset.state = drawing.state;
-    state.textContent = text;
+    state.textContent = ended(drawing) ? text : text + besides;
     if (!ended(drawing)) return;
     figure.dataset.over = "true";
     bar.remove();
@@ -90,10 +93,19 @@ export class Drawn {
     part(figure, "pictures").replaceChildren(...drawing.pictures.map((path) => this.#picture(path, words)));
   }
 
+  /** It goes on, and can be cancelled again. @param {HTMLElement} figure @param {unknown} error */
+  #notCancelled(figure, error) {
+    if (figure.dataset.over) return;
+    figure.dataset.besides = `; not cancelled: ${reasonOf(error)}`;
+    this.said.textContent = `Not cancelled: ${reasonOf(error)}`;
+    part(figure, "state").textContent += figure.dataset.besides;
+  }
+
   /** @param {HTMLElement} figure @param {unknown} error */
   #fail(figure, error) {
-    const why = error instanceof Refused ? error.message : String(error);
+    const why = reasonOf(error);
     figure.dataset.state = "failed";
+    figure.dataset.over = "true";
     figure.querySelector("progress")?.remove();
     figure.querySelector("[data-part=cancel]")?.remove();
     this.said.textContent = part(figure, "state").textContent = why;
@@ -113,6 +125,9 @@ export class Drawn {
     return made;
   }
 }
+
+/** @param {unknown} error @returns {string} */
+const reasonOf = (error) => (error instanceof Refused ? error.message : String(error));
 
 /** @param {Drawing} drawing @returns {string} */
 function told({ state, reason, ahead, done_steps, all_steps }) {

@@ -43,8 +43,15 @@ function follow() {
   });
   events.addEventListener("error", () => {
     say("connection lost, trying again", false);
-    if (events.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MILLISECONDS); // refused, not lost
+    if (events.readyState === EventSource.CLOSED) comeBack(); // refused, not lost
   });
+}
+
+/** Whoever is signed out is shown the way in; too many streams, or a server that begins, are waited for. */
+async function comeBack() {
+  const answer = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+  if (answer?.redirected) location.reload();
+  else setTimeout(follow, AGAIN_MILLISECONDS);
 }
 
 follow();

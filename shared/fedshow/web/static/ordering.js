@@ -18,6 +18,7 @@ import { proof } from "./replacing.js";
 
 const DRAWINGS = "/api/drawings";
 const LOOK_MILLISECONDS = 400;
+const QUEUED_LOOK_MILLISECONDS = 1000;
 const WAIT_MILLISECONDS = 3000;
 
 /** @param {Drawing} drawing */
@@ -33,11 +34,18 @@ export async function ask(path, how = {}) {
   const answer = await fetch(path, { credentials: "same-origin", headers, ...how });
   if (answer.ok) return answer.json();
   const said = await answer.json().catch(() => ({}));
-  throw new Refused(said.message || `the server answered with ${answer.status}`);
+  throw new Refused(said.message || `the server answered with ${answer.status}`, answer);
 }
 
 /** The server answered, and said no. */
-export class Refused extends Error {}
+export class Refused extends Error {
+  /** @param {string} message @param {Response} answer */
+  constructor(message, { status, headers }) {
+    super(message);
+    this.passing = status === 429 || status >= 500; // it may say otherwise when it is asked again
+    this.waitMilliseconds = Math.max(WAIT_MILLISECONDS, 1000 * (Number(headers.get("retry-after")) || 0));
+  }
+}
 
 /**
  * @param {string} release
@@ -60,14 +68,16 @@ export const own = () => ask(DRAWINGS);
  */
 export async function follow(drawing, tell) {
   for (let last = drawing; !ended(last); ) {
-    await pause(LOOK_MILLISECONDS);
+    await pause(last.state === "queued" ? QUEUED_LOOK_MILLISECONDS : LOOK_MILLISECONDS);
+    let wait = 0;
     const now = await ask(`${DRAWINGS}/${drawing.id}`).catch((error) => {
-      if (error instanceof Refused) throw error;
+      if (error instanceof Refused && !error.passing) throw error;
+      wait = error instanceof Refused ? error.waitMilliseconds : WAIT_MILLISECONDS;
       return null;
     });
     tell(now);
     last = now ?? last;
-    if (!now) await pause(WAIT_MILLISECONDS);
+    if (wait) await pause(wait);
   }
 }
 

@@ -66,7 +66,7 @@ export class Regions extends EventTarget {
   }
 
   /**
-   * @param {Box | Layer} area
+   * @param {Box | Layer} area as it is: what a recipe says is not rounded
    * @param {string} [prompt]
    * @returns {Region | null} null when there are as many as may be
    */
@@ -75,7 +75,7 @@ export class Regions extends EventTarget {
     const taken = new Set(this.all.map((region) => region.number));
     let number = 1;
     while (taken.has(number)) number += 1;
-    const region = new Region(number, area instanceof Layer ? area : within(area));
+    const region = new Region(number, area);
     region.prompt = prompt;
     this.all.push(region);
     this.#tell("changed");

@@ -1,7 +1,7 @@
 // @ts-check
 // The layout as one sees it: boxes are drawn, moved and resized, masks and sketches painted.
 
-import { LEAST } from "./regions.js";
+import { LEAST, within } from "./regions.js";
 
 /** @typedef {import("./regions.js").Box} Box */
 /** @typedef {import("./regions.js").Region} Region */
@@ -115,7 +115,7 @@ export class Stage {
     return (to) => {
       const far = Math.max(Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])) >= LEAST;
       if (!region && !far) return; // a click draws nothing
-      region ??= this.regions.add([...from, ...to]);
+      region ??= this.regions.add(within([...from, ...to]));
       if (region) this.regions.place(region, [...from, ...to]);
     };
   }

@@ -6,12 +6,13 @@ import { complete } from "./completing.js";
 import { Conditions } from "./conditions.js";
 import { dragCards, naming } from "./dragging.js";
 import { Drawn } from "./drawn.js";
+import { alsoSaid } from "./kept.js";
 import { Layer } from "./layers.js";
 import { ask, order, own } from "./ordering.js";
 import { RecipeForm, field } from "./recipe-form.js";
 import { RegionList } from "./region-list.js";
 import { replacePart } from "./replacing.js";
-import { Regions } from "./regions.js";
+import { Regions, within } from "./regions.js";
 import { Stage } from "./stage.js";
 
 const EARLIER = 12;
@@ -38,8 +39,9 @@ function open(form) {
     recipes.picture = file;
     showPicture(picture);
     const here = release && [...element("release").children].some((one) => one.getAttribute("value") === release);
-    if (here) field("release").value = release;
-    tellKept(recipes.kept, release && !here ? release : null, began);
+    if (here) chooseRelease(release);
+    const also = alsoSaid(recipes.kept, regions.all, conditions.all);
+    tellKept(also, release && !here ? release : null, began);
     stage.shape(...recipes.size);
     regions.choose(null);
     scrollTo({ top: 0 });
@@ -55,12 +57,22 @@ function open(form) {
   });
   element("another").addEventListener("click", () => (field("seed").value = String(Math.floor(Math.random() * SEEDS))));
   element("anew").addEventListener("click", () => location.assign(location.pathname));
+  form.addEventListener("keydown", keepFromDrawing);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     complain(null);
     draw(recipes, drawn).catch(complain);
   });
   showEarlier(drawn).catch(complain);
+}
+
+/** Enter in a field takes what was typed there; pictures are ordered in prompts alone. @param {KeyboardEvent} event */
+function keepFromDrawing(event) {
+  const { target, key, isComposing } = event;
+  if (key !== "Enter" || isComposing || !(target instanceof HTMLInputElement) || "completes" in target.dataset) return;
+  if (target.type === "file") return; // it opens what chooses one
+  event.preventDefault();
+  target.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 /** @typedef {{regions: Regions, conditions: Conditions, stage: Stage, list: RegionList, recipes: RecipeForm}} Parts */
@@ -131,6 +143,11 @@ function wireTray(parts) {
     clearTimeout(timer);
     timer = window.setTimeout(renew, PAUSE_MILLISECONDS);
   });
+  field("find").addEventListener("keydown", ({ key, isComposing }) => {
+    if (key !== "Enter" || isComposing) return;
+    clearTimeout(timer);
+    renew();
+  });
   field("release").addEventListener("change", () => Promise.all([renew(), learn()]).catch(complain));
   learn().catch(complain);
   complete(element("names"), () => names);
@@ -143,7 +160,7 @@ function wireTray(parts) {
     if (under?.closest("#prompt, #negative")) return put(/** @type {HTMLInputElement} */ (under), name);
     if (!under?.closest("#stage")) return;
     const [x, y] = stage.place(where);
-    const region = regions.at(x, y) ?? regions.add([x - 0.25, y - 0.4, x + 0.25, y + 0.4]);
+    const region = regions.at(x, y) ?? regions.add(within([x - 0.25, y - 0.4, x + 0.25, y + 0.4]));
     if (!region) return;
     regions.say(region, naming(region.prompt, name));
     regions.choose(region);
@@ -193,6 +210,13 @@ async function showEarlier(drawn) {
   }
 }
 
+/** With all that hangs on it: cards, and names that complete. @param {string} release */
+function chooseRelease(release) {
+  if (field("release").value === release) return;
+  field("release").value = release;
+  field("release").dispatchEvent(new Event("change"));
+}
+
 /** @param {ImageBitmap} picture */
 function showPicture(picture) {
   const canvas = /** @type {HTMLCanvasElement} */ (document.querySelector("#stage .backdrop"));
@@ -205,14 +229,13 @@ function showPicture(picture) {
 
 /**
  * Says what of a reopened picture no field shows.
- * @param {Record<string, unknown>} kept
+ * @param {string} also
  * @param {string | null} gone the release that it was drawn with, when it is not here
  * @param {boolean} began
  */
-function tellKept(kept, gone, began) {
-  const also = Object.entries(kept).filter(([, value]) => value && value !== 1);
+function tellKept(also, gone, began) {
   const said = ["This picture's recipe is filled in."];
-  if (also.length) said.push(`It also says ${also.map(([name, value]) => `${name} ${value}`).join(", ")}.`);
+  if (also) said.push(`It also says ${also}.`);
   if (gone) said.push(`It was drawn with release ${gone.slice(0, 8)}, which is not here.`);
   if (began) said.push("It began with a picture, which it does not carry.");
   element("kept").textContent = said.join(" ");

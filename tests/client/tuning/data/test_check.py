@@ -96,7 +96,7 @@ def test_a_base_that_is_not_here_cannot_be_asked_for_captions(
     check(folder, base=str(base), name="x", class_word="cat", sheet=None, as_json=False)
     out, err = capsys.readouterr()
     assert "refuse" not in out
-    assert f"note: whether captions fit is seen when base {base} is here" in err
+    assert f"note: whether captions fit is seen when the tokenizer of base {base} is here" in err
 
 
 def test_the_crops_told_are_those_that_tuning_uses(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""A run goes on asking, taking and showing life while somebody's answer takes its time to arrive."""
+
+from threading import Event, Thread
+from types import SimpleNamespace
+
+import pytest
+
+from fedshow.wire import CONCEPT, FILE, SAFETENSORS
+from fedshow_server.flower import handovers, looks
+from fedshow_server.flower.handovers import Handovers
+from tests.client.conftest import wait_for
+from tests.server.store.making import DAY, offer
+
+RUN = 77
+
+
+class Grid:
+    """Flower's, whose look at node 1's answer lasts until all of it has arrived."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.arrived = Event()
+
+    def get_node_ids(self) -> list[int]:
+        return [1, 2]
+
+    def push_messages(self, messages) -> list[str]:
+        self.asked += messages
+        return [f"to {node}" for node in messages]
+
+    def pull_messages(self, message_ids) -> list[SimpleNamespace]:
+        if message_ids == ["to 1"]:
+            assert self.arrived.wait(60)
+        array = SimpleNamespace(stype=SAFETENSORS, data=message_ids[0].encode())
+        content = SimpleNamespace(array_records={CONCEPT: {FILE: array}})
+        return [SimpleNamespace(content=content, has_error=lambda: False)]
+
+
+class Admission:
+    """Takes anything."""
+
+    def __init__(self, store) -> None:
+        self.taken: dict[str, bytes] = {}
+        self._store = store
+
+    def take(self, concept, blob) -> str:
+        self.taken[concept.name] = blob
+        self._store.concepts.admit(concept.sha256)
+        return ""
+
+
+@pytest.fixture
+def people(store, monkeypatch):
+    monkeypatch.setattr(handovers, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(handovers, "_question", lambda concept, _: concept.flower_id)
+
+    def join(name, number):
+        return store.members.join(store.members.invite(name, DAY), f"key {name}", number)[0]
+
+    return join("anna", 1), join("bob", 2)
+
+
+def test_a_slow_upload_holds_nobody_up(store, people):
+    anna, bob = people
+    grid, admission = Grid(), Admission(store)
+    store.concepts.submit(anna.id, offer("big", "1"))
+    run = Handovers(grid, RUN, store, admission)
+    thread = Thread(target=run.run)
+    thread.start()
+    wait_for(lambda: grid.asked == [1])
+    beat = store.runs.last_beat(RUN)
+    store.concepts.submit(bob.id, offer("small", "2"))
+    wait_for(lambda: admission.taken == {"small": b"to 2"})
+    wait_for(lambda: store.runs.last_beat(RUN) > beat + 1)
+    grid.arrived.set()
+    thread.join(60)
+    assert admission.taken == {"small": b"to 2", "big": b"to 1"}
+    assert store.runs.has_ended(RUN)
+    assert not run.under_way
+
+
+def test_an_upload_that_broke_off_ends_the_run_at_its_time(store, people, monkeypatch):
+    monkeypatch.setattr(handovers, "_answer_seconds", lambda _: 0.5)
+    grid = Grid()
+    store.concepts.submit(people[0].id, offer("big", "1"))
+    run = Handovers(grid, RUN, store, Admission(store))
+    run.run()
+    assert store.runs.has_ended(RUN)
+    assert run.under_way
+    grid.arrived.set()
+
+
+def test_what_a_look_raises_is_heard_where_the_run_is():
+    def fail(message_id):
+        raise ConnectionError(message_id)
+
+    found = looks.Looks(fail)
+    found.start("a")
+    with pytest.raises(ConnectionError, match="a"):
+        wait_for(lambda: list(found.ended()))
+    assert not found.under_way
+    found.close()
