@@ -112,7 +112,7 @@ class Concepts:
             known = _one(connection, concepts.c.sha256 == offer.sha256)
             if known is None:
                 _refuse_taken(connection, node_id, offer.name)
-                _refuse_tooread_concepts(connection, node_id, at_once)
+                _refuse_too_many(connection, node_id, at_once)
                 connection.execute(_insertion(node_id, offer))
                 note(connection, "concept.offered", offer.name, sha256=offer.sha256)
                 _set_viewers(connection, concepts.c.sha256 == offer.sha256, offer.visible_to)
@@ -275,7 +275,7 @@ def _refuse_taken(connection: Connection, node_id: int, name: str) -> None:
         raise InvalidInput(f"the name {name!r} is taken by another node's concept: choose another")
 
 
-def _refuse_tooread_concepts(connection: Connection, node_id: int, at_once: int) -> None:
+def _refuse_too_many(connection: Connection, node_id: int, at_once: int) -> None:
     waiting = (concepts.c.node_id == node_id) & (concepts.c.state == State.WANTED)
     query = select(func.count()).select_from(concepts).where(waiting)
     if (connection.scalar(query) or 0) >= at_once:
