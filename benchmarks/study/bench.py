@@ -1,6 +1,5 @@
 """Where the study works, with what, and how much of it."""
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -116,9 +115,3 @@ def named(value: object) -> str:
 def start_worker() -> None:
     """One thread for each process."""
     torch.set_num_threads(1)
-
-
-def leave_card() -> None:
-    """What is needed no more is no longer on the card: plans ask how much of it is free."""
-    gc.collect()
-    torch.cuda.empty_cache()  # nothing without a card

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fusing.concepts import concept_path
-from benchmarks.study.bench import Bench, Task, leave_card
+from benchmarks.study.bench import Bench, Task
 from benchmarks.study.ways import WAYS, Way
 from fedshow import __version__
 from fedshow.concepts import ConceptFile, ConceptHeader, read_concept, write_concept
@@ -75,7 +75,6 @@ def _pictures_of(folder: Path, _files: tuple[tuple[str, int], ...]) -> str:
 
 def tune(bench: Bench, way: str, name: str) -> dict[str, Any]:
     """Tunes one concept in one way and keeps its file."""
-    leave_card()
     started, computing = time.perf_counter(), time.process_time()
     base, chosen = open_base(bench.material.base), WAYS[way]
     class_word = bench.material.concepts[name].class_word
@@ -89,15 +88,12 @@ def tune(bench: Bench, way: str, name: str) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.half() for key, value in trainer.concept_tensors().items()}
     write_concept(path, _header(trainer, class_word, chosen), tensors)
-    found = {
+    return {
         "sha256": digest(path),
         "seconds": time.perf_counter() - started,
         "processor_seconds": time.process_time() - computing,
         "parameters": sum(value.numel() for value in trainer.parameters().values()),
     }
-    del trainer, base
-    leave_card()
-    return found
 
 
 def _header(trainer: Trainer, class_word: str, way: Way) -> ConceptHeader:

@@ -3,7 +3,6 @@
 Speed and memory do not depend on what the weights say, and no file has to be fetched.
 """
 
-import gc
 import random
 from pathlib import Path
 from typing import Any
@@ -79,9 +78,6 @@ def opened(pipeline: Any, family: str) -> Base:
 def hosted(base: Base) -> Base:
     """The same in host memory, where bases lie when they have been opened; no card holds any of it."""
     base.pipeline.to("cpu")
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
     return base
 
 

@@ -178,6 +178,7 @@ def test_floods_of_flowers_calls_are_counted_apart(store):
                 await calls.enter_async_context(entrance.passing(shown))
 
     async def flood():
+        begin("a flood", "127.0.0.1")  # here: only in the context of this task
         await many(SUPERNODES_AT_ONCE)
         with pytest.raises(Exhausted, match="8 Flower's calls open"):
             await many(SUPERNODES_AT_ONCE + 1)
@@ -188,7 +189,6 @@ def test_floods_of_flowers_calls_are_counted_apart(store):
         async with entrance.entered(token, Policy.MEMBER) as found:
             assert found == node, "its other calls go on"
 
-    begin("a flood", "127.0.0.1")
     asyncio.run(flood())
 
 

@@ -7,10 +7,8 @@ from dataclasses import replace
 import torch
 
 from fedshow.edlora.methods import Method
-from fedshow.errors import Exhausted, InvalidInput
 from fedshow.families import Base
-from fedshow.families.memory import GIGABYTE
-from fedshow.families.placing import Card, Say, card_at, visiting, weights_of
+from fedshow.families.placing import Card, Say, card_at, too_little, visiting, weights_of
 from fedshow_client.tuning.layout import (
     Job,
     Layout,
@@ -53,23 +51,13 @@ def choose(device: str, job: Job, say: Say) -> Layout | None:
         return None
     found = layout(card.free_bytes, job, card.half)
     if found is None:
-        raise _too_little(card, job)
+        what = f"tuning with a batch of {job.batch} x {job.pixels} pixels"
+        needed = leanest(card.half).needs(job)
+        raise too_little(
+            card, what, needed, "even with activations computed twice", _instead(card, job)
+        )
     say(f"{card}: {found}")
     return found
-
-
-def _too_little(card: Card, job: Job) -> InvalidInput | Exhausted:
-    needed = leanest(card.half).needs(job)
-    says = (
-        f"{card}, tuning with a batch of {job.batch} x {job.pixels} pixels needs {needed / GIGABYTE:.1f} GB "
-        "even with activations computed twice"
-    )
-    if needed > card.total_bytes:
-        return InvalidInput(f"{says}; use {_instead(card, job)}")
-    others = f"others have the rest of its {card.total_bytes / GIGABYTE:.1f} GB"
-    return Exhausted(
-        f"{says}, and {others}; try again when they are done, or use {_instead(card, job)}"
-    )
 
 
 def _instead(card: Card, job: Job) -> str:

@@ -2,10 +2,9 @@
 
 import torch
 
-from fedshow.errors import InvalidInput
 from fedshow.families import Base
-from fedshow.families.memory import GIGABYTE, Plan
-from fedshow.families.placing import Say, card_at, place, weights_of
+from fedshow.families.memory import Plan
+from fedshow.families.placing import Say, card_at, place, too_little, weights_of
 from fedshow_server.fusion import prompts
 from fedshow_server.fusion.layout import Job, Layout, layout, leanest
 from fedshow_server.fusion.wiring import Wiring
@@ -29,7 +28,8 @@ def job_of(base: Base) -> Job:
 def settle(base: Base, device: str, say: Say = lambda _line: None) -> Layout | None:
     """Brings a base that lies in host memory to the device to be recorded from; `say` is told how.
 
-    None on the processor. Raises InvalidInput when a card has too little free memory for any layout.
+    None on the processor. Raises InvalidInput when a card has too little memory for any layout,
+    Exhausted when others have too much of it now.
     """
     card = card_at(device)
     if card is None:
@@ -37,11 +37,8 @@ def settle(base: Base, device: str, say: Say = lambda _line: None) -> Layout | N
     job = job_of(base)
     found = layout(card.free_bytes, job, card.half)
     if found is None:
-        needed = leanest(card.half).needs(job) / GIGABYTE
-        raise InvalidInput(
-            f"{card}, recording a picture of {job.pixels} pixels needs {needed:.1f} GB even with sums in "
-            "host memory; use --device cpu"
-        )
+        what = f"recording a picture of {job.pixels} pixels"
+        raise too_little(card, what, leanest(card.half).needs(job), "even with sums in host memory")
     say(f"{card}: {found}")
     place(base.pipeline, base.parts, Plan(found.precision, found.placement), device)
     return found

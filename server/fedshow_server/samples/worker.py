@@ -6,7 +6,6 @@ It may be ended at any moment: every picture is kept at once, and none is drawn 
 """
 
 import argparse
-import gc
 import logging
 import shutil
 import signal
@@ -168,7 +167,6 @@ class Sampler:
         log.info("measuring %d concepts in release %s", len(subjects), release)
         folder = self._work / release
         fetch_release(self._store, release, folder)
-        _leave_card()  # a card holds one, and room is made for what is free
         model = load_release(folder, self._device)
         shutil.rmtree(folder)
         scorer = self._open_scorer(model.base)
@@ -198,14 +196,6 @@ class Sampler:
         if self._scorer is None and self._choice.name:
             self._scorer = scorer_of(base, self._choice.folder)
         return self._scorer
-
-
-def _leave_card() -> None:
-    """What was opened before and is needed no more is no longer on the card."""
-    import torch
-
-    gc.collect()
-    torch.cuda.empty_cache()  # nothing without a card
 
 
 if __name__ == "__main__":

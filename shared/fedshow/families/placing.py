@@ -1,5 +1,6 @@
 """Bringing an opened base to where it computes, as a plan of its memory says."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from fedshow.errors import InvalidInput
+from fedshow.errors import Exhausted, InvalidInput
 from fedshow.families.memory import GIGABYTE, Job, Plan, Precision, leanest, plan
 
 if TYPE_CHECKING:
@@ -37,9 +38,14 @@ class Card:
 
 
 def card_at(device: str) -> Card | None:
-    """The card behind a device's name, as free as it is now; None for the processor."""
+    """The card behind a device's name, as free as it is now; None for the processor.
+
+    What this process has there and needs no more is let go before.
+    """
     if torch.device(device).type == "cpu":
         return None
+    gc.collect()
+    torch.cuda.empty_cache()
     name = device if ":" in device else f"{device}:{torch.cuda.current_device()}"
     half: Precision = "bfloat16" if _has_bfloat16(device) else "float16"
     return Card(name, *torch.cuda.mem_get_info(device), half)
@@ -55,7 +61,8 @@ def settle(
     """Brings a base that lies in host memory to the device to draw pictures there; `say` is told how.
 
     `pixels` of each of so many `pictures` at once, else one of the base's own size. To be called before
-    words and adapters are added. Raises InvalidInput when the card has too little free memory for any plan.
+    words and adapters are added. Raises InvalidInput when the card has too little memory for any plan,
+    Exhausted when others have too much of it now.
     """
     card = card_at(device)
     if card is None:
@@ -63,13 +70,21 @@ def settle(
     job = job_of(base, pixels or base.sample_pixels**2, pictures)
     found = plan(card.free_bytes, job, card.half)
     if found is None:
-        raise InvalidInput(
-            f"{card.name}: {card.free_bytes / GIGABYTE:.1f} GB free, drawing {job.pictures} x "
-            f"{job.pixels} pixels needs {leanest(card.half).needs(job) / GIGABYTE:.1f} GB even layer "
-            "by layer; use --device cpu"
-        )
+        what = f"drawing {job.pictures} x {job.pixels} pixels"
+        raise too_little(card, what, leanest(card.half).needs(job), "even layer by layer")
     say(f"{card}: {found}")
     place(base.pipeline, base.parts, found, device)
+
+
+def too_little(
+    card: Card, what: str, needed: float, at_least: str, instead: str = "--device cpu"
+) -> InvalidInput | Exhausted:
+    """Why there is no plan, and what to do: `what` needs so many bytes `at_least` so arranged."""
+    says = f"{card}, {what} needs {needed / GIGABYTE:.1f} GB {at_least}"
+    if needed > card.total_bytes:
+        return InvalidInput(f"{says}; use {instead}")
+    others = f"others have the rest of its {card.total_bytes / GIGABYTE:.1f} GB"
+    return Exhausted(f"{says}, and {others}; try again when they are done, or use {instead}")
 
 
 def job_of(base: "Base", pixels: int, pictures: int = 1) -> Job:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedshow.errors import InvalidInput
+from fedshow.errors import Exhausted
 from fedshow.families import Base, memory, open_base
 from fedshow.families.memory import Plan as Drawing
 from fedshow.families.memory import Precision
@@ -105,7 +105,7 @@ def test_small_bases_stay_in_full_precision(base: Base, monkeypatch: pytest.Monk
 
 def test_too_little_memory_is_said(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     a_card(monkeypatch, 0.2)
-    with pytest.raises(InvalidInput, match=r"cuda:0, 0.2 GB free, .* pixels needs 0.3 GB even"):
+    with pytest.raises(Exhausted, match=r"cuda:0, 0.2 GB free, .* pixels needs 0.3 GB even"):
         placing.settle(base, "cpu")
 
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from accelerate import cpu_offload
 from diffusers import StableDiffusionPipeline
 
 import fedshow
-from fedshow.errors import InvalidInput
+from fedshow.errors import Exhausted, InvalidInput
 from fedshow.families import Base, open_base, placing
 from fedshow.families.memory import Job, Plan, plan
 from fedshow.sampling.model import Model
@@ -74,8 +75,10 @@ def test_what_is_said() -> None:
 class Card:
     """A card of so much free memory, in the place of torch.cuda; the processor does its work."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, free: int, capability: int) -> None:
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, free))
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, free: int, capability: int, total: int = 0
+    ) -> None:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, total or free))
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (capability, 0))
         monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
         self.placed: list[Plan] = []
@@ -96,9 +99,31 @@ def test_the_plan_is_said_and_followed(base: Base, monkeypatch: pytest.MonkeyPat
 
 def test_too_little_memory_is_said(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     card = Card(monkeypatch, free=300_000_000, capability=8)
-    with pytest.raises(InvalidInput, match=r"cuda:0: 0.3 GB free, .* 262144 pixels needs 2.4 GB"):
+    with pytest.raises(InvalidInput, match=r"cuda:0, 0.3 GB free, .* 262144 pixels needs 2.4 GB"):
         placing.settle(base, "cuda", pixels=SMALL)
     assert not card.placed
+
+
+def test_a_card_that_others_have_filled_is_waited_for(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Card(monkeypatch, free=300_000_000, capability=8, total=24 * GB)
+    with pytest.raises(Exhausted, match=r"needs 2.4 GB .* others have the rest of its 24.0 GB"):
+        placing.settle(base, "cuda", pixels=SMALL)
+
+
+def test_what_is_needed_no_more_is_let_go_before_a_card_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyTorch keeps what it had of a card; what lies in a cycle, Python keeps, too."""
+    kept = weakref.ref(model := torch.nn.Module())
+    model.itself = [model]
+    done: list[str] = []
+    Card(monkeypatch, free=GB, capability=8)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append(f"emptied {kept()}"))
+    del model
+    assert placing.card_at("cuda")
+    assert done == ["emptied None"]
 
 
 def one_by_one(pipeline: Any, device: str) -> None:
@@ -153,6 +178,7 @@ def test_models_are_arranged_before_words_and_adapters_are_added(tmp_path: Path)
 
 MEASURE = """
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 import torch
