@@ -21,7 +21,7 @@ from fedshow.transfer.forms import Form
 from fedshow.transfer.servers import find_server
 from fedshow_client.home import Home
 from fedshow_client.queue import NewJob
-from fedshow_server.store.concepts import State
+from fedshow_server.store import State
 from tests.stage.concepts import concept_bytes, make_data
 from tests.stage.member import Member
 from tests.stage.server import Server

@@ -118,6 +118,19 @@ def folder(tools, tmp_path):
     return found
 
 
+def test_progress_is_told_up_to_the_last_byte(folder, tmp_path):
+    written: list[tuple[int, int]] = []
+    read: list[tuple[int, int]] = []
+    make_backup(folder, tmp_path / "b.tar", lambda *told: written.append(told))
+    restore_backup(tmp_path / "b.tar", tmp_path / "new", print, lambda *told: read.append(told))
+    done, total = written[-1]
+    assert done == total > len(b"content")
+    assert read[-1][0] == total, "what was written is what is read"
+    assert read[-1][1] == (tmp_path / "b.tar").stat().st_size
+    for told in (written, read):
+        assert told == sorted(told)
+
+
 def test_everything_is_there_again(folder, tmp_path):
     (folder.path / "server.toml").write_text("quiet_seconds = 7\n")
     make_backup(folder, tmp_path / "b.tar")

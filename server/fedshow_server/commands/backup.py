@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from fedshow.commands.output import JSON_OPTION, print_json, say
+from fedshow.commands.output import JSON_OPTION, byte_progress, print_json, say
 from fedshow_server.commands.audit import DATA_OPTION
 
 
@@ -23,7 +23,8 @@ def backup(
 
     with owners_store(data) as store:
         store.audit.happened("server.backed_up", file.name)
-    listing = make_backup(DataFolder(load_settings(data=data).data), file)
+    with byte_progress("writing") as on_bytes:
+        listing = make_backup(DataFolder(load_settings(data=data).data), file, on_bytes)
     for what in listing.left_out:
         say(f"not in the file: {what}")
     if as_json:
@@ -44,7 +45,8 @@ def restore(
     """
     from fedshow_server.upkeep.backup import restore_backup
 
-    listing = restore_backup(file, data.absolute(), say)
+    with byte_progress("restoring") as on_bytes:
+        listing = restore_backup(file, data.absolute(), say, on_bytes)
     for what in listing.left_out:
         say(f"was not in the file: {what}")
     if as_json:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fedshow_server.store.audit import Audit, Entry, Head
 from fedshow_server.store.blobs import Blobs, FolderBlobs
-from fedshow_server.store.concepts import Concept, Concepts, Offer, Removal, State
+from fedshow_server.store.concept_rows import Concept, Removal, State
+from fedshow_server.store.concepts import Concepts, Offer
 from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.drawings import Drawing, Drawings, DrawingState
 from fedshow_server.store.history import History

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from fedshow_server.store.concepts import State
+from fedshow_server.store.concept_rows import State
 
 LEAST_IDENTITY = 0.2
 """Shares of less say nothing."""

@@ -1,14 +1,22 @@
-"""Concepts and what became of them."""
+"""Concepts and what becomes of them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from fedshow.errors import Exhausted, InvalidInput, NotFound
 from fedshow_server.store.audit import note
+from fedshow_server.store.concept_rows import (
+    KEPT,
+    LIVE,
+    Concept,
+    Removal,
+    State,
+    first_concept,
+    read_concepts,
+)
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import (
     concepts,
@@ -21,24 +29,9 @@ from fedshow_server.store.tables import (
 )
 from fedshow_server.store.visibility import Viewer, hides
 
-
-class State(StrEnum):
-    """Stages of a concept; the contract's ConceptState in words."""
-
-    WANTED = "wanted"
-    PENDING = "pending"
-    """Kept, but something is odd about it: the owner decides."""
-    ADMITTED = "admitted"
-    REFUSED = "refused"
-    REPLACED = "replaced"
-    """Its node brought a newer one of the same name."""
-    WITHDRAWN = "withdrawn"
-
-
-LIVE = (State.WANTED, State.PENDING, State.ADMITTED)
+REPLACED = {"state": State.REPLACED, "reason": "replaced by a newer one"}
 REJECTED = "rejected by the server's owner: {}"
 OFFERS_AT_ONCE = 100
-COLUMNS = (concepts, nodes.c.name.label("owner"), nodes.c.flower_id, nodes.c.revoked)
 
 
 @dataclass(frozen=True)
@@ -53,50 +46,6 @@ class Offer:
     """Names of the nodes that may have it besides its own; None: everybody who joined."""
 
 
-@dataclass(frozen=True)
-class Removal:
-    """The receipt of a concept that was taken out of what fusions recorded."""
-
-    sha256: str
-    """Of its file."""
-    remaining: int
-    """How many concepts were left."""
-    remaining_sha256: str
-    """Of base, recording, and the names, files and weights of those that were left."""
-    largest_difference: float
-    """Between their fusion and one that never saw it, relative, the largest over all layers."""
-    at: datetime
-
-
-@dataclass(frozen=True)
-class Concept:
-    """One concept, whose it is and its state."""
-
-    name: str
-    class_word: str
-    sha256: str
-    size_bytes: int
-    node_id: int
-    owner: str
-    flower_id: int | None
-    """Flower's number for its owner's key; None when the owner hands nothing over any more."""
-    state: State
-    reason: str
-    created: datetime
-    approved: bool
-    """Whether the owner let it in although something is odd about it."""
-    visible_to: frozenset[str] | None
-    """As in its offer, or as its node changed it since."""
-    removal: Removal | None
-    """The last of its receipts."""
-
-    def is_for(self, viewer: Viewer) -> bool:
-        """Whether the viewer may have it."""
-        if self.visible_to is None:
-            return True
-        return viewer is not None and (viewer.id == self.node_id or viewer.name in self.visible_to)
-
-
 class Concepts:
     """Concepts in the database; every change is one transaction."""
 
@@ -109,14 +58,14 @@ class Concepts:
         Raises InvalidInput, and Exhausted when `at_once` of the node are WANTED already.
         """
         with self._database.writing() as connection:
-            known = _one(connection, concepts.c.sha256 == offer.sha256)
+            known = first_concept(connection, concepts.c.sha256 == offer.sha256)
             if known is None:
                 _refuse_taken(connection, node_id, offer.name)
                 _refuse_too_many(connection, node_id, at_once)
                 connection.execute(_insertion(node_id, offer))
                 note(connection, "concept.offered", offer.name, sha256=offer.sha256)
                 _set_viewers(connection, concepts.c.sha256 == offer.sha256, offer.visible_to)
-                known = _one(connection, concepts.c.sha256 == offer.sha256)
+                known = first_concept(connection, concepts.c.sha256 == offer.sha256)
             assert known is not None
             if (known.node_id, known.name) != (node_id, offer.name):
                 raise InvalidInput(f"file {offer.sha256[:12]} is known here as another concept")
@@ -131,14 +80,14 @@ class Concepts:
             where = (concepts.c.name == name) & concepts.c.state.in_((*LIVE, State.REPLACED))
             if node_id is not None:
                 where &= concepts.c.node_id == node_id
-            found = _one(connection, where)
+            found = first_concept(connection, where)
             if found is None:
                 raise NotFound(f"no concept {name!r} that could be taken out")
             _delete_samples(connection, where)
             connection.execute(update(concepts).where(where).values(state=State.WITHDRAWN))
             action = "concept.removed" if node_id is None else "concept.withdrawn"
             note(connection, action, name, sha256=found.sha256)
-            after = _one(connection, concepts.c.sha256 == found.sha256)
+            after = first_concept(connection, concepts.c.sha256 == found.sha256)
             assert after is not None
             return after
 
@@ -146,24 +95,27 @@ class Concepts:
         """Changes who may have the node's concept and releases with it, older ones too. Raises NotFound."""
         with self._database.writing() as connection:
             mine = (concepts.c.name == name) & (concepts.c.node_id == node_id)
-            found = _one(connection, mine & concepts.c.state.in_(LIVE))
+            found = first_concept(connection, mine & concepts.c.state.in_(LIVE))
             if found is None:
                 raise NotFound(f"no concept {name!r} of this node")
             _set_viewers(connection, mine, visible_to)
             names = "everybody" if visible_to is None else " ".join(sorted(visible_to))
             note(connection, "concept.shown", name, sha256=found.sha256, to=names)
-            after = _one(connection, concepts.c.sha256 == found.sha256)
+            after = first_concept(connection, concepts.c.sha256 == found.sha256)
             assert after is not None
             return after
 
     def admit(self, sha256: str, rank: int | None = None) -> None:
         """A WANTED concept goes into the next release, in place of an older one of its name.
 
-        `rank` is what its file says.
+        `rank` is what its file says. When a newer one of its name came first, that one stays.
         """
         with self._database.writing() as connection:
-            found = _one(connection, _wanted(sha256))
+            found = first_concept(connection, _wanted(sha256))
             if found is None:  # withdrawn meanwhile, or handed over twice
+                return
+            if _newer_is_here(connection, found):
+                connection.execute(update(concepts).where(_wanted(sha256)).values(REPLACED))
                 return
             _replace_older(connection, found)
             values = {"state": State.ADMITTED, "rank": rank}
@@ -181,7 +133,7 @@ class Concepts:
     def quarantine(self, sha256: str, reason: str) -> None:
         """A concept that is ADMITTED, but odd, is PENDING from now on."""
         with self._database.writing() as connection:
-            found = _one(connection, _admitted(sha256))
+            found = first_concept(connection, _admitted(sha256))
             if found is None:
                 return
             values = {"state": State.PENDING, "reason": reason}
@@ -209,7 +161,7 @@ class Concepts:
 
     def _refuse(self, where: Any, reason: str) -> None:
         with self._database.writing() as connection:
-            found = _one(connection, where)
+            found = first_concept(connection, where)
             if found is None:
                 return
             _delete_samples(connection, where)
@@ -228,7 +180,7 @@ class Concepts:
             if connection.execute(select(removals).where(known)).first():
                 return
             connection.execute(insert(removals).values(**vars(receipt)))
-            found = _one(connection, concepts.c.sha256 == receipt.sha256)
+            found = first_concept(connection, concepts.c.sha256 == receipt.sha256)
             note(
                 connection,
                 "concept.forgotten",
@@ -271,7 +223,7 @@ def _refuse_taken(connection: Connection, node_id: int, name: str) -> None:
     others = (
         (concepts.c.name == name) & concepts.c.state.in_(LIVE) & (concepts.c.node_id != node_id)
     )
-    if _one(connection, others):
+    if first_concept(connection, others):
         raise InvalidInput(f"the name {name!r} is taken by another node's concept: choose another")
 
 
@@ -282,12 +234,18 @@ def _refuse_too_many(connection: Connection, node_id: int, at_once: int) -> None
         raise Exhausted(f"{at_once} concepts of this node are still to be collected: try later")
 
 
+def _newer_is_here(connection: Connection, found: Concept) -> bool:
+    same = concepts.alias()
+    place = select(same.c.id).where(same.c.sha256 == found.sha256).scalar_subquery()
+    newer = (concepts.c.name == found.name) & (concepts.c.id > place)
+    return first_concept(connection, newer & concepts.c.state.in_(KEPT)) is not None
+
+
 def _replace_older(connection: Connection, newer: Concept) -> None:
     older = (concepts.c.name == newer.name) & (concepts.c.sha256 != newer.sha256)
-    older &= concepts.c.state.in_((State.ADMITTED, State.PENDING))
+    older &= concepts.c.state.in_(KEPT)
     _delete_samples(connection, older)
-    values = {"state": State.REPLACED, "reason": "replaced by a newer one"}
-    connection.execute(update(concepts).where(older).values(values))
+    connection.execute(update(concepts).where(older).values(REPLACED))
 
 
 def _delete_samples(connection: Connection, where: Any) -> None:
@@ -298,7 +256,9 @@ def _delete_samples(connection: Connection, where: Any) -> None:
 
 
 def _pending(connection: Connection, name: str, sha256: str | None) -> Concept:
-    found = _one(connection, (concepts.c.name == name) & (concepts.c.state == State.PENDING))
+    found = first_concept(
+        connection, (concepts.c.name == name) & (concepts.c.state == State.PENDING)
+    )
     if found is None:
         raise NotFound(f"no concept {name!r} waits for a decision")
     if sha256 is not None and found.sha256 != sha256:
@@ -315,7 +275,7 @@ def _decided(
     mine = concepts.c.sha256 == found.sha256
     connection.execute(update(concepts).where(mine).values(values))
     note(connection, action, found.name, sha256=found.sha256, reason=found.reason[:500])
-    after = _one(connection, mine)
+    after = first_concept(connection, mine)
     assert after is not None
     return after
 
@@ -341,28 +301,6 @@ def _insertion(node_id: int, offer: Offer) -> Any:
     )
 
 
-def read_concepts(
-    connection: Connection, where: Any, start: int = 0, most: int | None = None
-) -> list[Concept]:
-    """The concepts in these rows of `concepts` joined with `nodes`, newest first."""
-    query = select(*COLUMNS).join(nodes).where(where).order_by(concepts.c.id.desc())
-    rows = connection.execute(query.offset(start).limit(most)).all()
-    named: dict[int, set[str]] = {row.id: set() for row in rows if row.restricted}
-    if named:
-        query = select(viewers).where(viewers.c.concept_id.in_(named))
-        for viewer in connection.execute(query):
-            named[viewer.concept_id].add(viewer.node_name)
-    receipts = _receipts(connection, [row.sha256 for row in rows if row.state == State.WITHDRAWN])
-    return [_concept(row, named.get(row.id), receipts.get(row.sha256)) for row in rows]
-
-
-def _receipts(connection: Connection, digests: list[str]) -> dict[str, Removal]:
-    if not digests:
-        return {}
-    query = select(removals).where(removals.c.sha256.in_(digests)).order_by(removals.c.at)
-    return {row.sha256: Removal(**row._mapping) for row in connection.execute(query)}
-
-
 def _set_viewers(connection: Connection, where: Any, visible_to: frozenset[str] | None) -> None:
     ids = connection.scalars(select(concepts.c.id).where(where)).all()
     connection.execute(delete(viewers).where(viewers.c.concept_id.in_(ids)))
@@ -371,25 +309,3 @@ def _set_viewers(connection: Connection, where: Any, visible_to: frozenset[str] 
     rows = [{"concept_id": id_, "node_name": name} for id_ in ids for name in visible_to or ()]
     if rows:
         connection.execute(insert(viewers), rows)
-
-
-def _one(connection: Connection, where: Any) -> Concept | None:
-    return next(iter(read_concepts(connection, where)), None)
-
-
-def _concept(row: Any, named: set[str] | None, removal: Removal | None) -> Concept:
-    return Concept(
-        name=row.name,
-        class_word=row.class_word,
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        node_id=row.node_id,
-        owner=row.owner,
-        flower_id=None if row.flower_id is None else int(row.flower_id),
-        state=State(row.state),
-        reason=row.reason,
-        created=row.created,
-        approved=row.approved,
-        visible_to=None if named is None else frozenset(named),
-        removal=removal,
-    )

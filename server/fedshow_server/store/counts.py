@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table, func, select
 
-from fedshow_server.store.concepts import State
+from fedshow_server.store.concept_rows import State
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import audit, concepts, nodes, releases
 

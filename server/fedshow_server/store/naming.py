@@ -5,7 +5,7 @@ from collections.abc import Container
 from sqlalchemy import select
 
 from fedshow.errors import Damaged
-from fedshow_server.store.concepts import State
+from fedshow_server.store.concept_rows import State
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import concepts, release_files
 

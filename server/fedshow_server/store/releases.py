@@ -11,7 +11,7 @@ from fedshow.errors import InvalidInput, NotFound
 from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
 from fedshow.releases.signing import FILE_NAME as SIGNATURE
 from fedshow_server.store.audit import note
-from fedshow_server.store.concepts import State
+from fedshow_server.store.concept_rows import State
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import concepts, release_concepts, release_files, releases
 from fedshow_server.store.visibility import Viewer, shows_release

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, exists, func, insert, or_, select, update
 
 from fedshow_server.store.cards import Picture
-from fedshow_server.store.concepts import State
+from fedshow_server.store.concept_rows import State
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import (
     concepts,

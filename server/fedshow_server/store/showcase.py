@@ -21,7 +21,7 @@ from fedshow_server.store.cards import (
     Picture,
     Search,
 )
-from fedshow_server.store.concepts import LIVE, State
+from fedshow_server.store.concept_rows import LIVE, State
 from fedshow_server.store.database import Database
 from fedshow_server.store.members import Node
 from fedshow_server.store.tables import (

@@ -41,6 +41,8 @@ FLOWER = "flower/superlink.db"
 CONTENT = "content, which lies in"
 OWNER_ONLY = 0o600
 LARGEST_LISTING_BYTES = 1 << 30
+OnBytes = Callable[[int, int], None]
+"""Takes bytes that are done and bytes in all."""
 PLACE = re.compile(rb"""^[ \t]*["']?(database|store)["']?[ \t]*=""", re.MULTILINE)
 """A setting that says where something lies."""
 
@@ -65,7 +67,20 @@ class Listing(BaseModel):
         return not any(what.startswith(CONTENT) for what in self.left_out)
 
 
-def make_backup(folder: DataFolder, out: Path) -> Listing:
+class _Counter:
+    """Tells how much of `total` bytes is done."""
+
+    def __init__(self, total: int, on_bytes: OnBytes) -> None:
+        self._done, self._total, self._on_bytes = 0, total, on_bytes
+
+    def add(self, count: int) -> None:
+        self._done += count
+        self._on_bytes(self._done, self._total)
+
+
+def make_backup(
+    folder: DataFolder, out: Path, on_bytes: OnBytes = lambda _done, _total: None
+) -> Listing:
     """Writes the file, readable by the owner only. Raises InvalidInput, Damaged."""
     if out.exists():
         raise InvalidInput(f"{out} exists already: choose another name")
@@ -93,21 +108,28 @@ def make_backup(folder: DataFolder, out: Path) -> Listing:
                 io.BytesIO(content := listing.model_dump_json().encode()),
                 len(content),
             )
+            total = sum(path.stat().st_size for path in (*files.values(), *blobs))
+            counter = _Counter(total, on_bytes)
             for name, path in files.items():
-                _add_file(tar, name, path, listing.files[name])
+                _add_file(tar, name, path, listing.files[name], counter)
             for path in blobs:
-                _add_file(tar, _blob_name(path.name), path, path.name)
+                _add_file(tar, _blob_name(path.name), path, path.name, counter)
     return listing
 
 
-def restore_backup(file: Path, target: Path, say: Callable[[str], None]) -> Listing:
+def restore_backup(
+    file: Path,
+    target: Path,
+    say: Callable[[str], None],
+    on_bytes: OnBytes = lambda _done, _total: None,
+) -> Listing:
     """Makes the data folder `target` out of a backup, whole or not at all. Raises InvalidInput, Damaged."""
     if target.exists() and any(target.iterdir()):
         raise InvalidInput(f"{target} is not empty: restore into a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
-        listing = _extract(file, work)
+        listing = _extract(file, work, on_bytes)
         DataFolder(work).make()
         _check_database(work, listing, say)
         _forget_places(work / SETTINGS, listing, say)
@@ -174,20 +196,22 @@ def _add(
     tar.addfile(member, cast(IO[bytes], content))
 
 
-def _add_file(tar: tarfile.TarFile, name: str, path: Path, expected: str) -> None:
+def _add_file(
+    tar: tarfile.TarFile, name: str, path: Path, expected: str, counter: _Counter
+) -> None:
     """Adds the file; raises Damaged when it is not what its digest says."""
     with path.open("rb") as file:
-        hashed = _Hashed(file)
+        hashed = _Hashed(file, counter)
         _add(tar, name, hashed, os.fstat(file.fileno()).st_size)
     if hashed.found.hexdigest() != expected:
         raise Damaged(f"{path}: is not what its sha256 {expected[:12]}… says; nothing was written")
 
 
 class _Hashed(io.BufferedIOBase):
-    """A file that is hashed while it is read."""
+    """A file that is hashed and counted while it is read."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, file: IO[bytes], counter: _Counter) -> None:
+        self._file, self._counter = file, counter
         self.found = sha256()
 
     def readable(self) -> bool:
@@ -198,14 +222,16 @@ class _Hashed(io.BufferedIOBase):
         """The next bytes."""
         block = self._file.read(-1 if size is None else size)
         self.found.update(block)
+        self._counter.add(len(block))
         return block
 
 
-def _extract(file: Path, work: Path) -> Listing:
+def _extract(file: Path, work: Path, on_bytes: OnBytes) -> Listing:
     """Writes every member below `work`, each checked; raises Damaged unless all are there."""
     try:
         with tarfile.open(file, "r:") as tar:
             listing = _listing(tar, file)
+            counter = _Counter(file.stat().st_size, on_bytes)
             missing = listing.files | {_blob_name(name): name for name in listing.blobs}
             while member := tar.next():
                 if (expected := missing.pop(member.name, None)) is None:
@@ -213,7 +239,7 @@ def _extract(file: Path, work: Path) -> Listing:
                 content = tar.extractfile(member)
                 if content is None:
                     raise Damaged(f"backup {file}: {member.name} is no file")
-                _write(content, work / member.name, expected)
+                _write(content, work / member.name, expected, counter)
     except FileNotFoundError:
         raise InvalidInput(f"backup {file} does not exist") from None
     except (tarfile.TarError, EOFError) as error:
@@ -234,7 +260,7 @@ def _listing(tar: tarfile.TarFile, file: Path) -> Listing:
         raise Damaged(f"backup {file}: {LISTING}: {error}") from None
 
 
-def _write(content: IO[bytes], path: Path, expected: str) -> None:
+def _write(content: IO[bytes], path: Path, expected: str, counter: _Counter) -> None:
     if ".." in path.parts:
         raise Damaged(f"{path.name}: a way out of the folder")
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -243,6 +269,7 @@ def _write(content: IO[bytes], path: Path, expected: str) -> None:
         while block := content.read(BLOCK_BYTES):
             found.update(block)
             out.write(block)
+            counter.add(len(block))
         out.flush()
         os.fsync(out.fileno())
     if found.hexdigest() != expected:

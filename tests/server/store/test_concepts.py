@@ -44,6 +44,16 @@ def test_newer_version_replaces_when_admitted(store, anna):
     assert [c.state for c in store.concepts.all()] == [State.ADMITTED, State.REPLACED]
 
 
+def test_an_older_one_that_arrives_later_replaces_nothing(store, anna):
+    """Both are wanted while the node is away; whichever is handed over first, the newer one stays."""
+    old = store.concepts.submit(anna.id, offer("potter", "1"))
+    new = store.concepts.submit(anna.id, offer("potter", "2"))
+    store.concepts.admit(new.sha256)
+    store.concepts.admit(old.sha256)
+    assert [c.sha256 for c in store.concepts.admitted()] == [new.sha256]
+    assert [c.state for c in store.concepts.all()] == [State.ADMITTED, State.REPLACED]
+
+
 def test_latest_never_has_a_withdrawn_concept(store, tools, anna):
     potter = admitted(store, anna, "potter", "potter")
     one = manifest(tools.card, "potter")
