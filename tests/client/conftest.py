@@ -35,6 +35,7 @@ from fedshow.v1.releases_pb2_grpc import (
 from fedshow_client.home import Home
 from fedshow_client.queue import Queue
 from fedshow_server.releasing.signing import Signer
+from tests.client.stand_in import stand_in  # noqa: F401  # a fixture
 from tests.releases import standin_manifest
 from tests.stage.certificates import Certificates, make_certificates
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import typer.main
-from PIL import Image
 
 from fedshow.cli import build
 from fedshow.families import open_base
@@ -28,25 +27,6 @@ from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
 from tests.client.conftest import wait_for
 from tests.conftest import Call
-
-STAND_IN = '''
-"""Stands in for `fedshow tune`: does what the environment says."""
-import json, os, shutil, sys, time
-from pathlib import Path
-
-def main():
-    options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
-    Path(os.environ["STAND_IN_PID"]).write_text(str(os.getpid()))
-    Path(options["--progress"]).write_text(json.dumps({"step": 3, "steps": 9, "seconds": 1}) + "\\n")
-    time.sleep(float(os.environ.get("STAND_IN_SECONDS", 0)))
-    if number := int(os.environ.get("STAND_IN_SIGNAL", 0)):
-        print("step 3 of 9", file=sys.stderr, flush=True)
-        os.kill(os.getpid(), number)
-    if code := int(os.environ.get("STAND_IN_CODE", 0)):
-        print("fedshow: class 'sea monster': two tokens", file=sys.stderr)
-        sys.exit(code)
-    shutil.copy(os.environ["STAND_IN_RESULT"], options["-o"])
-'''
 
 REAL = """
 from fedshow_client.daemon.tune_child import main
@@ -64,19 +44,6 @@ def main():
     tune_child.build = lambda: tune
     tune_child.main()
 '''
-
-
-@pytest.fixture
-def stand_in(tmp_path, monkeypatch, concept_blob: Callable[..., bytes]) -> Path:
-    """The child that tunes, and the file that it will make."""
-    (tmp_path / "stand_in.py").write_text(STAND_IN)
-    result = tmp_path / "result.safetensors"
-    result.write_bytes(concept_blob())
-    monkeypatch.setattr(tuner_module, "ENTRY", "stand_in:main")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("STAND_IN_RESULT", str(result))
-    monkeypatch.setenv("STAND_IN_PID", str(tmp_path / "pid"))
-    return result
 
 
 @pytest.fixture
@@ -371,68 +338,3 @@ def test_a_killed_daemon_takes_its_tuner_along(
     with Queue(place.database) as after:
         after.drop_leases()
         assert after.claim("next", 60) is not None
-
-
-@pytest.mark.parametrize(
-    ("metrics", "options", "words"),
-    [
-        ({"leakage": 0.62}, {"max_leakage": 0.5}, "leakage 0.62 is above the limit 0.5"),
-        ({"leakage": 0.62}, {}, "leakage 0.62 is above the limit 0.6"),
-        ({}, {"max_leakage": 0.5}, "its leakage was not measured, and the limit is 0.5"),
-    ],
-)
-def test_what_gives_back_too_much_is_held_and_its_file_stays(
-    place, queue, known, stand_in, concept_blob, metrics, options, words
-) -> None:
-    stand_in.write_bytes(concept_blob(metrics=metrics))
-    queue.add(NewJob("home", "potter", "man", Path("/p"), "toyworld", options=options))
-    settings = load_settings(max_leakage=0.6)
-    Tuner(place, queue, settings, "test").tune_next({"home": known}, Event())
-    job = queue.find("potter")
-    file = place.job(job.id) / "potter.safetensors"
-    assert (job.state, job.reason) == (JobState.HELD, f"{words}; the file stays at {file}")
-    assert file.read_bytes() == stand_in.read_bytes()
-    assert not place.outbox("home").exists()
-    assert not queue.jobs(JobState.TUNED)
-
-
-@pytest.mark.parametrize("options", [{"max_leakage": 0.7}, {"max_leakage": 1.0}])
-def test_a_jobs_own_limit_counts_before_the_settings(
-    place, queue, known, stand_in, concept_blob, options
-) -> None:
-    stand_in.write_bytes(concept_blob(metrics={"leakage": 0.62}))
-    queue.add(NewJob("home", "potter", "man", Path("/p"), "toyworld", options=options))
-    settings = load_settings(max_leakage=0.1)
-    Tuner(place, queue, settings, "test").tune_next({"home": known}, Event())
-    assert queue.find("potter").state == JobState.TUNED
-
-
-def test_a_held_concept_is_offered_without_tuning_again_once_it_may(
-    place, queue, known, stand_in, concept_blob, monkeypatch
-) -> None:
-    stand_in.write_bytes(concept_blob(metrics={"leakage": 0.62}))
-    queue.add(NewJob("home", "potter", "man", Path("/p"), "toyworld"))
-    Tuner(place, queue, load_settings(max_leakage=0.5), "test").tune_next({"home": known}, Event())
-    monkeypatch.setenv("STAND_IN_CODE", "1")  # whoever tunes now fails
-    queue.retry(queue.find("potter"))
-    Tuner(place, queue, load_settings(max_leakage=0.7), "test").tune_next({"home": known}, Event())
-    job = queue.find("potter")
-    assert job.state == JobState.TUNED
-    assert place.concept_file("home", job.sha256).read_bytes() == stand_in.read_bytes()
-
-
-def test_the_limit_travels_from_the_command_to_where_things_leave(
-    call: Call, place, queue, known, stand_in, concept_blob, tmp_path
-) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    Image.new("RGB", (64, 64), (80, 9, 9)).save(pictures / "0.png")
-    wanted = (pictures, "--name", "potter", "--class", "monster", "--max-leakage", "0.5")
-    code, _, told = call("client", "add", *wanted)
-    assert code == 0, told
-    stand_in.write_bytes(concept_blob(class_word="monster", metrics={"leakage": 0.62}))
-    Tuner(place, queue, load_settings(), "test").tune_next({"home": known}, Event())
-    code, out, _ = call("client", "status", "--json")
-    (concept,) = json.loads(out)["concepts"]
-    assert (code, concept["state"]) == (0, "held")
-    assert concept["reason"].startswith("leakage 0.62 is above the limit 0.5; the file stays at ")

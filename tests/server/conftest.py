@@ -83,3 +83,11 @@ def store(request, tmp_path):
     found = open_store(database, content)
     yield found
     found.close()
+
+
+@pytest.fixture
+def own_store(tmp_path):
+    """An empty store of the kind that servers begin with."""
+    found = open_store(f"sqlite:///{tmp_path / 'x.db'}", tmp_path / "blobs")
+    yield found
+    found.close()

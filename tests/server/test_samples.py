@@ -1,11 +1,9 @@
-"""Samples of concepts: a real server, a real base, a real worker that is ended and killed."""
+"""Samples of concepts: a real server, a real base, a real worker that is killed."""
 
-import asyncio
 import os
 import signal
 from datetime import timedelta
 from hashlib import sha256
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -14,21 +12,18 @@ from fedshow.concepts import read_concept, write_concept
 from fedshow.errors import BaseMismatch, InvalidInput
 from fedshow.roles import Role
 from fedshow.sampling.model import Model
-from fedshow_server.folder import DataFolder, DescribedBase
+from fedshow_server.folder import DescribedBase
 from fedshow_server.fusion.offline import fuse_to_folder
 from fedshow_server.releasing.publishing import publish
 from fedshow_server.releasing.signing import open_signer
-from fedshow_server.samples import queue
 from fedshow_server.samples.pictures import LONGEST_EDGE, MOST_BYTES, decode, encode, pictures_of
 from fedshow_server.samples.scorer import ScorerChoice
 from fedshow_server.samples.worker import Sampler
-from fedshow_server.settings import ServerSettings, load_settings
-from fedshow_server.store import Offer, open_store
+from fedshow_server.settings import load_settings
+from fedshow_server.store import Offer
 from fedshow_server.store.cards import Search
 from fedshow_server.store.samples import MOST_ATTEMPTS
 from tests.conftest import BASE
-from tests.releases import standin_manifest
-from tests.server.store.making import LISTING
 from tests.stage.concepts import CARD, make_data, random_concept
 from tests.stage.processes import children
 from tests.stage.server import Server
@@ -79,15 +74,8 @@ SCORER = ScorerChoice("toyworld")
 
 
 @pytest.fixture
-def own_store(tmp_path):
-    """A store with the concept, which anna brought."""
-    store = open_store(f"sqlite:///{tmp_path / 'x.db'}", tmp_path / "blobs")
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def anna(own_store, file):
+    """Whoever brought the concept."""
     invited = own_store.members.invite("anna", timedelta(days=1))
     node, _ = own_store.members.join(invited, "key", 7)
     bring(own_store, node, "potter", file.read_bytes())
@@ -315,99 +303,6 @@ def test_questions(gallery, joined):
         }.items():
             answer = client.get(f"/api/concepts?{question}", headers=member.bearer)
             assert (answer.status_code, says in answer.json()["message"]) == (400, True), question
-
-
-class Busy:
-    """Stands for a worker that never ends by itself."""
-
-    started = stopped = 0
-    running = True
-
-    @classmethod
-    async def start(cls, *_, **__):
-        cls.started += 1
-        return cls()
-
-    async def wait(self):
-        await asyncio.sleep(3600)
-
-    async def stop(self):
-        Busy.stopped += 1
-
-
-def test_samples_wait_for_fusions_and_drawings(own_store, anna, tmp_path, monkeypatch):
-    monkeypatch.setattr(queue, "Child", Busy)
-    monkeypatch.setattr(queue, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(queue, "BEHIND_SECONDS", 0)
-    folder, waiting, card = DataFolder(tmp_path / "data"), [True], asyncio.Lock()
-    folder.make()
-    settings = ServerSettings(quiet_seconds=0)
-    samples = queue.SampleQueue(own_store, folder, settings, SCORER, card, lambda: waiting[0])
-
-    async def until(check):
-        async with asyncio.timeout(60):
-            while not check():
-                await asyncio.sleep(0.01)
-
-    async def play():
-        task = asyncio.create_task(samples.sample_forever())
-        await asyncio.sleep(0.3)
-        assert Busy.started == 0, "others go first"
-        waiting[0] = False
-        await until(lambda: Busy.started == 1)
-        assert card.locked()
-        waiting[0] = True
-        await until(lambda: Busy.stopped == 1 and not card.locked())
-        assert Busy.started == 1
-        waiting[0] = False
-        await until(lambda: Busy.started == 2)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert Busy.stopped == 2
-
-    asyncio.run(play())
-    assert anna
-
-
-def test_samples_do_not_wait_for_boxes_that_knock_in_vain(own_store, anna, tmp_path, monkeypatch):
-    """They knock for ever; what happens to concepts and releases is waited for."""
-    now = [1000.0]
-    monkeypatch.setattr(queue, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    settings = ServerSettings(quiet_seconds=5)
-    samples = queue.SampleQueue(
-        own_store, DataFolder(tmp_path), settings, SCORER, asyncio.Lock(), lambda: False
-    )
-
-    def seconds_until_due():
-        for second in range(60):
-            own_store.audit.happened("door.refused", "ListReleases", reason="cut off")
-            if samples._is_due():
-                return second
-            now[0] += 1
-        return None
-
-    assert seconds_until_due() == 8
-    assert seconds_until_due() == 0
-    own_store.concepts.show("potter", anna.id, frozenset({"bob"}))
-    assert seconds_until_due() == 8
-    own_store.releases.publish(standin_manifest({}, {"potter": "0" * 64}, CARD.ref), LISTING)
-    assert seconds_until_due() == 8
-
-
-def test_a_server_need_not_draw_samples(own_store, anna, tmp_path, monkeypatch):
-    monkeypatch.setattr(queue, "Child", None)
-    monkeypatch.setattr(queue, "POLL_SECONDS", 0.01)
-    folder = DataFolder(tmp_path / "data")
-    folder.make()
-    settings = ServerSettings(quiet_seconds=0, sample_steps=0)
-    samples = queue.SampleQueue(own_store, folder, settings, SCORER, asyncio.Lock(), lambda: False)
-
-    async def play():
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(samples.sample_forever(), 0.3)
-
-    asyncio.run(play())
-    assert anna
 
 
 def test_a_scorer_is_a_folder_of_one(tmp_path):
