@@ -88,6 +88,7 @@ def test_a_tuned_concept_lies_in_the_outbox(tune, queue, place, stand_in) -> Non
     assert job.state == JobState.TUNED
     assert place.concept_file("home", job.sha256).read_bytes() == stand_in.read_bytes()
     assert [file.name for file in place.outbox("home").iterdir()] == [f"{job.sha256}.safetensors"]
+    assert not list(place.job(job.id).rglob("latents*")), "the private pictures in other words"
 
 
 def test_wrong_input_fails_with_the_tuners_reason(tune, queue, monkeypatch) -> None:
