@@ -164,6 +164,7 @@ def test_metrics_count_what_happens(watched, anna, tools):
             calls.releases.ListReleases(ListReleasesRequest(), timeout=60)
         client.get("/no/such/thing/ever")
         client.request("PROPFIND", "/healthz")
+        client.delete("/api/drawings/nobodys")
         done = ("fedshow_calls_total", "OK", "ListReleases")
         tools.eventually(lambda: numbers(client).get(done) == before.get(done, 0) + 1)
         strange = ("fedshow_calls_total", "405", "no route")
@@ -171,6 +172,7 @@ def test_metrics_count_what_happens(watched, anna, tools):
         found = numbers(client)
     assert found[("fedshow_call_seconds_count", "ListReleases")] >= 1
     assert found[("fedshow_calls_total", "404", "no route")] >= 1
+    assert found[("fedshow_calls_total", "403", "DELETE /api/drawings/{drawing}")] >= 1
     assert "PROPFIND" not in str(found)  # or strangers could fill our memory with numbers
     assert found[("fedshow_concepts", "wanted")] == 0
     assert found[("fedshow_nodes",)] == 1

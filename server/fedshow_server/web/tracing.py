@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fedshow_server import calls
+from fedshow_server.web.doors import POLICIES
 
 LONGEST_PATH = 200
-METHODS = ("GET", "HEAD", "POST")
+METHODS = frozenset(route.split()[0] for route in POLICIES)
 NO_ROUTE = "no route"
 
 
