@@ -43,7 +43,7 @@ def bring(server, owner, name):
     store = server.store()
     node = next(node for node in store.members.nodes() if node.name == owner)
     store.blobs.put(blob)
-    store.concepts.submit(node.id, Offer(name, "man", digest, len(blob)))
+    store.concepts.submit(node.id, Offer(name, "man", digest, len(blob)), 100)
     store.concepts.admit(digest)
     store.close()
 

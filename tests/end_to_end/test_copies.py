@@ -19,7 +19,7 @@ def admit(federation) -> str:
     store = federation.data.open_store()
     digest = sha256(CONTENT).hexdigest()
     (node,) = store.members.nodes()
-    store.concepts.submit(node.id, Offer("potter", "man", digest, len(CONTENT)))
+    store.concepts.submit(node.id, Offer("potter", "man", digest, len(CONTENT)), 100)
     store.concepts.admit(digest)
     store.close()
     return digest

@@ -113,7 +113,7 @@ def pending(server, member, name, text):
     offer = Offer(name, "man", sha256(f"{name} {text}".encode()).hexdigest(), 9)
     store = server.store()
     node = next(node for node in store.members.nodes() if node.name == member.reply.node)
-    store.concepts.submit(node.id, offer)
+    store.concepts.submit(node.id, offer, 100)
     store.concepts.admit(offer.sha256)
     store.concepts.quarantine(offer.sha256, "odd")
     store.close()
@@ -177,7 +177,7 @@ def admit(server, tools, name):
     blob = tools.concept_bytes(name)
     sha256 = store.blobs.put(blob)
     (node,) = store.members.nodes()
-    store.concepts.submit(node.id, Offer(name, "man", sha256, len(blob)))
+    store.concepts.submit(node.id, Offer(name, "man", sha256, len(blob)), 100)
     store.concepts.admit(sha256)
     store.close()
     return sha256

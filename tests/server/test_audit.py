@@ -31,12 +31,12 @@ def log(store):
     anna, _ = store.members.join(secret, "key", 5)
     calls_of_anna = calls.Call("c0ffee", "node anna", "192.0.2.7", "SubmitConcept")
     reset = calls._current.set(calls_of_anna)
-    potter = store.concepts.submit(anna.id, offer("potter", "1"))
-    store.concepts.submit(anna.id, offer("potter", "1"))  # changes nothing
+    potter = store.concepts.submit(anna.id, offer("potter", "1"), 100)
+    store.concepts.submit(anna.id, offer("potter", "1"), 100)  # changes nothing
     calls._current.reset(reset)
     store.concepts.admit(potter.sha256)
     store.concepts.admit(potter.sha256)  # changes nothing
-    dobby = store.concepts.submit(anna.id, offer("dobby", "2"))
+    dobby = store.concepts.submit(anna.id, offer("dobby", "2"), 100)
     store.concepts.refuse(dobby.sha256, "too large")
     store.concepts.withdraw("potter", anna.id)
     with calls.by_owner():

@@ -209,7 +209,7 @@ def lacking(folder):
     store = folder.open_store()
     digest = sha256(b"potter").hexdigest()
     node, _ = store.members.join(store.members.invite("bert", timedelta(days=1)), "key", 1)
-    store.concepts.submit(node.id, Offer("potter", "man", digest, 6))
+    store.concepts.submit(node.id, Offer("potter", "man", digest, 6), 100)
     store.concepts.admit(digest)
     store.close()
     return digest

@@ -74,13 +74,13 @@ def people(store, monkeypatch):
 def test_a_slow_upload_holds_nobody_up(store, people):
     anna, bob = people
     grid, admission = Grid(), Admission(store)
-    store.concepts.submit(anna.id, offer("big", "1"))
+    store.concepts.submit(anna.id, offer("big", "1"), 100)
     run = Handovers(grid, RUN, store, admission)
     thread = Thread(target=run.run)
     thread.start()
     wait_for(lambda: grid.asked == [1])
     beat = store.runs.last_beat(RUN)
-    store.concepts.submit(bob.id, offer("small", "2"))
+    store.concepts.submit(bob.id, offer("small", "2"), 100)
     wait_for(lambda: admission.taken == {"small": b"to 2"})
     wait_for(lambda: store.runs.last_beat(RUN) > beat + 1)
     grid.arrived.set()
@@ -105,8 +105,8 @@ def test_a_slow_upload_holds_nobody_up(store, people):
 )
 def test_a_bad_answer_is_not_taken_and_holds_nobody_up(store, people, bad, monkeypatch):
     anna, bob = people
-    store.concepts.submit(anna.id, offer("bad", "1"))
-    store.concepts.submit(bob.id, offer("small", "2"))
+    store.concepts.submit(anna.id, offer("bad", "1"), 100)
+    store.concepts.submit(bob.id, offer("small", "2"), 100)
     good = Grid.pull_messages
     monkeypatch.setattr(
         Grid, "pull_messages", lambda grid, ids: [bad] if ids == ["to 1"] else good(grid, ids)
@@ -120,7 +120,7 @@ def test_a_bad_answer_is_not_taken_and_holds_nobody_up(store, people, bad, monke
 def test_an_upload_that_broke_off_ends_the_run_at_its_time(store, people, monkeypatch):
     monkeypatch.setattr(handovers, "_answer_seconds", lambda _: 0.5)
     grid = Grid()
-    store.concepts.submit(people[0].id, offer("big", "1"))
+    store.concepts.submit(people[0].id, offer("big", "1"), 100)
     run = Handovers(grid, RUN, store, Admission(store))
     run.run()
     assert store.runs.has_ended(RUN)

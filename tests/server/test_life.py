@@ -224,7 +224,7 @@ def test_start_fuses_what_was_admitted_before_and_refuses_what_cannot_be(own_ser
     node = next(node for node in store.members.nodes() if node.name == "cora")
     for name, blob in blobs.items():
         digest = store.blobs.put(blob)
-        store.concepts.submit(node.id, Offer(name, "man", digest, len(blob)))
+        store.concepts.submit(node.id, Offer(name, "man", digest, len(blob)), 100)
         store.concepts.admit(digest)
     lost = sha256(blobs["hedwig"]).hexdigest()
     (own_server.data / "blobs" / lost[:2] / lost).write_bytes(b"x" * len(blobs["hedwig"]))

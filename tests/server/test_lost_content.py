@@ -40,7 +40,7 @@ def store(folder, tmp_path):
     for name in ("dobby", "potter"):
         blob = concept_bytes(name)
         digest = found.blobs.put(blob)
-        found.concepts.submit(node.id, Offer(name, "man", digest, len(blob)))
+        found.concepts.submit(node.id, Offer(name, "man", digest, len(blob)), 100)
         found.concepts.admit(digest)
     yield found
     found.close()

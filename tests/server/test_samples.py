@@ -102,7 +102,7 @@ def test_nothing_is_drawn_on_a_base_with_other_weights(own_store, anna, base, tm
 def bring(store, node, name, blob, visible_to=None):
     """Admits a concept of the node, as if it had been handed over."""
     digest = sha256(blob).hexdigest()
-    store.concepts.submit(node.id, Offer(name, "monster", digest, len(blob), visible_to))
+    store.concepts.submit(node.id, Offer(name, "monster", digest, len(blob), visible_to), 100)
     store.concepts.admit(store.blobs.put(blob), 2)
 
 
@@ -281,7 +281,9 @@ def test_questions(gallery, joined):
     store = gallery.store()
     (node,) = (one for one in store.members.nodes() if one.name == "quinn")
     for name in ("snape", "sirius", "lupin"):
-        store.concepts.submit(node.id, Offer(name, "dog", sha256(name.encode()).hexdigest(), 9))
+        store.concepts.submit(
+            node.id, Offer(name, "dog", sha256(name.encode()).hexdigest(), 9), 100
+        )
     store.close()
     with gallery.http() as client:
         for question, names in {

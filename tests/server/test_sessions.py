@@ -70,7 +70,7 @@ def offered(server, member, text):
     digest = sha256(text.encode()).hexdigest()
     store = server.store()
     node = next(node for node in store.members.nodes() if node.name == member.reply.node)
-    store.concepts.submit(node.id, Offer("luna", "man", digest, 9))
+    store.concepts.submit(node.id, Offer("luna", "man", digest, 9), 100)
     store.close()
     return digest
 

@@ -40,7 +40,7 @@ def people(store):
 
 def admit(store, node, name, visible_to=None):
     sha = digest(name)
-    store.concepts.submit(node.id, Offer(name, "man", sha, 10, visible_to))
+    store.concepts.submit(node.id, Offer(name, "man", sha, 10, visible_to), 100)
     store.concepts.admit(sha)
     return name, sha
 
@@ -129,7 +129,7 @@ def test_only_its_node_shows_a_concept(store, people):
     seen = {name: store.concepts.seen_by(node) for name, node in people.items()}
     assert {name: len(found) for name, found in seen.items()} == {"anna": 1, "bob": 1, "carl": 0}
     again = store.concepts.submit(
-        people["anna"].id, Offer("potter", "man", digest("potter"), 10, None)
+        people["anna"].id, Offer("potter", "man", digest("potter"), 10, None), 100
     )
     assert again.visible_to == {"bob"}, "an offer that is repeated changes nothing"
 
@@ -138,7 +138,7 @@ def test_earlier_versions_are_hidden_with_the_newest(store, tools, people):
     potter = admit(store, people["anna"], "potter")
     old = publish(store, tools, potter)
     sha = digest("newer")
-    store.concepts.submit(people["anna"].id, Offer("potter", "man", sha, 10))
+    store.concepts.submit(people["anna"].id, Offer("potter", "man", sha, 10), 100)
     store.concepts.admit(sha)
     store.concepts.show("potter", people["anna"].id, frozenset())
     assert store.releases.seen_by(people["bob"]).all() == []
@@ -172,7 +172,7 @@ def bring(server, tools, member, name, visible_to=None):
     blob = tools.concept_bytes(name)
     sha = store.blobs.put(blob)
     node = next(node for node in store.members.nodes() if node.name == member.reply.node)
-    store.concepts.submit(node.id, Offer(name, "man", sha, len(blob), visible_to))
+    store.concepts.submit(node.id, Offer(name, "man", sha, len(blob), visible_to), 100)
     store.concepts.admit(sha)
     store.close()
     return sha

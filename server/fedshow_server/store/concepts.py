@@ -31,7 +31,6 @@ from fedshow_server.store.visibility import Viewer, hides
 
 REPLACED = {"state": State.REPLACED, "reason": "replaced by a newer one"}
 REJECTED = "rejected by the server's owner: {}"
-OFFERS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Concepts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def submit(self, node_id: int, offer: Offer, at_once: int = OFFERS_AT_ONCE) -> Concept:
+    def submit(self, node_id: int, offer: Offer, at_once: int) -> Concept:
         """The concept, WANTED when it is new; repeating changes nothing.
 
         Raises InvalidInput, and Exhausted when `at_once` of the node are WANTED already.

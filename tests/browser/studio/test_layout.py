@@ -146,7 +146,7 @@ def test_a_card_shows_what_the_server_drew_of_its_concept(studio, members, serve
     store = server.store()
     carl = store.members.authenticate(members[Role.CONTRIBUTOR].reply.token)
     content = encode_picture(Image.new("RGB", (8, 8), "red"))
-    store.concepts.submit(carl.id, Offer("potter", "man", "ab" * 32, 10, None))
+    store.concepts.submit(carl.id, Offer("potter", "man", "ab" * 32, 10, None), 100)
     store.concepts.admit("ab" * 32, 4)
     subject = store.samples.next("toyworld")
     digest = sha256(content).hexdigest()

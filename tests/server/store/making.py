@@ -31,6 +31,6 @@ LISTING = FileEntry(sha256="0" * 64, size_bytes=5)
 
 def admitted(store, node, name, file):
     """The digest of a concept that went into the store."""
-    store.concepts.submit(node.id, offer(name, file))
+    store.concepts.submit(node.id, offer(name, file), 100)
     store.concepts.admit(offer(name, file).sha256)
     return offer(name, file).sha256

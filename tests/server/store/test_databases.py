@@ -24,7 +24,7 @@ def test_two_writers_never_see_each_others_halves(store, anna, bob):
     def want(number):
         node = (anna, bob)[number % 2]
         try:
-            return store.concepts.submit(node.id, offer("potter", f"{node.name}")).owner
+            return store.concepts.submit(node.id, offer("potter", f"{node.name}"), 100).owner
         except InvalidInput:
             return None
 
@@ -97,7 +97,7 @@ def test_migrations_lead_to_the_tables_that_are_used(store):
 
 def test_migrations_keep_what_there_is(store, anna):
     """Also what others refer to: SQLite makes a table anew to change it."""
-    store.concepts.submit(anna.id, offer("potter", "1"))
+    store.concepts.submit(anna.id, offer("potter", "1"), 100)
     with store.database.changing_tables() as connection:
         command.downgrade(alembic_config(connection), "0002")
     with store.database.changing_tables() as connection:
@@ -105,7 +105,7 @@ def test_migrations_keep_what_there_is(store, anna):
     assert store.members.nodes() == [anna]
     assert [concept.owner for concept in store.concepts.all()] == ["anna"]
     with pytest.raises(IntegrityError):
-        store.concepts.submit(99, offer("dobby", "2"))
+        store.concepts.submit(99, offer("dobby", "2"), 100)
 
 
 def test_database_from_before_migrations_is_taken_over(tmp_path):

@@ -37,7 +37,7 @@ def test_nobody_reads_of_a_namesake_of_its_concept(store, people):
     admitted(store, people["anna"], "potter", "a")
     store.concepts.withdraw("potter", people["anna"].id)
     other = Offer("potter", "man", "f" * 64, 10)
-    store.concepts.submit(people["bob"].id, other)
+    store.concepts.submit(people["bob"].id, other, 100)
     assert [action for action, name in read(store, people["bob"]) if name == "potter"] == [
         "concept.offered"
     ]

@@ -36,8 +36,8 @@ def names(store, scorer="toyworld"):
 def test_every_admitted_or_pending_concept_is_drawn_once(store, anna):
     admitted(store, anna, "potter", "1")
     store.concepts.quarantine(admitted(store, anna, "dobby", "2"), "odd")
-    store.concepts.submit(anna.id, offer("malfoy", "3"))  # its file is still to come
-    store.concepts.submit(anna.id, offer("snape", "4"))
+    store.concepts.submit(anna.id, offer("malfoy", "3"), 100)  # its file is still to come
+    store.concepts.submit(anna.id, offer("snape", "4"), 100)
     store.concepts.refuse(offer("snape", "4").sha256, "no")
     potter = draw(store, "potter")
     assert [one.number for one in store.samples.of(potter)] == [0, 1]

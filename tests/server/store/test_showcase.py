@@ -40,7 +40,7 @@ def digest(name):
 
 
 def bring(store, node, name, visible_to=None, class_word="man", admit=True):
-    store.concepts.submit(node.id, Offer(name, class_word, digest(name), 10, visible_to))
+    store.concepts.submit(node.id, Offer(name, class_word, digest(name), 10, visible_to), 100)
     if admit:
         store.concepts.admit(digest(name), 4)
 
@@ -128,7 +128,7 @@ def test_a_card_tells_its_concept(full, people):
 def test_a_name_means_the_concept_that_is_live(store, people):
     anna = people["anna"]
     bring(store, anna, "potter")
-    store.concepts.submit(anna.id, Offer("potter", "elf", digest("newer"), 10))
+    store.concepts.submit(anna.id, Offer("potter", "elf", digest("newer"), 10), 100)
     store.concepts.refuse(digest("newer"), "NaN")
     assert store.showcase.one(anna, "potter").class_word == "man"
     store.concepts.withdraw("potter", anna.id)

@@ -1,4 +1,4 @@
-"""Statistics of concepts on disk: add, remove, reweight, and fuse any set of them."""
+"""Statistics of concepts on disk: add, remove, and fuse any set of them with any weights."""
 
 from fedshow_server.fusion.ledger.ledger import Ledger, check_weight, open_ledger
 from fedshow_server.fusion.ledger.receipt import Receipt

@@ -162,15 +162,6 @@ class Ledger:
         """Raises BaseMismatch or UnfusableConcept, as `add` would."""
         check(statistics, self._wiring)
 
-    def reweight(self, weights: Weights) -> None:
-        """Changes how much some concepts count. Raises InvalidInput."""
-        self._check_known(weights)
-        changed = {
-            name: entry.model_copy(update={"weight": weights.get(name, entry.weight)})
-            for name, entry in self._index.concepts.items()
-        }
-        self._commit(concepts=changed)
-
     def remove(self, name: str, solve: Solve) -> Receipt:
         """Takes a concept out as if it had never been there, and proves it.
 
