@@ -32,7 +32,7 @@ from fedshow_server.settings import FILE_NAME as SETTINGS
 from fedshow_server.store import Store, open_store
 from fedshow_server.store.blobs import DIGEST
 from fedshow_server.store.database import Database, make_engine
-from fedshow_server.store.naming import check_content
+from fedshow_server.store.needed import check_content
 from fedshow_server.store.s3 import SCHEME
 
 LISTING = "backup.json"

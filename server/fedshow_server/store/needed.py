@@ -5,12 +5,10 @@ from collections.abc import Container
 from sqlalchemy import select
 
 from fedshow.errors import Damaged
-from fedshow_server.store.concept_rows import State
+from fedshow_server.store.concept_rows import KEPT
 from fedshow_server.store.database import Database
 from fedshow_server.store.tables import concepts, release_files
 
-KEPT = (State.PENDING, State.ADMITTED)
-"""Concepts in these states have their file in the store."""
 MOST_NAMED = 5
 
 
