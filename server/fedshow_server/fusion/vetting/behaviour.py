@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fedshow.families import Base
 from fedshow_server.fusion.statistics import Statistics
+from fedshow_server.fusion.sums import energy, low_rank_energy
 from fedshow_server.releasing.unfusable import OddConcept
 
 MAX_MEAN = 0.25
@@ -48,13 +49,7 @@ def unasked_changes(statistics: Statistics, base: Base, generic: MomentOf) -> di
     found = {}
     for layer, (down_RI, up_OR) in statistics.adapters.items():
         moment_II = generic(base.family.input_of(layer)).double()
-        own = _energy(base.layers[layer].weight.detach().double().cpu(), moment_II)
-        reduced_RR = down_RI.double() @ moment_II @ down_RI.double().T
-        added = float(((up_OR.double().T @ up_OR.double()) * reduced_RR).sum())
+        own = energy(base.layers[layer].weight.detach().double().cpu(), moment_II)
+        added = low_rank_energy(up_OR.double(), down_RI.double(), moment_II)
         found[layer] = statistics.scale**2 * added / own
     return found
-
-
-def _energy(weight_OI: Tensor, moment_II: Tensor) -> float:
-    """E|W x|²."""
-    return float(((weight_OI @ moment_II) * weight_OI).sum())
