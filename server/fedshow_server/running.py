@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from fedshow.families.card import BaseCard
 from fedshow_server.describing import described_base
 from fedshow_server.folder import DataFolder, Facts
+from fedshow_server.fusion.ray_cluster import check_address
 from fedshow_server.ground import Ground, ground_of
 from fedshow_server.lasting import lasting
 from fedshow_server.releasing.publishing import sign_earlier
-from fedshow_server.releasing.ray_cluster import check_address
 from fedshow_server.releasing.signing import open_signer
 from fedshow_server.settings import ServerSettings
 from fedshow_server.upkeep.health import FINE

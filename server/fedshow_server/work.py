@@ -9,7 +9,6 @@ from fedshow_server.drawing.queue import DrawingQueue
 from fedshow_server.flower.collecting import Collector
 from fedshow_server.flower.superlink import SuperLink
 from fedshow_server.ground import Ground
-from fedshow_server.members.administration import Administration
 from fedshow_server.members.enrolment import Enrolment
 from fedshow_server.releasing.news import News
 from fedshow_server.releasing.queue import FusionQueue
@@ -17,6 +16,7 @@ from fedshow_server.releasing.signing import Signer
 from fedshow_server.samples.queue import SampleQueue
 from fedshow_server.samples.scorer import ScorerChoice
 from fedshow_server.services.admin import admin_servicer
+from fedshow_server.services.administration import Administration
 from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.listening import add_services
 from fedshow_server.services.releases import ReleaseServicer

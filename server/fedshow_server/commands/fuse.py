@@ -56,7 +56,7 @@ def fuse(
     if not out.is_dir():  # else it is filled, wherever it lies
         output_folder(out)
     if ray is not None:
-        from fedshow_server.releasing.ray_cluster import check_address
+        from fedshow_server.fusion.ray_cluster import check_address
 
         check_address(ray)
     from fedshow.device import choose_device

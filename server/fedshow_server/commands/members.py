@@ -207,7 +207,7 @@ def _owner(data: Path | None, server: str | None) -> Iterator[Ask]:
 @contextmanager
 def _here(data: Path | None) -> Iterator[Ask]:
     from fedshow_server.folder import DataFolder, owners_store
-    from fedshow_server.members.administration import Administration
+    from fedshow_server.services.administration import Administration
     from fedshow_server.settings import load_settings
 
     with owners_store(data) as store:

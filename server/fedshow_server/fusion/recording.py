@@ -20,8 +20,8 @@ from fedshow_server.fusion.listening import EMPHASIS, listening_to_pictures, rea
 from fedshow_server.fusion.moments import Moments
 from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.sums import energy
+from fedshow_server.fusion.unfusable import UnfusableConcept
 from fedshow_server.fusion.wiring import turned
-from fedshow_server.releasing.unfusable import UnfusableConcept
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from fedshow.concepts.magnitudes import check_update, check_values
 from fedshow.errors import BaseMismatch, RefusedConcept
+from fedshow_server.fusion.unfusable import UnfusableConcept
 from fedshow_server.fusion.wiring import Wiring
-from fedshow_server.releasing.unfusable import UnfusableConcept
 
 MAX_MEAN_SQUARE = 1e6
 """Of what a layer reads. Real inputs stay below 100; squares of more leave what float32 adds up well."""

@@ -118,7 +118,7 @@ def workers_at(
     if ray is None:
         yield Here(base, found)
         return
-    from fedshow_server.releasing.ray_cluster import connected
+    from fedshow_server.fusion.ray_cluster import connected
 
     with connected(ray):
         from fedshow_server.fusion.ray_workers import RayWorkers

@@ -18,10 +18,10 @@ from fedshow.families.card import BaseCard
 from fedshow_server.children import die_with_parent
 from fedshow_server.flower.admitting import check_file
 from fedshow_server.folder import DataFolder
+from fedshow_server.fusion.unfusable import OddConcept, UnfusableConcept
 from fedshow_server.releasing.due import find_due, receipts
 from fedshow_server.releasing.publishing import publish
 from fedshow_server.releasing.signing import Signer, open_signer
-from fedshow_server.releasing.unfusable import OddConcept, UnfusableConcept
 from fedshow_server.store import Concept, Store
 from fedshow_server.upkeep.logs import set_up_logs
 

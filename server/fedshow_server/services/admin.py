@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from fedshow.v1 import admin_pb2 as pb
 from fedshow.v1.admin_pb2_grpc import AdminServiceServicer
-from fedshow_server.members.administration import Administration
+from fedshow_server.services.administration import Administration
 
 
 def admin_servicer(administration: Administration) -> AdminServiceServicer:

@@ -23,9 +23,9 @@ from fedshow_server.fusion.recording import Drawn, Plan, record
 from fedshow_server.fusion.report import residual
 from fedshow_server.fusion.rules import FUSIONS
 from fedshow_server.fusion.rules.gradient import Eigenbasis, gradient_fusion
+from fedshow_server.fusion.unfusable import UnfusableConcept
 from fedshow_server.fusion.update import Update, smallest, tensors_of
 from fedshow_server.releasing.due import receipts, recorded
-from fedshow_server.releasing.unfusable import UnfusableConcept
 from tests.conftest import BASE, MakeConcept
 from tests.stage.concepts import random_concept
 

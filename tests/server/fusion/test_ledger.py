@@ -18,7 +18,7 @@ from fedshow_server.fusion.ledger.receipt import relative_difference
 from fedshow_server.fusion.ledger.records import Record
 from fedshow_server.fusion.statistics import Seen, Statistics
 from fedshow_server.fusion.sums import layer_of
-from fedshow_server.releasing.unfusable import UnfusableConcept
+from fedshow_server.fusion.unfusable import UnfusableConcept
 from tests.server.fusion.synthetic import (
     RECORDING,
     WIRING,

@@ -25,17 +25,17 @@ from fedshow.families import Base
 from fedshow.families.sd1 import SD1
 from fedshow_server.children import Child
 from fedshow_server.folder import DataFolder
-from fedshow_server.fusion import ray_workers
+from fedshow_server.fusion import ray_cluster, ray_workers
 from fedshow_server.fusion.fuse import fuse
 from fedshow_server.fusion.ray_workers import RayWorkers, Recorder
 from fedshow_server.fusion.recording import Plan
 from fedshow_server.fusion.statistics import Seen
 from fedshow_server.fusion.sums import Layer, Part, layer_of
+from fedshow_server.fusion.unfusable import UnfusableConcept
 from fedshow_server.fusion.workers import Here, Workers, workers_at
-from fedshow_server.releasing import fusing, ray_cluster
+from fedshow_server.releasing import fusing
 from fedshow_server.releasing.due import Due
 from fedshow_server.releasing.queue import FusionQueue
-from fedshow_server.releasing.unfusable import UnfusableConcept
 from fedshow_server.settings import load_settings
 from tests.conftest import BASE, Call, MakeConcept
 from tests.server.fusion.synthetic import seen, statistics

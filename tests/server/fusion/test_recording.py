@@ -11,8 +11,8 @@ from fedshow_server.fusion.fuse import fuse
 from fedshow_server.fusion.listening import EMPHASIS, context_slots, emphasised
 from fedshow_server.fusion.prompts import THINGS_FIT, THINGS_HELDOUT
 from fedshow_server.fusion.recording import Drawn, Plan, record, record_generic
+from fedshow_server.fusion.unfusable import UnfusableConcept
 from fedshow_server.fusion.wiring import Wiring
-from fedshow_server.releasing.unfusable import UnfusableConcept
 from tests.conftest import MakeConcept
 from tests.stage.concepts import random_concept
 

@@ -10,11 +10,11 @@ from fedshow.families import Base
 from fedshow_server.fusion.fuse import fuse, ledger_of
 from fedshow_server.fusion.ledger import open_ledger
 from fedshow_server.fusion.recording import Plan, record_concept, record_generic
+from fedshow_server.fusion.unfusable import OddConcept
 from fedshow_server.fusion.vetting import Vetting
 from fedshow_server.fusion.vetting.behaviour import unasked_changes
 from fedshow_server.fusion.vetting.norms import FEWEST, check_norms, norms_of, spectral_norm
 from fedshow_server.fusion.vetting.words import check_words
-from fedshow_server.releasing.unfusable import OddConcept
 from tests.conftest import MakeConcept
 from tests.server.fusion import synthetic
 from tests.server.fusion.synthetic import RECORDING, WIRING, statistics

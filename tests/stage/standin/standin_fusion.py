@@ -59,7 +59,7 @@ def fuse_to_folder(base, concepts, out, *, ledger=None, vetting=None, **_):
     from fedshow.concepts import read_concept
     from fedshow.files import digest
     from fedshow.releases import FileEntry, Manifest, Member, release_id
-    from fedshow_server.releasing.unfusable import OddConcept, UnfusableConcept
+    from fedshow_server.fusion.unfusable import OddConcept, UnfusableConcept
 
     mark = Path(os.environ.get("FEDSHOW_STANDIN_FAILS", os.devnull))
     if not mark.exists():

@@ -14,7 +14,7 @@ from torch import Tensor
 from fedshow.families import Base
 from fedshow_server.fusion.statistics import Statistics
 from fedshow_server.fusion.sums import energy, low_rank_energy
-from fedshow_server.releasing.unfusable import OddConcept
+from fedshow_server.fusion.unfusable import OddConcept
 
 MAX_MEAN = 0.25
 """Over layers: half as much as they give themselves, in amplitude."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedshow_server.fusion.statistics import Statistics
-from fedshow_server.releasing.unfusable import OddConcept
+from fedshow_server.fusion.unfusable import OddConcept
 
 Norms = Mapping[str, float]
 """Layer to the spectral norm of a concept's update there: the most by which it changes any direction."""

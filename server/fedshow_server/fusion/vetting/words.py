@@ -9,7 +9,7 @@ from torch.nn.functional import cosine_similarity
 from fedshow.concepts import ConceptFile
 from fedshow.families import Base
 from fedshow.families.text_encoder import TextEncoder
-from fedshow_server.releasing.unfusable import OddConcept
+from fedshow_server.fusion.unfusable import OddConcept
 
 MOST_ALIKE = 0.75
 """Cosine of two embeddings. Tuned words stay below 0.73 with all but their own class word, next to which they

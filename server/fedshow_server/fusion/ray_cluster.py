@@ -1,6 +1,6 @@
 """The way to a Ray cluster: quiet, within a bounded time. Costs nothing to import.
 
-python -m fedshow_server.releasing.ray_cluster ADDRESS     tries it
+python -m fedshow_server.fusion.ray_cluster ADDRESS     tries it
 """
 
 import logging
