@@ -89,7 +89,7 @@ def _room_in(about: str, folder: Path, floor_bytes: int) -> Finding:
 
 
 def _certificates(folder: DataFolder) -> Iterator[Finding]:
-    authority, server = folder.ca / "ca.pem", folder.ca / "server.pem"
+    authority, server = folder.certificates.ca, folder.certificates.certificate
     if not authority.exists():
         first = f"fedshow server run --data {folder.path}"
         yield warning("server authority", f"{authority} is not there yet", first)

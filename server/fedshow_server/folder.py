@@ -14,6 +14,7 @@ from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.files import write_atomically
 from fedshow.joining import Address, NodeName
+from fedshow_server import layout
 from fedshow_server.calls import by_owner
 from fedshow_server.settings import load_settings
 from fedshow_server.store import Store, open_store
@@ -57,15 +58,17 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.ca = path / "ca"
+        self.ca = path / layout.CERTIFICATES
+        self.certificates = layout.Certificates.below(self.ca)
         self.flower = path / "flower"
+        self.superlink_database = path / layout.SUPERLINK_DATABASE
         self.logs = path / "logs"
-        self.blobs = path / "blobs"
+        self.blobs = path / layout.BLOBS
         self.work = path / "work"
         self.ledgers = path / "ledgers"
         self.drawings = path / "drawings"
-        self._facts = path / "server.json"
-        self._base = path / "base.json"
+        self._facts = path / layout.FACTS
+        self._base = path / layout.BASE
 
     def make(self) -> None:
         """Makes the folders. Raises InvalidInput."""

@@ -14,7 +14,7 @@ from fedshow_server.services.listening import Listener, listen
 from fedshow_server.services.streams import OpenStreams
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Store, open_store
-from fedshow_server.upkeep.certificates import Certificates, prepare_certificates
+from fedshow_server.upkeep.certificates import prepare_certificates
 from fedshow_server.upkeep.disk import Disk
 from fedshow_server.upkeep.metrics import Metrics
 from fedshow_server.web.https_port import hold_port
@@ -27,7 +27,6 @@ class Ground:
     settings: ServerSettings
     folder: DataFolder
     port: socket.socket
-    certificates: Certificates
     store: Store
     disk: Disk
     metrics: Metrics
@@ -46,13 +45,13 @@ def ground_of(settings: ServerSettings, folder: DataFolder) -> Iterator[Ground]:
     Raises InvalidInput when an address, the database or the place for content cannot be had, or when
     content is not there.
     """
-    certificates = prepare_certificates(folder.ca, settings.name)
+    prepare_certificates(folder.certificates, settings.name)
     with hold_port(settings.host, settings.port) as port:
         store = open_store(settings.database_url, settings.store_url)
         try:
             store.blobs.check()
             _check_content(store, settings.store_url)
-            yield _ground(settings, folder, port, certificates, store)
+            yield _ground(settings, folder, port, store)
         finally:
             store.close()
 
@@ -71,7 +70,6 @@ def _ground(
     settings: ServerSettings,
     folder: DataFolder,
     port: socket.socket,
-    certificates: Certificates,
     store: Store,
 ) -> Ground:
     presence, streams = Presence(), OpenStreams(store.members)
@@ -80,12 +78,11 @@ def _ground(
     guard = Guard(settings, store.audit)
     entrance = Entrance(store.members, presence.saw, guard)
     doors = Doors(entrance, streams)
-    listener = listen(settings.grpc_address, certificates, doors, metrics.answered)
+    listener = listen(settings.grpc_address, folder.certificates, doors, metrics.answered)
     return Ground(
         settings=settings,
         folder=folder,
         port=port,
-        certificates=certificates,
         store=store,
         disk=disk,
         metrics=metrics,

@@ -80,7 +80,7 @@ async def _run(ground: Ground, card: BaseCard, stop: asyncio.Event, on_ready: On
 
 def _works(ground: Ground, work: Work, edge: HttpsServer) -> dict[str, Coroutine[Any, Any, Any]]:
     """All that goes on at the same time, by name; when one of them ends, the server does."""
-    certificates, name = ground.certificates, ground.settings.name
+    certificates, name = ground.folder.certificates, ground.settings.name
     renew_flowers = partial(work.superlink.restart_because, "new certificate")
     renewal = Renewal(certificates, name, (edge.renew, ground.listener.renew, renew_flowers))
     return {

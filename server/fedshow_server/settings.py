@@ -19,9 +19,9 @@ from fedshow.concepts.names import CLASS
 from fedshow.errors import InvalidInput
 from fedshow.joining import NodeName
 from fedshow.wire import MAX_CONCEPT_BYTES
+from fedshow_server import layout
 from fedshow_server.upkeep.logs import Format, Level
 
-FILE_NAME = "server.toml"
 ENVIRONMENT_PREFIX = "FEDSHOW_SERVER_"
 STORE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9!_.*'()/-]*)?")
 ClassWord = Annotated[str, StringConstraints(pattern=f"^(?:{CLASS.pattern})$")]
@@ -180,12 +180,12 @@ class ServerSettings(BaseSettings):
     @property
     def database_url(self) -> str:
         """The database as SQLAlchemy names it."""
-        return self.database or f"sqlite:///{self.data / 'fedshow.db'}"
+        return self.database or f"sqlite:///{self.data / layout.DATABASE}"
 
     @property
     def store_url(self) -> str:
         """Where content lies: a folder or an s3:// URL."""
-        return self.store or str(self.data / "blobs")
+        return self.store or str(self.data / layout.BLOBS)
 
     @property
     def growing_folders(self) -> tuple[Path, ...]:
@@ -217,7 +217,7 @@ def load_settings(config: Path | None = None, **flags: Any) -> ServerSettings:
     if config is not None and not config.is_file():
         raise InvalidInput(f"settings file {config} does not exist")
     if config is None:
-        config = _build(None, given).data / FILE_NAME
+        config = _build(None, given).data / layout.SETTINGS
     return _build(config, given)
 
 

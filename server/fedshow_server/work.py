@@ -44,7 +44,7 @@ class Work:
 def work_on(ground: Ground, card: BaseCard, signer: Signer) -> Work:
     """The work of a server with this base; nothing of it runs yet."""
     store, folder, settings = ground.store, ground.folder, ground.settings
-    superlink = SuperLink(folder, ground.certificates)
+    superlink = SuperLink(folder, folder.certificates)
     ground.metrics.superlink_starts.set_function(lambda: superlink.generation)
     card_lock = asyncio.Lock()  # fusing, drawing and sampling take turns on the card
     fusion = FusionQueue(store, folder, settings, card_lock, ground.metrics.fused)

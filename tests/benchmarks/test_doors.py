@@ -15,6 +15,7 @@ from benchmarks.federating.knocking import over_flower, over_grpc, over_http, ov
 from benchmarks.federating.knocking.cast import Cast, assemble
 from benchmarks.federating.knocking.spellings import spellings
 from benchmarks.federating.knocking.tally import Tally
+from fedshow_server.layout import Certificates
 from fedshow_server.upkeep.certificates import prepare_certificates
 from fedshow_server.web.doors import POLICIES
 from tests.stage.concepts import make_data
@@ -103,7 +104,7 @@ def test_old_tls_is_refused_by_the_server_not_by_us(stage: Cast, tmp_path: Path)
 @contextmanager
 def old_server(folder: Path) -> Iterator[int]:
     """The port of a server that still speaks TLS 1.1, for one connection."""
-    files = prepare_certificates(folder, "127.0.0.1")
+    prepare_certificates(files := Certificates.below(folder), "127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings():

@@ -34,7 +34,7 @@ def folder(tmp_path, port):
     """A folder as a server leaves it."""
     made = DataFolder(tmp_path / "server")
     made.make()
-    prepare_certificates(made.ca, "localhost")
+    prepare_certificates(made.certificates, "localhost")
     database = f"sqlite:///{made.path / 'fedshow.db'}"
     made.keep_facts(Facts(name="art", address=f"art:{port}", grpc="art:8444", database=database))
     open_store(database, made.blobs).close()

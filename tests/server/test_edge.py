@@ -13,6 +13,7 @@ from fedshow.errors import Forbidden
 from fedshow.joining import JoinReply, JoinRequest
 from fedshow.v1.releases_pb2 import ListReleasesRequest
 from fedshow.wire import CA_PATH, JOIN_PATH
+from fedshow_server.layout import Certificates
 from fedshow_server.upkeep.certificates import fingerprint, prepare_certificates
 from fedshow_server.web.https_port import hold_port
 
@@ -159,26 +160,29 @@ def test_bad_joins_are_refused(server, tools, change, status, words):
 
 
 def test_certificates_follow_the_name_and_keep_the_authority(tmp_path):
-    first = prepare_certificates(tmp_path, "fuse.example")
-    authority, server_pem = first.ca_pem, first.certificate.read_bytes()
-    assert prepare_certificates(tmp_path, "fuse.example").certificate.read_bytes() == server_pem
-    moved = prepare_certificates(tmp_path, "other.example")
-    assert moved.certificate.read_bytes() != server_pem
-    assert moved.ca_pem == authority
-    assert (tmp_path / "ca.key").stat().st_mode & 0o777 == 0o600
-    assert moved.key.stat().st_mode & 0o777 == 0o600
+    papers = Certificates.below(tmp_path)
+    prepare_certificates(papers, "fuse.example")
+    authority, server_pem = papers.ca_pem, papers.certificate.read_bytes()
+    prepare_certificates(papers, "fuse.example")
+    assert papers.certificate.read_bytes() == server_pem
+    prepare_certificates(papers, "other.example")
+    assert papers.certificate.read_bytes() != server_pem
+    assert papers.ca_pem == authority
+    assert papers.ca_key.stat().st_mode & 0o777 == 0o600
+    assert papers.key.stat().st_mode & 0o777 == 0o600
 
 
 def test_certificate_without_its_key_is_made_anew(tmp_path):
     """A crash between writing the key and the certificate must not keep the server down."""
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-    first = prepare_certificates(tmp_path / "a", "fuse.example")
-    other = prepare_certificates(tmp_path / "b", "fuse.example")
-    first.key.write_bytes(other.key.read_bytes())
-    again = prepare_certificates(tmp_path / "a", "fuse.example")
-    ssl.create_default_context().load_cert_chain(again.certificate, again.key)
-    assert again.ca_pem == first.ca_pem
+    papers, others = (Certificates.below(tmp_path / folder) for folder in ("a", "b"))
+    for each in (papers, others):
+        each.ca.parent.mkdir()
+        prepare_certificates(each, "fuse.example")
+    authority = papers.ca_pem
+    papers.key.write_bytes(others.key.read_bytes())
+    prepare_certificates(papers, "fuse.example")
+    ssl.create_default_context().load_cert_chain(papers.certificate, papers.key)
+    assert papers.ca_pem == authority
 
 
 def test_small_answers_leave_at_once():

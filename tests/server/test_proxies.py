@@ -65,11 +65,13 @@ def test_children_reach_each_other_and_the_world_through_the_proxy(
 
 def test_the_superlink_is_asked_past_the_proxy(program, tmp_path):
     (tmp_path / "ca").mkdir()
-    papers = prepare_certificates(tmp_path / "ca", "localhost")
+    folder = DataFolder(tmp_path)
+    papers = folder.certificates
+    prepare_certificates(papers, "localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(papers.certificate, papers.key)
     program.socket = context.wrap_socket(program.socket, server_side=True)
-    link = SuperLink(DataFolder(tmp_path), papers)
+    link = SuperLink(folder, papers)
     link._port = program.server_port
 
     async def healthy() -> bool:

@@ -26,11 +26,13 @@ def test_the_key_is_made_once_and_private(tmp_path):
 def test_a_key_that_cannot_be_read_is_not_replaced(tmp_path, content):
     """Clients trust the old one: a new one would only look like an attack."""
     if content is None:
+        from fedshow_server.layout import Certificates
         from fedshow_server.upkeep.certificates import prepare_certificates
 
         another = tmp_path / "another"
         another.mkdir()
-        content = prepare_certificates(another, "x").key.read_bytes()
+        prepare_certificates(papers := Certificates.below(another), "x")
+        content = papers.key.read_bytes()
     file = tmp_path / "signing.key"
     file.write_bytes(content)
     with pytest.raises(InvalidInput, match=r"signing\.key.*backup"):

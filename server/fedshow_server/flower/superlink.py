@@ -17,7 +17,7 @@ import httpx
 from fedshow.errors import Unreachable
 from fedshow_server.children import Child, run_program
 from fedshow_server.folder import DATA_VARIABLE, DataFolder
-from fedshow_server.upkeep.certificates import Certificates
+from fedshow_server.layout import Certificates
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class SuperLink:
             *("--ssl-ca-certfile", str(self._certificates.ca)),
             *("--ssl-certfile", str(self._certificates.certificate)),
             *("--ssl-keyfile", str(self._certificates.key)),
-            *("--database", str(self._folder.flower / "superlink.db")),
+            *("--database", str(self._folder.superlink_database)),
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
         ]

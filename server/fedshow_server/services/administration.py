@@ -42,7 +42,7 @@ class Administration:
         described = self._folder.base()
         code = JoinCode(
             address=facts.address,
-            ca_sha256=fingerprint((self._folder.ca / "ca.pem").read_bytes()),
+            ca_sha256=fingerprint(self._folder.certificates.ca_pem),
             secret=secret,
             base=described.card.name if described else "",
         )

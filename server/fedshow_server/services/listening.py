@@ -15,11 +15,11 @@ from fedshow.v1.admin_pb2_grpc import AdminServiceServicer, add_AdminServiceServ
 from fedshow.v1.concepts_pb2_grpc import add_ConceptServiceServicer_to_server
 from fedshow.v1.releases_pb2_grpc import add_ReleaseServiceServicer_to_server
 from fedshow_server.calls import OnAnswer
+from fedshow_server.layout import Certificates
 from fedshow_server.services.concepts import ConceptServicer
 from fedshow_server.services.doors import Doors
 from fedshow_server.services.releases import ReleaseServicer
 from fedshow_server.services.tracing import Traced
-from fedshow_server.upkeep.certificates import Certificates
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # two servers on one port would share its calls

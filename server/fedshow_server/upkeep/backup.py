@@ -28,7 +28,7 @@ from fedshow.documents import BadDocument, read_document
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.files import BLOCK_BYTES, digest, whole_or_not, write_atomically
 from fedshow_server.folder import PRIVATE_FOLDER, DataFolder
-from fedshow_server.settings import FILE_NAME as SETTINGS
+from fedshow_server.layout import BASE, BLOBS, DATABASE, SETTINGS, SUPERLINK_DATABASE
 from fedshow_server.store import Store, open_store
 from fedshow_server.store.blobs import DIGEST
 from fedshow_server.store.database import Database, make_engine
@@ -36,8 +36,6 @@ from fedshow_server.store.needed import check_content
 from fedshow_server.store.s3 import SCHEME
 
 LISTING = "backup.json"
-DATABASE = "fedshow.db"
-FLOWER = "flower/superlink.db"
 CONTENT = "content, which lies in"
 OWNER_ONLY = 0o600
 LARGEST_LISTING_BYTES = 1 << 30
@@ -151,9 +149,9 @@ def _copies(folder: DataFolder, database: str, work: Path) -> tuple[dict[str, Pa
         files[DATABASE] = _copy_sqlite(Path(url.database), work / "database")
     else:
         left_out.append(f"the database, which lies in {url.get_backend_name()} at {url.host}")
-    if (folder.path / FLOWER).is_file():
-        files[FLOWER] = _copy_sqlite(folder.path / FLOWER, work / "flower")
-    for path in (*sorted(folder.ca.iterdir()), folder.path / "base.json", folder.path / SETTINGS):
+    if folder.superlink_database.is_file():
+        files[SUPERLINK_DATABASE] = _copy_sqlite(folder.superlink_database, work / "flower")
+    for path in (*sorted(folder.ca.iterdir()), folder.path / BASE, folder.path / SETTINGS):
         if path.is_file():
             files[path.relative_to(folder.path).as_posix()] = path
     return files, left_out
@@ -185,7 +183,7 @@ def _blobs_for(database_url: str, folder: Path) -> list[Path]:
 
 
 def _blob_name(name: str) -> str:
-    return f"blobs/{name[:2]}/{name}"
+    return f"{BLOBS}/{name[:2]}/{name}"
 
 
 def _add(
@@ -280,7 +278,7 @@ def _check_database(work: Path, listing: Listing, say: Callable[[str], None]) ->
     """Opens the restored database, which brings it up to date, and walks its audit log."""
     if DATABASE not in listing.files:
         return
-    store: Store = open_store(f"sqlite:///{work / DATABASE}", work / "blobs")
+    store: Store = open_store(f"sqlite:///{work / DATABASE}", work / BLOBS)
     try:
         if listing.has_content:
             check_content(store.database, set(listing.blobs), "the backup")

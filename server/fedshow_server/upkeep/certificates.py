@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import socket
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fedshow_server.layout import Certificates
+
 CA_DAYS = 3650
 SERVER_DAYS = 397
 RENEW_DAYS = 30
@@ -21,37 +22,20 @@ CLOCK_SKEW = timedelta(hours=1)
 Key = ec.EllipticCurvePrivateKey
 
 
-@dataclass(frozen=True)
-class Certificates:
-    """Where the files lie, PEM all of them."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-
-    @property
-    def ca_pem(self) -> bytes:
-        """The certificate authority as clients pin it."""
-        return self.ca.read_bytes()
-
-
 def fingerprint(ca_pem: bytes) -> str:
     """sha256 of the DER form of a PEM certificate."""
     loaded = x509.load_pem_x509_certificate(ca_pem)
     return sha256(loaded.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
-def prepare_certificates(folder: Path, public_name: str) -> Certificates:
-    """The server's certificates, made when missing, due or for other names; the authority stays."""
-    found = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
-    ca_key_path = folder / "ca.key"
-    if not (found.ca.is_file() and ca_key_path.is_file()):
-        _make_authority(found.ca, ca_key_path)
-    authority = x509.load_pem_x509_certificate(found.ca_pem)
+def prepare_certificates(wanted: Certificates, public_name: str) -> None:
+    """Makes the server's certificates when missing, due or for other names; the authority stays."""
+    if not (wanted.ca.is_file() and wanted.ca_key.is_file()):
+        _make_authority(wanted.ca, wanted.ca_key)
+    authority = x509.load_pem_x509_certificate(wanted.ca_pem)
     names = _names(public_name)
-    if not _serves(found, authority, names):
-        _make_server(found, authority, _read_key(ca_key_path), names)
-    return found
+    if not _serves(wanted, authority, names):
+        _make_server(wanted, authority, _read_key(wanted.ca_key), names)
 
 
 def _names(public_name: str) -> list[x509.GeneralName]:

@@ -6,7 +6,8 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from fedshow_server.upkeep.certificates import Certificates, prepare_certificates
+from fedshow_server.layout import Certificates
+from fedshow_server.upkeep.certificates import prepare_certificates
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +34,8 @@ class Renewal:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._told.wait(), LOOK_SECONDS)
             self._told.clear()
-            folder = self._certificates.ca.parent
-            found = await asyncio.to_thread(prepare_certificates, folder, self._name)
-            if (now := found.certificate.read_bytes()) != in_use:
+            await asyncio.to_thread(prepare_certificates, self._certificates, self._name)
+            if (now := self._certificates.certificate.read_bytes()) != in_use:
                 in_use = now
                 log.info("the server's certificate was renewed")
                 for take in self._takers:

@@ -28,13 +28,13 @@ def https_server(ground: Ground, work: Work) -> HttpsServer:
     app = make_edge(
         work.superlink,
         work.enrolment,
-        ground.certificates.ca_pem,
+        ground.folder.certificates.ca_pem,
         HttpDoors(entrance, SignedIn(entrance, ground.store.sessions)),
         _routers(ground, work, gallery),
         gallery.refuse,
     )
     served = Traced(SafeHeaders(app), ground.metrics.answered)
-    return HttpsServer(served, ground.certificates, ground.settings.drain_seconds)
+    return HttpsServer(served, ground.folder.certificates, ground.settings.drain_seconds)
 
 
 def _routers(ground: Ground, work: Work, gallery: Gallery) -> Sequence[APIRouter]:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from fedshow.errors import InvalidInput
 from fedshow.ports import holder_of
-from fedshow_server.upkeep.certificates import Certificates
+from fedshow_server.layout import Certificates
 
 
 def hold_port(host: str, port: int) -> socket.socket:
