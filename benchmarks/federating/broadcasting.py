@@ -18,7 +18,7 @@ from benchmarks.federating.concepts import concept_file, header_of, tensors_of
 from benchmarks.federating.relay import Relay
 from benchmarks.tuning.sd15 import sd15
 from fedshow.families import Base
-from fedshow.releases.loading import FUSED
+from fedshow.releases.file_names import FUSED
 from fedshow.releases.manifest import Member as Part
 from fedshow.releases.updates import DOWN, MATRIX
 from fedshow.releases.writing import ReleaseContent, write_release

@@ -23,8 +23,9 @@ from benchmarks.federating.fuzzing.mutating import Raw, odd_bytes, odd_documents
 from benchmarks.federating.fuzzing.strictly import Bad, demand
 from benchmarks.federating.fuzzing.target import Target
 from fedshow.releases import Manifest
+from fedshow.releases.file_names import CONCEPTS
 from fedshow.releases.signing import Signature
-from fedshow.releases.verify import CONCEPTS, check_concepts
+from fedshow.releases.verify import check_concepts
 from tests.releases import concepts_json, standin_manifest
 from tests.stage.concepts import CARD
 

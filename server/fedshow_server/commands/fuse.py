@@ -60,6 +60,7 @@ def fuse(
 
         check_address(ray)
     from fedshow.device import choose_device
+    from fedshow.releases.file_names import CROSSTALK, REPORT, RESIDUALS
     from fedshow_server.fusion import fuse_to_folder
     from fedshow_server.fusion.summary import sentences, summarise
 
@@ -78,15 +79,15 @@ def fuse(
             refine=refine,
             ray=ray,
         )
-    summary = summarise(out / "report.json")
+    summary = summarise(out / REPORT)
     if as_json:
         return print_json({"release": manifest.release, "folder": str(out), **summary})
     print(f"{out}: release {manifest.release} of {', '.join(m.name for m in manifest.concepts)}")
     if report:
         print("\n".join(sentences(summary)))
-        shown = [name for name in ("residuals.png", "crosstalk.png") if (out / name).exists()]
+        shown = [name for name in (RESIDUALS, CROSSTALK) if (out / name).exists()]
         if shown:
-            print(f"{out}/report.json has it per layer, as pictures {' and '.join(shown)}")
+            print(f"{out / REPORT} has it per layer, as pictures {' and '.join(shown)}")
     return None
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from fedshow.concepts import ConceptFile, read_concept
 from fedshow.errors import InvalidInput
 from fedshow.families import open_base
-from fedshow.releases.manifest import FILE_NAME, Manifest, Member
+from fedshow.releases.file_names import MANIFEST
+from fedshow.releases.manifest import Manifest, Member
 from fedshow.releases.writing import ReleaseContent, write_release
 from fedshow_server.fusion.fuse import Fused, fuse, ledger_of, remove_all
 from fedshow_server.fusion.ledger.index import VERSION
@@ -94,7 +95,7 @@ def _put(built: Path, out: Path) -> None:
     if built.parent != out:
         built.rename(out)
         return
-    for child in sorted(built.iterdir(), key=lambda child: child.name == FILE_NAME):
+    for child in sorted(built.iterdir(), key=lambda child: child.name == MANIFEST):
         child.rename(out / child.name)
     built.rmdir()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from fedshow.releases.file_names import CROSSTALK, RESIDUALS
 from fedshow_server.fusion.summary import short
 
 CELL, GAP, FONT_SIZE = 18, 12, 12
@@ -26,11 +27,11 @@ def report_pictures(
     rows = [[*layer["residual_heldout"], layer["drift"]] for layer in layers.values()]
     columns = [*(f"<{name}>" for name in concepts), "drift"]
     title = "What a concept misses, per layer (0 nothing, 1 all)"
-    found = {"residuals.png": heat_map(title, [short(layer) for layer in layers], columns, rows)}
+    found = {RESIDUALS: heat_map(title, [short(layer) for layer in layers], columns, rows)}
     if "crosstalk" in summary:
         names = columns[:-1]
         title = "What a row's concept loses to a column's; on the diagonal to caution"
-        found["crosstalk.png"] = heat_map(title, names, names, summary["crosstalk"])
+        found[CROSSTALK] = heat_map(title, names, names, summary["crosstalk"])
     return found
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from fedshow.errors import NotFound, RefusedRelease
 from fedshow.files import digest
 from fedshow.releases import FileEntry, Manifest, verify_release
-from fedshow.releases.manifest import FILE_NAME
-from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow.releases.file_names import MANIFEST, SIGNATURE
 from fedshow.releases.signing import Signature
 from fedshow_server.releasing.signing import Signer
 from fedshow_server.store import Release, Store
@@ -21,7 +20,7 @@ def publish(store: Store, folder: Path, signer: Signer) -> tuple[Manifest, bool]
     manifest = verify_release(folder)
     for path, entry in manifest.files.items():
         store.blobs.put_file(folder / path, entry.sha256)
-    listing_path = folder / FILE_NAME
+    listing_path = folder / MANIFEST
     listing = FileEntry(sha256=digest(listing_path), size_bytes=listing_path.stat().st_size)
     store.blobs.put_file(listing_path, listing.sha256)
     signature = _sign(store, listing, signer)
@@ -37,7 +36,7 @@ def sign_earlier(store: Store, signer: Signer) -> None:
     newest_first = store.releases.all()
     stale = list(takewhile(lambda one: _key_of(store, one) != signer.public_key, newest_first))
     for release in reversed(stale):
-        listing = store.releases.file(release.id, FILE_NAME)
+        listing = store.releases.file(release.id, MANIFEST)
         try:
             store.releases.sign(release.id, _sign(store, listing, signer))
         except NotFound as error:

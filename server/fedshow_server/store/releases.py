@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, exists, insert, select, true, update
 
 from fedshow.errors import InvalidInput, NotFound
-from fedshow.releases.manifest import FILE_NAME, FileEntry, Manifest
-from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow.releases.file_names import MANIFEST, SIGNATURE
+from fedshow.releases.manifest import FileEntry, Manifest
 from fedshow_server.store.audit import note
 from fedshow_server.store.concept_rows import State
 from fedshow_server.store.database import Database
@@ -134,7 +134,7 @@ class Releases(Shelf):
                 return False
             sequence = last.sequence + 1 if last else 1
             if not _renumber(connection, manifest.release, sequence):
-                beside = {FILE_NAME: listing} | ({SIGNATURE: signature} if signature else {})
+                beside = {MANIFEST: listing} | ({SIGNATURE: signature} if signature else {})
                 _insert(connection, manifest, beside, sequence)
             note(connection, "release.published", manifest.release, manifest=listing.sha256)
         return True
@@ -225,7 +225,7 @@ def _insert(
             sequence=sequence,
             created=manifest.created,
             base_sha256=manifest.base.sha256,
-            manifest_sha256=beside[FILE_NAME].sha256,
+            manifest_sha256=beside[MANIFEST].sha256,
         )
     )
     members = [

@@ -11,8 +11,9 @@ from fedshow.documents import read_json
 from fedshow.errors import BaseMismatch, Damaged, InvalidInput
 from fedshow.families.checkpoint_kinds import is_checkpoint
 from fedshow.families.locating import is_public, locate
-from fedshow.releases.manifest import FILE_NAME, Manifest
-from fedshow.releases.verify import CONCEPTS, check_concepts
+from fedshow.releases.file_names import CONCEPTS, FUSED, MANIFEST
+from fedshow.releases.manifest import Manifest
+from fedshow.releases.verify import check_concepts
 
 Kind = Literal["base", "concept", "release"]
 
@@ -46,9 +47,9 @@ def read_candidate(given: str) -> Candidate:
         header = concept.header
         classes = {header.name: header.class_word}
         return Candidate(given, "concept", classes, concept.sha256, header.base)
-    if any((path / name).is_file() for name in (FILE_NAME, "fused.safetensors")):
+    if any((path / name).is_file() for name in (MANIFEST, FUSED)):
         manifest = Manifest.read(path)
-        digest = sha256((path / FILE_NAME).read_bytes()).hexdigest()
+        digest = sha256((path / MANIFEST).read_bytes()).hexdigest()
         return Candidate(given, "release", _classes(path, manifest), digest, manifest.base)
     try:
         locate(given)

@@ -15,9 +15,9 @@ from fedshow.documents import read_json
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.formats.about import About, Taught
 from fedshow.formats.content import Content, low_ranks
-from fedshow.releases.loading import FUSED, check_sizes, read_fused
-from fedshow.releases.manifest import FILE_NAME, Manifest
-from fedshow.releases.verify import CONCEPTS
+from fedshow.releases.file_names import CONCEPTS, FUSED, MANIFEST
+from fedshow.releases.loading import check_sizes, read_fused
+from fedshow.releases.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Source:
         from fedshow.families.opening import load_pipeline, open_base
 
         if self.is_release:
-            if not (self.path / FILE_NAME).is_file():
+            if not (self.path / MANIFEST).is_file():
                 raise InvalidInput(
                     f"{self.name}: only its LoRA is here, and no weights to merge into"
                 )

@@ -15,12 +15,11 @@ from fedshow.families.opening import Base, describe_pipeline, load_pipeline
 from fedshow.families.placing import Arrange, settle
 from fedshow.families.telling import FAMILIES, family_of
 from fedshow.families.text_encoder import TextEncoder
+from fedshow.releases.file_names import FUSED
 from fedshow.releases.manifest import Manifest
 from fedshow.releases.updates import as_adapters
 from fedshow.releases.verify import check_size
 from fedshow.sampling.model import Model
-
-FUSED = "fused.safetensors"
 
 
 def load_release(folder: Path, device: str = "cpu", arrange: Arrange = settle) -> Model:

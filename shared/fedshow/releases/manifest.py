@@ -18,10 +18,9 @@ from fedshow.concepts.header import BaseRef, Key, Number, Sha256
 from fedshow.concepts.names import NAME
 from fedshow.documents import BadDocument, FirstFormat, Moment, read_document
 from fedshow.errors import Damaged
-from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow.releases.file_names import MANIFEST, SIGNATURE
 
-FILE_NAME = "manifest.json"
-BESIDE = frozenset({FILE_NAME, SIGNATURE})
+BESIDE = frozenset({MANIFEST, SIGNATURE})
 """Files of a release that its manifest does not list: itself and what is said of it."""
 
 
@@ -114,7 +113,7 @@ class Manifest(BaseModel):
         try:
             return read_document(cls, content)
         except BadDocument as error:
-            raise Damaged(f"{FILE_NAME}: {error}") from None
+            raise Damaged(f"{MANIFEST}: {error}") from None
 
     def dump(self) -> bytes:
         """The manifest as it is stored."""
@@ -124,11 +123,9 @@ class Manifest(BaseModel):
     def read(cls, folder: Path) -> Self:
         """The manifest of a release folder; raises Damaged."""
         try:
-            content = (folder / FILE_NAME).read_bytes()
+            content = (folder / MANIFEST).read_bytes()
         except OSError as error:
-            raise Damaged(
-                f"{folder} is no release folder: {FILE_NAME}: {error.strerror}"
-            ) from error
+            raise Damaged(f"{folder} is no release folder: {MANIFEST}: {error.strerror}") from error
         return cls.parse(content)
 
 

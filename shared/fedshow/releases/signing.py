@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from fedshow.concepts.header import Sha256
 from fedshow.documents import BadDocument, Moment, read_document
 from fedshow.errors import RefusedRelease
+from fedshow.releases import file_names
 
-FILE_NAME = "manifest.sig"
 MANIFEST = b"fedshow release manifest\0"
 LATEST = b"fedshow latest release\0"
 """What is signed begins with one of these: no signature is good for anything else."""
@@ -35,7 +35,7 @@ class Signature(BaseModel):
         try:
             return read_document(cls, content)
         except BadDocument as error:
-            raise RefusedRelease(f"signature: {FILE_NAME}: {error}") from None
+            raise RefusedRelease(f"signature: {file_names.SIGNATURE}: {error}") from None
 
     def check(self, purpose: bytes, content: bytes, what: str) -> None:
         """Raises RefusedRelease, calling the content `what`, unless the signature is that of it."""
@@ -77,9 +77,9 @@ def signer_of(folder: Path) -> PublicKey | None:
 
     Raises RefusedRelease when what should be the signature is not.
     """
-    file = folder / FILE_NAME
+    file = folder / file_names.SIGNATURE
     if not file.is_file():
         return None
     found = Signature.parse(file.read_bytes())
-    found.check(MANIFEST, (folder / "manifest.json").read_bytes(), "this manifest")
+    found.check(MANIFEST, (folder / file_names.MANIFEST).read_bytes(), "this manifest")
     return found.key

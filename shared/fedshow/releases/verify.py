@@ -7,9 +7,9 @@ from fedshow.documents import read_json
 from fedshow.errors import Damaged
 from fedshow.files import digest
 from fedshow.releases.contents import check_contents
+from fedshow.releases.file_names import CONCEPTS
 from fedshow.releases.manifest import BESIDE, FileEntry, Manifest
 
-CONCEPTS = "concepts.json"
 HUB_NOTES = ".cache/huggingface/"
 """What `hf download --local-dir` leaves beside the files that it brings; nothing loads from there."""
 

@@ -19,10 +19,10 @@ from fedshow.families.text_encoder import TextEncoder
 from fedshow.files import write_atomically
 from fedshow.releases.card import model_card
 from fedshow.releases.contents import PIPELINE, STANDALONE
-from fedshow.releases.loading import FUSED, load_release
-from fedshow.releases.manifest import FILE_NAME, Manifest, Member, list_files, release_id
+from fedshow.releases.file_names import CONCEPTS, FUSED, MANIFEST, REPORT
+from fedshow.releases.loading import load_release
+from fedshow.releases.manifest import Manifest, Member, list_files, release_id
 from fedshow.releases.updates import deltas
-from fedshow.releases.verify import CONCEPTS
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def write_release(folder: Path, base: Base, content: ReleaseContent) -> Manifest
         files=files,
         pieces=pieces,
     )
-    write_atomically(folder / FILE_NAME, manifest.dump())
+    write_atomically(folder / MANIFEST, manifest.dump())
     _try_out(folder, content)
     return manifest
 
@@ -156,7 +156,7 @@ def _save_texts(folder: Path, release: str, base: Base, content: ReleaseContent)
         for header in sorted(content.headers, key=lambda header: header.name)
     ]
     (folder / CONCEPTS).write_text(json.dumps(concepts, indent=2) + "\n")
-    (folder / "report.json").write_text(json.dumps(content.report, indent=1) + "\n")
+    (folder / REPORT).write_text(json.dumps(content.report, indent=1) + "\n")
     for name, content_png in content.pictures.items():
         (folder / name).write_bytes(content_png)
     family = base.family

@@ -7,6 +7,7 @@ from fedshow.errors import InvalidInput
 from fedshow.families.checkpoint_kinds import is_checkpoint
 from fedshow.families.opening import open_base
 from fedshow.families.placing import Arrange, settle
+from fedshow.releases.file_names import FUSED, MANIFEST
 from fedshow.sampling.model import Model
 
 
@@ -26,7 +27,7 @@ def load(
         return opened
     if base is not None:
         raise InvalidInput(f"{str(model)!r} is no concept file; only a concept file takes a base")
-    if any((path / name).is_file() for name in ("manifest.json", "fused.safetensors")):
+    if any((path / name).is_file() for name in (MANIFEST, FUSED)):
         from fedshow.releases.loading import load_release
 
         return load_release(path, device, arrange)

@@ -10,8 +10,8 @@ from fedshow.errors import Damaged, FedshowError, InvalidInput, RefusedRelease
 from fedshow.files import digest
 from fedshow.releases import Manifest, verify_release
 from fedshow.releases.contents import check_contents
-from fedshow.releases.manifest import BESIDE, FILE_NAME
-from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow.releases.file_names import MANIFEST, SIGNATURE
+from fedshow.releases.manifest import BESIDE
 from fedshow.releases.signing import check_manifest
 from fedshow.releases.verify import OnProgress
 from fedshow.transfer.backoff import OnWait, Patience, patiently
@@ -68,7 +68,7 @@ def _check_replaceable(out: Path, expected: frozenset[str]) -> None:
         raise InvalidInput(f"{out} is a file; -o needs a folder")
     files = (file.relative_to(out) for file in out.rglob("*") if not file.is_dir())
     found = {file.as_posix() for file in files if file.parts[0] != INSIDE}
-    if FILE_NAME in found:
+    if MANIFEST in found:
         try:
             expected |= {*BESIDE, *Manifest.read(out).files}
         except Damaged as error:
@@ -96,14 +96,14 @@ def _fetch_manifest(
 ) -> Manifest:
     """The release's manifest, when the server signed it, and its list of files says the same."""
     listed = {file.path: file for file in release.files if file.path in BESIDE}
-    if FILE_NAME not in listed or listed[FILE_NAME].sha256 != release.manifest_sha256:
-        raise Damaged(f"release {release.id}: no {FILE_NAME} with the promised digest")
+    if MANIFEST not in listed or listed[MANIFEST].sha256 != release.manifest_sha256:
+        raise Damaged(f"release {release.id}: no {MANIFEST} with the promised digest")
     for file in listed.values():
         if not (staging / file.sha256).exists():
             download_file(connection, file, staging / file.sha256, patience)
     found = {path: (staging / file.sha256).read_bytes() for path, file in listed.items()}
-    check_manifest(found[FILE_NAME], found.get(SIGNATURE), connection.server.signing_key)
-    manifest = Manifest.parse(found[FILE_NAME])
+    check_manifest(found[MANIFEST], found.get(SIGNATURE), connection.server.signing_key)
+    manifest = Manifest.parse(found[MANIFEST])
     if not manifest.release == manifest.content_id == release.id:
         raise Damaged(f"release {release.id}: its manifest is that of {manifest.content_id}")
     return manifest

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from fedshow.releases.file_names import CONCEPTS, FUSED
+
 
 class Form(StrEnum):
     """The whole pipeline, only the fused LoRA with its tokens, or a checkpoint made of the pipeline here."""
@@ -11,7 +13,7 @@ class Form(StrEnum):
     single_file = "single-file"
 
 
-LORA_FILES = frozenset({"fused.safetensors", "concepts.json"})
+LORA_FILES = frozenset({FUSED, CONCEPTS})
 
 FILES_OF: dict[Form, frozenset[str] | None] = {
     Form.diffusers: None,

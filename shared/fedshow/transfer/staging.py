@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedshow.errors import InvalidInput
-from fedshow.releases.manifest import FILE_NAME
+from fedshow.releases.file_names import MANIFEST
 
 INSIDE = ".fedshow.part"
 """The staging folder's name in a folder that must stay itself."""
@@ -89,4 +89,4 @@ def _fill(out: Path, source: Path) -> None:
 
 def _is_manifest(child: Path) -> bool:
     """It leaves first and comes last: without it a folder is no release."""
-    return child.name == FILE_NAME
+    return child.name == MANIFEST

@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedshow.releases import FileEntry
-from fedshow.releases.manifest import FILE_NAME as MANIFEST
+from fedshow.releases.file_names import FUSED, MANIFEST
 from fedshow.transfer.forms import Form
 from fedshow_server.store import Release
 from fedshow_server.web.archives import SUFFIX, Archive
 from fedshow_server.web.hub import NAMESPACE
 from fedshow_server.web.pages.places import RELEASES
-
-LORA = "fused.safetensors"
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def ways_to_have(release: Release, files: Mapping[str, FileEntry], server: str) 
 
 
 def _lora(release: Release, files: Mapping[str, FileEntry], pull: str) -> list[Way]:
-    entry = files.get(LORA)
+    entry = files.get(FUSED)
     if entry is None:
         return []
     return [
@@ -71,7 +69,7 @@ def _lora(release: Release, files: Mapping[str, FileEntry], pull: str) -> list[W
             name="LoRA",
             about="the fused update with all words, for whoever has the base",
             command=f"{pull} --format {Form.lora} -o model",
-            link=f"/releases/{release.id}/{LORA}",
+            link=f"/releases/{release.id}/{FUSED}",
             size_bytes=entry.size_bytes,
             sha256=entry.sha256,
         )

@@ -7,16 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from fedshow.documents import BadDocument, read_json
 from fedshow.errors import Damaged, NotFound, RefusedRelease
 from fedshow.releases import FileEntry
-from fedshow.releases.manifest import FILE_NAME as MANIFEST
-from fedshow.releases.signing import FILE_NAME as SIGNATURE
+from fedshow.releases.file_names import CROSSTALK, MANIFEST, REPORT, RESIDUALS, SIGNATURE
 from fedshow.releases.signing import Signature, check_manifest
 from fedshow_server.store import Blobs
 
-REPORT = "report.json"
 MOST_BYTES = 16 << 20
 PICTURES = {
-    "residuals.png": "What each concept misses in each layer, and how far the base moves there",
-    "crosstalk.png": "What each concept loses to each other one",
+    RESIDUALS: "What each concept misses in each layer, and how far the base moves there",
+    CROSSTALK: "What each concept loses to each other one",
 }
 """Heat maps that a release may hold, with what they show."""
 DARKEST = 9

@@ -1,0 +1,10 @@
+"""What the files of a release are called that somebody looks for; costs nothing to import."""
+
+MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
+FUSED = "fused.safetensors"
+CONCEPTS = "concepts.json"
+REPORT = "report.json"
+RESIDUALS = "residuals.png"
+CROSSTALK = "crosstalk.png"
+"""Both show the report."""
