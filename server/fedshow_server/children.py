@@ -80,6 +80,15 @@ class Child:
         self._pump.cancel()
 
 
+async def run_to_end(module: str, *arguments: str, log_path: Path) -> int:
+    """Exit status of a module of ours. Cancelled, it is stopped to the end, even if cancelled once more."""
+    child = await Child.start(module, *arguments, log_path=log_path)
+    try:
+        return await child.wait()
+    finally:
+        await asyncio.shield(child.stop())
+
+
 async def _pump(process: Process, log_path: Path) -> None:
     """Copies the output, line by line, to a log that stays small for months."""
     handler = RotatingFileHandler(log_path, maxBytes=LOG_BYTES, backupCount=2)

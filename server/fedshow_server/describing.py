@@ -12,7 +12,7 @@ from fedshow import __version__
 from fedshow.errors import FedshowError, InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.families.locating import TOYWORLD
-from fedshow_server.children import Child, die_with_parent
+from fedshow_server.children import die_with_parent, run_to_end
 from fedshow_server.folder import DataFolder, DescribedBase
 
 log = logging.getLogger(__name__)
@@ -51,12 +51,7 @@ def files_of(base: str) -> str:
 async def _describe_in_child(folder: DataFolder, base: str) -> None:
     log_path = folder.logs / "describing.log"
     arguments = ("--data", str(folder.path), "--base", base)
-    child = await Child.start("fedshow_server.describing", *arguments, log_path=log_path)
-    try:
-        status = await child.wait()
-    finally:
-        await child.stop()
-    if status:
+    if await run_to_end("fedshow_server.describing", *arguments, log_path=log_path):
         lines = log_path.read_text(errors="replace").strip().splitlines() or ["no output"]
         raise InvalidInput(f"base {base!r} cannot be used: {lines[-1]}")
 

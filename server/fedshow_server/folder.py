@@ -1,10 +1,12 @@
 """The data folder: where each thing lies, and the one server that may use it at a time."""
 
 import fcntl
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from pydantic import BaseModel, ConfigDict
@@ -103,6 +105,17 @@ class DataFolder:
                 return not _locked(lock, fcntl.LOCK_SH)  # others may be asking too
         except FileNotFoundError:
             return False
+
+    @contextmanager
+    def workplace(self, task: str) -> Iterator[Path]:
+        """A folder below `work` for one process, gone afterwards."""
+        with TemporaryDirectory(dir=self.work, prefix=f"{task}-") as place:
+            yield Path(place)
+
+    def clear_work(self, task: str) -> None:
+        """Deletes the workplaces of processes that were killed."""
+        for place in self.work.glob(f"{task}-*"):
+            shutil.rmtree(place, ignore_errors=True)
 
     def keep_facts(self, facts: Facts) -> None:
         """Leaves the facts for the other processes; the database's URL may hold a password."""

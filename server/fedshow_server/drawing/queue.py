@@ -6,7 +6,7 @@ import shutil
 import time
 from datetime import UTC, datetime, timedelta
 
-from fedshow_server.children import Child
+from fedshow_server.children import run_to_end
 from fedshow_server.folder import DataFolder
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Store
@@ -34,8 +34,7 @@ class DrawingQueue:
 
     async def draw_forever(self) -> None:
         """Runs until cancelled."""
-        for folder in self._folder.work.glob("drawing-*"):
-            shutil.rmtree(folder, ignore_errors=True)  # of workers that were killed
+        self._folder.clear_work("drawing")
         await asyncio.to_thread(self._store.drawings.give_back)
         while True:
             await asyncio.to_thread(self._forget)
@@ -54,16 +53,12 @@ class DrawingQueue:
                 continue
 
     async def _work(self) -> int:
-        child = await Child.start(
+        return await run_to_end(
             "fedshow_server.drawing.worker",
             *("--data", str(self._folder.path)),
             *("--pixels", str(self._settings.drawing_pixels)),
             log_path=self._folder.logs / "drawing.log",
         )
-        try:
-            return await child.wait()
-        finally:
-            await asyncio.shield(child.stop())
 
     def _forget(self) -> None:
         """Pictures that were kept long enough."""

@@ -5,8 +5,6 @@ python -m fedshow_server.drawing.worker --data DIR --pixels N
 
 import argparse
 import logging
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +17,7 @@ from fedshow.sampling.document import RecipeDocument
 from fedshow_server.children import die_with_parent
 from fedshow_server.drawing.orders import check_pixels
 from fedshow_server.folder import DataFolder
-from fedshow_server.releasing.fetching import fetch_release
+from fedshow_server.releasing.fetching import open_release
 from fedshow_server.store import Drawing, Store
 from fedshow_server.upkeep.logs import set_up_logs
 
@@ -49,8 +47,8 @@ def main() -> None:
     set_up_logs("text", "info")
     store = folder.open_store()
     try:
-        with tempfile.TemporaryDirectory(dir=folder.work, prefix="drawing-") as work:
-            Painter(store, folder, arguments.pixels, Path(work)).work()
+        with folder.workplace("drawing") as work:
+            Painter(store, folder, arguments.pixels, work).work()
     finally:
         store.close()
 
@@ -114,14 +112,10 @@ class Painter:
             save(image, out / f"{number + 1}.png", carried(model, recipe, number))
 
     def _open(self, release: str) -> "Model":
-        from fedshow.releases.loading import load_release  # torch: takes seconds
-
         if self._opened is None or self._opened[0] != release:
             self._opened = None  # before the next one is opened: a card holds one
-            folder = self._work / release
-            fetch_release(self._store, release, folder)
-            self._opened = release, load_release(folder, choose_device())
-            shutil.rmtree(folder)
+            model = open_release(self._store, release, self._work, choose_device())
+            self._opened = release, model
         return self._opened[1]
 
 

@@ -6,7 +6,6 @@ python -m fedshow_server.releasing.fusing --data DIR [--ray ADDRESS] [--protect 
 import argparse
 import logging
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,8 +44,8 @@ def main() -> None:
     fuser = Fuser(described.base, folder.ledgers, arguments.ray, arguments.protect)
     store = folder.open_store()
     try:
-        with tempfile.TemporaryDirectory(dir=folder.work, prefix="fusing-") as work:
-            fuse_admitted(store, described.card, open_signer(folder.ca), fuser, Path(work))
+        with folder.workplace("fusing") as work:
+            fuse_admitted(store, described.card, open_signer(folder.ca), fuser, work)
     finally:
         store.close()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from fedshow_server.children import Child
+from fedshow_server.children import run_to_end
 from fedshow_server.folder import DataFolder
 from fedshow_server.releasing.due import Due, find_due, recorded
 from fedshow_server.settings import ServerSettings
@@ -60,7 +60,7 @@ class FusionQueue:
 
     async def fuse_forever(self) -> None:
         """Runs until cancelled."""
-        self._clear_leftovers()
+        self._folder.clear_work("fusing")
         failed: Due | None = None
         pause = FIRST_PAUSE_SECONDS
         while True:
@@ -128,25 +128,16 @@ class FusionQueue:
     async def _fuse(self, due: Due) -> bool:
         for members in due.releases:
             log.info("due: %s", ", ".join(sorted(name for name, _ in members)))
-        child = await Child.start(
+        status = await run_to_end(
             "fedshow_server.releasing.fusing",
             *("--data", str(self._folder.path)),
             *(("--ray", self._settings.ray) if self._settings.ray else ()),
             *(f"--protect={word}" for word in self._settings.protected_words),
             log_path=self._folder.logs / "fusing.log",
         )
-        try:
-            status = await child.wait()
-        finally:
-            await asyncio.shield(child.stop())
         return status == 0
 
     def _log_release(self) -> None:
         """With the audit log's head, outside of the database: cutting off its end is noticed."""
         if last := self._store.releases.last():
             log.info("release %s is out; audit log %s", last.id, self._store.audit.head())
-
-    def _clear_leftovers(self) -> None:
-        """Work of workers that were killed; nobody else uses this folder."""
-        for folder in self._folder.work.glob("fusing-*"):
-            shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -58,8 +57,7 @@ class SampleQueue:
 
     async def sample_forever(self) -> None:
         """Runs until cancelled; without steps it does nothing."""
-        for folder in self._folder.work.glob("sampling-*"):
-            shutil.rmtree(folder, ignore_errors=True)  # of workers that were killed
+        self._folder.clear_work("sampling")
         await asyncio.to_thread(self._store.samples.try_again)
         while True:
             if self._steps and await asyncio.to_thread(self._is_due):

@@ -7,10 +7,8 @@ It may be ended at any moment: every picture is kept at once, and none is drawn 
 
 import argparse
 import logging
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +19,7 @@ from fedshow.device import choose_device
 from fedshow.errors import BaseMismatch, NotFound, RefusedConcept
 from fedshow_server.children import die_with_parent
 from fedshow_server.folder import DataFolder, DescribedBase
-from fedshow_server.releasing.fetching import fetch_release
+from fedshow_server.releasing.fetching import open_release
 from fedshow_server.samples.current import current_releases
 from fedshow_server.samples.pictures import pictures_of
 from fedshow_server.samples.scorer import ScorerChoice
@@ -53,9 +51,9 @@ def main() -> None:
     assert described is not None, "the server describes its base before anything is drawn"
     store = folder.open_store()
     try:
-        with tempfile.TemporaryDirectory(dir=folder.work, prefix="sampling-") as work:
+        with folder.workplace("sampling") as work:
             scorer = ScorerChoice(arguments.scorer, arguments.scorer_folder)
-            Sampler(store, described, arguments.steps, scorer, Path(work)).work()
+            Sampler(store, described, arguments.steps, scorer, work).work()
     finally:
         store.close()
 
@@ -161,14 +159,10 @@ class Sampler:
                 log.exception("nothing was measured in release %s", release)
 
     def _measure_release(self, release: str, subjects: list[Subject]) -> None:
-        from fedshow.releases.loading import load_release
         from fedshow_server.samples.measuring import measure_fused
 
         log.info("measuring %d concepts in release %s", len(subjects), release)
-        folder = self._work / release
-        fetch_release(self._store, release, folder)
-        model = load_release(folder, self._device)
-        shutil.rmtree(folder)
+        model = open_release(self._store, release, self._work, self._device)
         scorer = self._open_scorer(model.base)
         for subject in subjects:
             pictures = self._store.samples.of(subject)

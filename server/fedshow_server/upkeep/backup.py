@@ -84,8 +84,8 @@ def make_backup(
         raise InvalidInput(f"{out} exists already: choose another name")
     facts = folder.facts()
     folder.check_database()
-    with tempfile.TemporaryDirectory(dir=folder.work, prefix="backup-") as work:
-        files, left_out = _copies(folder, facts.database, Path(work))
+    with folder.workplace("backup") as work:
+        files, left_out = _copies(folder, facts.database, work)
         blobs = []
         if _is_elsewhere(facts.store):
             left_out.append(f"{CONTENT} {facts.store}")
