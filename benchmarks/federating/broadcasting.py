@@ -17,10 +17,11 @@ from torch import Tensor
 from benchmarks.federating.concepts import concept_file, header_of, tensors_of
 from benchmarks.federating.relay import Relay
 from benchmarks.tuning.sd15 import sd15
+from fedshow.concepts.keys import DOWN
 from fedshow.families import Base
 from fedshow.releases.file_names import FUSED
 from fedshow.releases.manifest import Member as Part
-from fedshow.releases.updates import DOWN, MATRIX
+from fedshow.releases.updates import MATRIX
 from fedshow.releases.writing import ReleaseContent, write_release
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.folder import pull_release

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fedshow.concepts.keys import is_token_key
 from fedshow.families.family import Family
 from fedshow_client.tuning.recipe import Recipe
 
@@ -83,7 +84,7 @@ def make_optimizer(parameters: Parameters, family: Family, recipe: Recipe) -> Jo
 
 def _kind(key: str, family: Family) -> str:
     layer = key.rpartition(".lora_")[0]
-    if key.startswith(("tokens.", "tokens_2.")):
+    if is_token_key(key):
         return "tokens"
     if layer.startswith("text_encoder"):
         return "text"

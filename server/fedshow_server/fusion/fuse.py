@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from fedshow.concepts import ConceptFile
+from fedshow.concepts.keys import DOWN, UP
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
@@ -215,7 +216,7 @@ def unrecorded_layers(
     """Every adapted layer with the adapters alone."""
     tensors = [concept.tensors() for concept in concepts]
     for layer, (width_in, width_out) in sorted(base.card.layers.items()):
-        down, up = f"{layer}.lora_A.weight", f"{layer}.lora_B.weight"
+        down, up = layer + DOWN, layer + UP
         if not any(down in own for own in tensors):
             continue
         parts = []

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fedshow.concepts import ConceptFile
+from fedshow.concepts.keys import DOWN, UP, layers_in
 from fedshow.edlora.tokens import ConceptTokens
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
@@ -132,9 +133,6 @@ def check_prompts(base: Base, concept: ConceptFile, plan: Plan) -> None:
 def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
     """What a fusion needs of a concept: the base draws it, with this concept alone."""
     header, tensors = concept.header, concept.tensors()
-    layers = [
-        key.removesuffix(".lora_A.weight") for key in tensors if key.endswith("lora_A.weight")
-    ]
     fit, heldout = (drawn.naming(header.name) for drawn in (plan.fit, plan.heldout))
     return Statistics(
         name=header.name,
@@ -143,8 +141,7 @@ def record_concept(base: Base, concept: ConceptFile, plan: Plan) -> Statistics:
         base_sha256=header.base.sha256,
         scale=header.scale,
         adapters={
-            layer: (tensors[f"{layer}.lora_A.weight"], tensors[f"{layer}.lora_B.weight"])
-            for layer in layers
+            layer: (tensors[layer + DOWN], tensors[layer + UP]) for layer in layers_in(tensors)
         },
         seen=_record_both(base, [concept], plan, fit, heldout),
     )

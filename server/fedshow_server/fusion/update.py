@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from fedshow.concepts.keys import DOWN, UP
+from fedshow.releases.updates import MATRIX
 from fedshow_server.fusion.sums import Part
 
 EXACT = 1e-9
@@ -43,8 +45,8 @@ class Update:
     def tensors(self, layer: str) -> dict[str, Tensor]:
         """Keys and values as in a release's fused.safetensors."""
         if self.down_NI is None:
-            return {f"{layer}.delta": self.up_ON}
-        return {f"{layer}.lora_A.weight": self.down_NI, f"{layer}.lora_B.weight": self.up_ON}
+            return {layer + MATRIX: self.up_ON}
+        return {layer + DOWN: self.down_NI, layer + UP: self.up_ON}
 
 
 def tensors_of(updates: Mapping[str, Update]) -> dict[str, Tensor]:

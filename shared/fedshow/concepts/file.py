@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedshow.concepts.header import ConceptHeader
+from fedshow.concepts.keys import ADAPTED, DOWN, TOKENS, UP, is_token_key, layers_in
 from fedshow.concepts.layout import Layout, values_of
 from fedshow.concepts.magnitudes import check_update, check_values
 from fedshow.errors import BaseMismatch, RefusedConcept
@@ -21,12 +22,6 @@ from fedshow.wire import MAX_CONCEPT_BYTES
 
 if TYPE_CHECKING:  # cards name bases by what a header says: importing them here is a circle
     from fedshow.families.card import BaseCard
-
-ADAPTED = ("unet.", "transformer.", "text_encoder.", "text_encoder_2.")
-"""What keys of adapters begin with."""
-
-TOKENS = ("tokens.", "tokens_2.")
-"""What keys of word rows begin with, by text encoder."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +128,11 @@ def _expected_shape(key: str, header: ConceptHeader, card: "BaseCard") -> tuple[
     if is_token_key(key):
         dim = card.token_dims.get(key.partition(".")[0])
         return None if dim is None else (header.slots, dim)
-    module, _, part = key.removesuffix(".weight").rpartition(".")
-    if (size := card.layers.get(module)) is None:
+    half = DOWN if key.endswith(DOWN) else UP
+    if (size := card.layers.get(key.removesuffix(half))) is None:
         return None
     d_in, d_out = size
-    return (header.rank, d_in) if part == "lora_A" else (d_out, header.rank)
+    return (header.rank, d_in) if half == DOWN else (d_out, header.rank)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -158,39 +153,31 @@ def _check_keys(concept: ConceptFile) -> None:
         raise RefusedConcept(f"missing {sorted(missing)[0]!r}")
     for key, entry in entries.items():
         if key not in tokens:
-            part, twin = _adapter_part(key)
+            twin = _other_half(key)
             if twin not in entries:
                 raise RefusedConcept(f"{key!r} without {twin!r}")
-            rank_axis = 0 if part == "lora_A" else 1
+            rank_axis = 0 if key.endswith(DOWN) else 1
             if len(entry.shape) != 2 or entry.shape[rank_axis] != header.rank:
                 shape = list(entry.shape)
                 raise RefusedConcept(f"{key}: shape {shape} is not one of rank {header.rank}")
-
-
-def is_token_key(key: str) -> bool:
-    """Whether it is that of a word's rows."""
-    return key.startswith(TOKENS)
 
 
 def _token_keys(header: ConceptHeader, encoders: Iterable[str]) -> set[str]:
     return {f"{encoder}.{word}" for encoder in encoders for word in header.words}
 
 
-def _adapter_part(key: str) -> tuple[str, str]:
-    """`lora_A` or `lora_B`, and the key of the other; raises RefusedConcept for any other key."""
-    module, _, part = key.removesuffix(".weight").rpartition(".")
-    known = module.startswith(ADAPTED) and key.endswith(".weight")
-    if not known or part not in ("lora_A", "lora_B"):
-        raise RefusedConcept(f"unknown key {key!r}")
-    return part, f"{module}.{'lora_B' if part == 'lora_A' else 'lora_A'}.weight"
+def _other_half(key: str) -> str:
+    """The key of an adapter's other half; raises RefusedConcept for a key that is no adapter's."""
+    for half, other in ((DOWN, UP), (UP, DOWN)):
+        layer = key.removesuffix(half)
+        if layer != key and layer.startswith(ADAPTED):
+            return layer + other
+    raise RefusedConcept(f"unknown key {key!r}")
 
 
 def _check_magnitudes(concept: ConceptFile) -> None:
     values = partial(values_of, concept.blob, concept.layout)
     for key in concept.layout.entries:
         check_values(key, values(key))
-    for down in concept.layout.entries:
-        if down.endswith(".lora_A.weight"):
-            layer = down.removesuffix(".lora_A.weight")
-            up = f"{layer}.lora_B.weight"
-            check_update(layer, values(down), values(up), concept.header.scale)
+    for layer in layers_in(concept.layout.entries):
+        check_update(layer, values(layer + DOWN), values(layer + UP), concept.header.scale)

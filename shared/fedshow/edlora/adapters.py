@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from fedshow.concepts.keys import DOWN, UP, layers_in
+
 
 class Adapter(nn.Module):
     """One layer's pair of low-rank matrices."""
@@ -149,8 +151,8 @@ class Adapters(nn.Module):
         """What the adapters learn, by key of a concept file."""
         found = {}
         for name, adapter in self.items():
-            found[f"{name}.lora_A.weight"] = adapter.down_RI
-            found[f"{name}.lora_B.weight"] = adapter.up_OR
+            found[name + DOWN] = adapter.down_RI
+            found[name + UP] = adapter.up_OR
         return found
 
     def tensors(self) -> dict[str, Tensor]:
@@ -160,11 +162,8 @@ class Adapters(nn.Module):
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], scale: float) -> "Adapters":
         """The adapters among the tensors of a concept file, in float32."""
-        names = sorted(key.removesuffix(".lora_A.weight") for key in tensors if "lora_A" in key)
         adapters = {
-            name: Adapter(
-                tensors[f"{name}.lora_A.weight"].float(), tensors[f"{name}.lora_B.weight"].float()
-            )
-            for name in names
+            name: Adapter(tensors[name + DOWN].float(), tensors[name + UP].float())
+            for name in sorted(layers_in(tensors))
         }
         return cls(adapters, scale)

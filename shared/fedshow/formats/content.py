@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedshow.concepts.keys import DOWN, UP
 from fedshow.formats.about import About
-from fedshow.releases.updates import DOWN, MATRIX, UP
+from fedshow.releases.updates import MATRIX
 
 
 @dataclass(frozen=True)

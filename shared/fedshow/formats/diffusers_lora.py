@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from fedshow.concepts.file import is_token_key
+from fedshow.concepts.keys import is_token_key
 from fedshow.documents import BadDocument, read_json
 from fedshow.errors import InvalidInput
 from fedshow.formats.about import About

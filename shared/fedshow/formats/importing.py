@@ -16,6 +16,7 @@ from fedshow.concepts import (
     write_concept,
 )
 from fedshow.concepts.header import Method
+from fedshow.concepts.keys import DOWN, UP
 from fedshow.errors import BaseMismatch, InvalidInput
 from fedshow.families import Base, BaseCard, open_base
 from fedshow.families.locating import is_public
@@ -156,8 +157,8 @@ def _spread(word: str, rows_SD: Tensor, slots: int, width: int) -> Tensor:
 def _halves(layers: Mapping[str, LowRank]) -> dict[str, Tensor]:
     found = {}
     for layer, pair in layers.items():
-        found[f"{layer}.lora_A.weight"] = pair.down_RI
-        found[f"{layer}.lora_B.weight"] = pair.up_OR
+        found[layer + DOWN] = pair.down_RI
+        found[layer + UP] = pair.up_OR
     return found
 
 

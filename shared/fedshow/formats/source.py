@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fedshow.concepts import ConceptFile, read_concept
-from fedshow.concepts.file import is_token_key
+from fedshow.concepts.keys import is_token_key
 from fedshow.documents import read_json
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.formats.about import About, Taught

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from fedshow.concepts.keys import DOWN, UP
 from fedshow.edlora.adapters import Adapter, Adapters
 
-DOWN, UP, MATRIX = ".lora_A.weight", ".lora_B.weight", ".delta"
+MATRIX = ".delta"
 
 
 def deltas(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
