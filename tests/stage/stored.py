@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fedshow.families.checkpoint import CLIP_PREFIX, UNET, VAE
 from fedshow.families.checkpoint_kinds import SD1Checkpoint, SDXLCheckpoint
+from fedshow.families.ldm import unet_names, vae_names
 from fedshow.families.opening import quiet_libraries
-from fedshow.formats.ldm import unet_names, vae_names
 from fedshow.toyworld import WEIGHTS
 
 TOKENIZER = WEIGHTS / "tokenizer"

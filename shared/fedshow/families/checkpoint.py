@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fedshow.errors import InvalidInput
+from fedshow.families.openclip import openclip_place
 from fedshow.families.stored import Header, Place
-from fedshow.formats.openclip import openclip_place
 
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."

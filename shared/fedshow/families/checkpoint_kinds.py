@@ -89,6 +89,10 @@ class SDXLCheckpoint(Checkpoint):
         return len({found[1] for found in names if found})
 
 
+KINDS: dict[str, type[Checkpoint]] = {kind.family: kind for kind in (SD1Checkpoint, SDXLCheckpoint)}
+"""By the family whose bases they hold."""
+
+
 def is_checkpoint(file: Path) -> bool:
     """Whether a file holds a whole model's U-Net, as no concept file does."""
     try:

@@ -10,10 +10,10 @@ from torch import nn
 from fedshow.families.checkpoint import UNET, VAE
 from fedshow.families.checkpoint_kinds import read_checkpoint
 from fedshow.families.filling import Weights, fill, make_empty, make_from_dict
+from fedshow.families.ldm import unet_names, vae_names
 from fedshow.families.stored import Place
 from fedshow.families.telling import FAMILIES
 from fedshow.families.tokenizer import clip_tokenizer
-from fedshow.formats.ldm import unet_names, vae_names
 
 
 def open_single_file(file: Path, dtype: torch.dtype) -> Any:

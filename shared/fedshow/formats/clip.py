@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedshow.formats.openclip import openclip_place
+from fedshow.families.openclip import openclip_place
 
 TABLES = ("embeddings.token_embedding.weight", "token_embedding.weight")
 """The vocabulary's keys in both."""

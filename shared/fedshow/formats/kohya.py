@@ -14,11 +14,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fedshow.errors import InvalidInput
+from fedshow.families.ldm import unet_names
 from fedshow.formats.about import About
 from fedshow.formats.container import read_tensors, write_tensors
 from fedshow.formats.content import Content, LowRank
 from fedshow.formats.format import Foreign, Format, Options
-from fedshow.formats.ldm import unet_names
 from fedshow.formats.source import Source
 from fedshow.formats.spelling import Names, Spelling, own_names, write_layers
 from fedshow.formats.words import (

@@ -3,7 +3,7 @@
 Adapters are in the weights. Its vocabulary is CLIP's own, of fixed size: words lie beside the file.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,24 +13,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fedshow.errors import InvalidInput
+from fedshow.families.checkpoint import CLIP_PREFIX, UNET, VAE
+from fedshow.families.checkpoint_kinds import KINDS
+from fedshow.families.ldm import unet_names, vae_names
 from fedshow.families.telling import FAMILIES
 from fedshow.formats.about import About
 from fedshow.formats.clip import TABLES, as_openclip, as_transformers
 from fedshow.formats.format import Format, Options
-from fedshow.formats.ldm import unet_names, vae_names
 from fedshow.formats.source import Source
 from fedshow.formats.words import write_embeddings
-
-UNET = "model.diffusion_model."
-VAE = "first_stage_model."
-TEXTS: dict[str, dict[str, tuple[str, Callable[[Mapping[str, Tensor]], dict[str, Tensor]]]]] = {
-    "sd1": {"text_encoder": ("cond_stage_model.transformer.text_model.", as_transformers)},
-    "sdxl": {
-        "text_encoder": ("conditioner.embedders.0.transformer.text_model.", as_transformers),
-        "text_encoder_2": ("conditioner.embedders.1.model.", as_openclip),
-    },
-}
-"""What text encoders are called, by family, and how their weights are."""
 
 ARCHITECTURES = {"sd1": "stable-diffusion-v1", "sdxl": "stable-diffusion-xl-v1-base"}
 PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
@@ -38,9 +29,9 @@ PREDICTIONS = {"epsilon": "epsilon", "v_prediction": "v"}
 
 def write(source: Source, out: Path, about: About, options: Options) -> None:
     """The checkpoint at `out`, in half precision unless told otherwise; words beside it in a folder."""
-    if about.family not in TEXTS:
+    if about.family not in KINDS:
         raise InvalidInput(
-            f"family {about.family!r}: single files are written of {', '.join(TEXTS)}"
+            f"family {about.family!r}: single files are written of {', '.join(KINDS)}"
         )
     pipeline, _ = source.merged
     dtype = torch.float32 if options.full else torch.float16
@@ -65,9 +56,10 @@ def checkpoint(pipeline: Any, about: About) -> dict[str, Tensor]:
         key = VAE + vae_keys[name]
         found[key] = value[..., None, None] if _is_attention(key, value) else value
     for encoder in FAMILIES[about.family].text_encoders(pipeline):
-        prefix, spelled = TEXTS[about.family][encoder.component]
+        part, weights = KINDS[about.family].texts[encoder.component], encoder.module.state_dict()
+        prefix = part.prefix if part.openclip else part.prefix + CLIP_PREFIX
         rows = _vocabulary(encoder.tokenizer, about)
-        for name, value in spelled(encoder.module.state_dict()).items():
+        for name, value in (as_openclip if part.openclip else as_transformers)(weights).items():
             found[prefix + name] = value[:rows] if name in TABLES else value
     return found
 

@@ -14,8 +14,8 @@ from diffusers.loaders.single_file_utils import (
 )
 from safetensors import safe_open
 
+from fedshow.families.ldm import unet_names, vae_names
 from fedshow.formats import FORMATS, export_model
-from fedshow.formats.ldm import unet_names, vae_names
 
 BLOCK = "transformer_blocks_0"
 
