@@ -4,18 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
 
 from fedshow.concepts import BaseRef, check_class, read_concept
 from fedshow.documents import read_json
 from fedshow.errors import BaseMismatch, Damaged, InvalidInput
-from fedshow.families.checkpoint_kinds import is_checkpoint
 from fedshow.families.locating import is_public, locate
-from fedshow.releases.file_names import CONCEPTS, FUSED, MANIFEST
+from fedshow.given import Kind, kind_of
+from fedshow.releases.file_names import CONCEPTS, MANIFEST
 from fedshow.releases.manifest import Manifest
 from fedshow.releases.verify import check_concepts
-
-Kind = Literal["base", "concept", "release"]
 
 
 @dataclass(frozen=True)
@@ -41,21 +38,21 @@ class Candidate:
 
 def read_candidate(given: str) -> Candidate:
     """What `given` is, without loading its weights; raises InvalidInput, RefusedConcept or Damaged."""
-    path = Path(given)
-    if path.is_file() and not is_checkpoint(path):
+    path, kind = Path(given), kind_of(given)
+    if kind == "concept":
         concept = read_concept(path)
         header = concept.header
         classes = {header.name: header.class_word}
-        return Candidate(given, "concept", classes, concept.sha256, header.base)
-    if any((path / name).is_file() for name in (MANIFEST, FUSED)):
+        return Candidate(given, kind, classes, concept.sha256, header.base)
+    if kind == "release":
         manifest = Manifest.read(path)
         digest = sha256((path / MANIFEST).read_bytes()).hexdigest()
-        return Candidate(given, "release", _classes(path, manifest), digest, manifest.base)
+        return Candidate(given, kind, _classes(path, manifest), digest, manifest.base)
     try:
         locate(given)
     except InvalidInput as error:
         raise InvalidInput(f"no release folder and no concept file: {error}") from error
-    return Candidate(given, "base", {})
+    return Candidate(given, kind, {})
 
 
 def base_of(candidates: Sequence[Candidate], named: str | None) -> str | None:

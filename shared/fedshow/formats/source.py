@@ -15,6 +15,7 @@ from fedshow.documents import read_json
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.formats.about import About, Taught
 from fedshow.formats.content import Content, low_ranks
+from fedshow.given import Kind, kind_of
 from fedshow.releases.file_names import CONCEPTS, FUSED, MANIFEST
 from fedshow.releases.loading import check_sizes, read_fused
 from fedshow.releases.manifest import Manifest
@@ -33,10 +34,10 @@ class Source:
         """Where it lies, unless it is embedded or on the hub."""
         return Path(self.name)
 
-    @property
-    def is_release(self) -> bool:
-        """Whether it is a release folder, whole or its LoRA alone."""
-        return (self.path / FUSED).is_file()
+    @cached_property
+    def kind(self) -> Kind:
+        """Which of them it is; a release whole or its LoRA alone."""
+        return kind_of(self.path)
 
     @cached_property
     def content(self) -> Content:
@@ -45,9 +46,9 @@ class Source:
         Raises InvalidInput for what is no concept and no release, RefusedConcept or Damaged for one that is
         not right.
         """
-        if self.path.is_file():
+        if self.kind == "concept":
             return _of_concept(read_concept(self.path))
-        if self.is_release:
+        if self.kind == "release":
             return _of_release(self.path)
         raise InvalidInput(
             f"{self.name!r} is no concept file and no release folder: nothing in it was taught"
@@ -56,7 +57,7 @@ class Source:
     @property
     def has_content(self) -> bool:
         """Whether it is a concept or a release, no bare base."""
-        return self.is_release or self.path.is_file()
+        return self.kind != "base"
 
     @cached_property
     def merged(self) -> tuple[Any, About]:
@@ -66,7 +67,7 @@ class Source:
         """
         from fedshow.families.opening import load_pipeline, open_base
 
-        if self.is_release:
+        if self.kind == "release":
             if not (self.path / MANIFEST).is_file():
                 raise InvalidInput(
                     f"{self.name}: only its LoRA is here, and no weights to merge into"

@@ -4,10 +4,9 @@ from pathlib import Path
 
 from fedshow.concepts import read_concept
 from fedshow.errors import InvalidInput
-from fedshow.families.checkpoint_kinds import is_checkpoint
 from fedshow.families.opening import open_base
 from fedshow.families.placing import Arrange, settle
-from fedshow.releases.file_names import FUSED, MANIFEST
+from fedshow.given import kind_of
 from fedshow.sampling.model import Model
 
 
@@ -20,17 +19,17 @@ def load(
     Raises InvalidInput when `model` is none of them, BaseMismatch for a concept of another base,
     Damaged for a release that is not whole.
     """
-    path = Path(model)
-    if path.is_file() and not is_checkpoint(path):
+    kind = kind_of(model)
+    if kind == "concept":
         opened = _bare(base or "toyworld", device, arrange)
-        opened.add_concept(read_concept(path, opened.base.card))
+        opened.add_concept(read_concept(Path(model), opened.base.card))
         return opened
     if base is not None:
         raise InvalidInput(f"{str(model)!r} is no concept file; only a concept file takes a base")
-    if any((path / name).is_file() for name in (MANIFEST, FUSED)):
+    if kind == "release":
         from fedshow.releases.loading import load_release
 
-        return load_release(path, device, arrange)
+        return load_release(Path(model), device, arrange)
     try:
         return _bare(str(model), device, arrange)
     except InvalidInput as error:
