@@ -5,13 +5,13 @@ where to look comes from this node's own configuration only.
 """
 
 import os
-import re
 from hashlib import sha256
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedshow.digests import DIGEST
 from fedshow.wire import CONCEPT, FILE, HANDOVER, MAX_CONCEPT_BYTES, REQUEST, SAFETENSORS
 
 OUTBOX = "outbox"
@@ -22,7 +22,6 @@ OUTBOXES = "FEDSHOW_OUTBOXES"
 configuration of their own, as in Flower's simulation.
 """
 
-DIGEST = re.compile(r"[0-9a-f]{64}")
 NOT_HERE = 404
 """Error code of every refusal; it says nothing else, so that it can leak nothing."""
 

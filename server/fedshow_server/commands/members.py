@@ -12,6 +12,7 @@ from fedshow.commands.completing import servers
 from fedshow.commands.output import JSON_OPTION, print_json, print_table, say
 from fedshow.roles import Role
 from fedshow_server.commands.audit import DATA_OPTION
+from fedshow_server.members.invitations import LONGEST_HOURS, SHORTEST_HOURS
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -45,7 +46,9 @@ def register(group: typer.Typer) -> None:
 def invite(
     name: str = typer.Argument(help="What the new node shall be called."),
     role: Role = typer.Option(Role.CONTRIBUTOR, help="What it may do here."),
-    hours: float = typer.Option(24.0, min=0.01, max=24 * 365, help="How long the code is good."),
+    hours: float = typer.Option(
+        24.0, min=SHORTEST_HOURS, max=LONGEST_HOURS, help="How long the code is good."
+    ),
     data: Path | None = DATA_OPTION,
     server: str | None = SERVER_OPTION,
     as_json: bool = JSON_OPTION,

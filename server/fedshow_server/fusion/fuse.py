@@ -13,6 +13,7 @@ from fedshow.concepts.keys import DOWN, UP
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
+from fedshow_server.fusion.ledger.tensors import CPU
 from fedshow_server.fusion.pictures import report_pictures
 from fedshow_server.fusion.recording import Plan, check_prompts
 from fedshow_server.fusion.report import layer_report
@@ -27,7 +28,6 @@ from fedshow_server.fusion.wiring import Wiring
 from fedshow_server.fusion.workers import Here, Subject, Workers
 
 Say = Callable[[str], None]
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,6 @@ from fedshow_server.fusion.sums import energy
 from fedshow_server.fusion.unfusable import UnfusableConcept
 from fedshow_server.fusion.wiring import turned
 
-CPU = torch.device("cpu")
-
 
 @dataclass(frozen=True)
 class Drawn:
@@ -190,7 +188,7 @@ def record(model: Model, drawn: Drawn, plan: Plan) -> Moments:
     """Moments of everything the model's layers read: those that read text from the texts, all others
     while every prompt is drawn from every seed.
     """
-    moments = Moments(plan.precision, CPU if plan.on_host else None)
+    moments = Moments(plan.precision, torch.device("cpu") if plan.on_host else None)
     read(model, drawn.texts, moments)
     at_once = plan.at_once or max(1, len(drawn.prompts))
     for seed, start in product(drawn.seeds, range(0, len(drawn.prompts), at_once)):

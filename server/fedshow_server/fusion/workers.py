@@ -27,7 +27,6 @@ Subject = ConceptFile | str
 Recorded = Statistics | Seen
 """What comes of it: of a concept all that a fusion needs, of the base what it read."""
 
-CPU = torch.device("cpu")
 Job = TypeVar("Job")
 Handle = TypeVar("Handle")
 Found = TypeVar("Found")
@@ -53,7 +52,8 @@ class Here:
 
     def __init__(self, base: Base, found: Layout | None = None) -> None:
         self._base, self._layout = base, found
-        self.device = CPU if found is not None and found.on_host else base.device
+        on_host = found is not None and found.on_host
+        self.device = torch.device("cpu") if on_host else base.device
 
     def record(self, subjects: Iterable[Subject], plan: Plan) -> Iterator[tuple[Subject, Recorded]]:
         """Draws one subject after another."""

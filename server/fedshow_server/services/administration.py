@@ -10,6 +10,7 @@ from fedshow.joining import JoinCode, check_node_name
 from fedshow.roles import Role
 from fedshow.v1 import admin_pb2 as pb
 from fedshow_server.folder import DataFolder
+from fedshow_server.members.invitations import LONGEST_HOURS, SHORTEST_HOURS
 from fedshow_server.services.concepts import message_of
 from fedshow_server.store import Node, Store
 from fedshow_server.upkeep.certificates import fingerprint
@@ -20,7 +21,6 @@ ROLES = {
     Role.DOWNLOADER: pb.NODE_ROLE_DOWNLOADER,
 }
 ROLE_OF = {number: role for role, number in ROLES.items()}
-SHORTEST_HOURS, LONGEST_HOURS = 0.01, 24 * 365
 
 
 class Administration:

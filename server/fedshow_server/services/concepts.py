@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fedshow.concepts import check_class, check_name
+from fedshow.digests import DIGEST
 from fedshow.errors import BaseMismatch, InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.joining import check_node_name
@@ -15,7 +16,6 @@ from fedshow.v1.concepts_pb2_grpc import ConceptServiceServicer
 from fedshow_server.services.doors import caller
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import Concept, Concepts, Offer, Removal, State
-from fedshow_server.store.blobs import DIGEST
 from fedshow_server.upkeep.disk import Disk
 
 STATES = {

@@ -1,16 +1,14 @@
 """Files by their content: whoever knows a digest can have exactly those bytes."""
 
 import os
-import re
 import tempfile
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from fedshow.digests import DIGEST
 from fedshow.errors import Damaged, InvalidInput, NotFound
 from fedshow.files import BLOCK_BYTES, write_atomically
-
-DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Blobs(Protocol):

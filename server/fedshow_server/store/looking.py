@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from fedshow.errors import InvalidInput, first_line
 from fedshow_server.store.database import make_engine
+from fedshow_server.store.migrating import revision_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _look(engine: Engine) -> Seen:
         )
     try:
         with engine.connect() as connection:
-            return Seen(_revision(connection))
+            return Seen(revision_of(connection))
     except SQLAlchemyError as error:
         says = (
             f"{engine.url!r} does not answer: {first_line(getattr(error, 'orig', None) or error)}"
@@ -62,9 +63,3 @@ def _look(engine: Engine) -> Seen:
     if is_file:
         return Seen(problem=says, advice="fedshow server restore BACKUP --data NEW-FOLDER")
     return Seen(problem=says, advice="pg_isready says whether it is up; its URL is in server.json")
-
-
-def _revision(connection: Connection) -> str | None:
-    if "alembic_version" not in inspect(connection).get_table_names():
-        return None
-    return str(connection.scalar(text("SELECT version_num FROM alembic_version")))

@@ -44,15 +44,19 @@ def alembic_config(connection: Connection) -> Any:
     return config
 
 
-def _revision(connection: Connection) -> str | None:
-    """What the database says of itself; None when it is new."""
-    tables = set(inspect(connection).get_table_names())
-    if "schema" in tables:
-        _adopt(connection)
-        return FIRST_REVISION
-    if "alembic_version" not in tables:
+def revision_of(connection: Connection) -> str | None:
+    """The migration that a database is at; None without tables, or with those from before there were any."""
+    if "alembic_version" not in inspect(connection).get_table_names():
         return None
     return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
+
+
+def _revision(connection: Connection) -> str | None:
+    """The same of a database that is adopted first, if need be."""
+    if "schema" in inspect(connection).get_table_names():
+        _adopt(connection)
+        return FIRST_REVISION
+    return revision_of(connection)
 
 
 def _adopt(connection: Connection) -> None:

@@ -24,13 +24,13 @@ from sqlalchemy import make_url
 
 from fedshow import __version__
 from fedshow.concepts.header import Sha256
+from fedshow.digests import DIGEST
 from fedshow.documents import BadDocument, read_document
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.files import BLOCK_BYTES, digest, whole_or_not, write_atomically
 from fedshow_server.folder import PRIVATE_FOLDER, DataFolder
 from fedshow_server.layout import BASE, BLOBS, DATABASE, SETTINGS, SUPERLINK_DATABASE
 from fedshow_server.store import Store, open_store
-from fedshow_server.store.blobs import DIGEST
 from fedshow_server.store.database import Database, make_engine
 from fedshow_server.store.needed import check_content
 from fedshow_server.store.s3 import SCHEME

@@ -6,12 +6,12 @@ from where it was.
 
 import asyncio
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 
+from fedshow.digests import DIGEST
 from fedshow.errors import Exhausted
 from fedshow_server.activity import Activity, Now
 from fedshow_server.services.streams import OpenStreams
@@ -25,7 +25,6 @@ BACK_MILLISECONDS = 2000
 AT_ONCE, BUSY_SECONDS = 4, 30.0
 """Open streams of one node."""
 ENTRIES_AT_ONCE, LONGEST = 100, 200
-DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Feed:

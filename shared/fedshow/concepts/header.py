@@ -11,10 +11,11 @@ from pydantic import (
 )
 
 from fedshow.concepts.names import CLASS, NAME, words_of
+from fedshow.digests import DIGEST
 from fedshow.documents import BadDocument, FirstFormat, Moment, read_document
 from fedshow.errors import RefusedConcept
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=f"^{DIGEST.pattern}$")]
 BaseName = Annotated[
     str,
     StringConstraints(

@@ -25,6 +25,17 @@ def read_tensors(file: Path) -> tuple[Tensors, dict[str, str]]:
     return dict(load(blob)), dict(layout.metadata)
 
 
+def keys_of(file: Path) -> list[str]:
+    """Of the tensors in a safetensors file; none of any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:
+            return list(opened.keys())
+    except (OSError, SafetensorError):
+        return []
+
+
 def read_limited(file: Path) -> bytes:
     """The bytes of a file that is no larger than a concept may be; raises InvalidInput."""
     try:

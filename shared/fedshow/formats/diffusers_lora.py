@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fedshow.concepts.keys import is_token_key
@@ -16,7 +15,7 @@ from fedshow.documents import BadDocument, read_json
 from fedshow.errors import InvalidInput
 from fedshow.formats.about import About
 from fedshow.formats.adapter_config import adapter_config, alpha_in
-from fedshow.formats.container import read_tensors, write_tensors
+from fedshow.formats.container import keys_of, read_tensors, write_tensors
 from fedshow.formats.content import Content
 from fedshow.formats.format import Foreign, Format, Options
 from fedshow.formats.source import Source
@@ -77,11 +76,7 @@ def recognises(path: Path) -> bool:
     """Whether it is a folder with such a file, or one."""
     if path.is_dir():
         return (path / WEIGHTS).is_file()
-    try:
-        with safe_open(path, "pt") as opened:
-            keys = list(opened.keys())
-    except (OSError, SafetensorError):
-        return False
+    keys = keys_of(path)
     if any(map(is_token_key, keys)):
         return False  # a concept file
     return any(

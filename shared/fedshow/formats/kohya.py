@@ -10,13 +10,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fedshow.errors import InvalidInput
 from fedshow.families.ldm import unet_names
 from fedshow.formats.about import About
-from fedshow.formats.container import read_tensors, write_tensors
+from fedshow.formats.beside import words_beside
+from fedshow.formats.container import keys_of, read_tensors, write_tensors
 from fedshow.formats.content import Content, LowRank
 from fedshow.formats.format import Foreign, Format, Options
 from fedshow.formats.source import Source
@@ -90,7 +90,7 @@ def write(source: Source, out: Path, about: About, options: Options) -> None:
     if options.bundle:
         tensors |= _bundled(content)
     else:
-        write_embeddings(_folder(out), content, about)
+        write_embeddings(words_beside(out), content, about)
     write_tensors(out, tensors, _metadata(content, about) | about.metadata())
 
 
@@ -136,12 +136,7 @@ def _common(layers: Mapping[str, LowRank], what: str) -> str:
 
 def recognises(path: Path) -> bool:
     """Whether a file's keys are kohya's."""
-    try:
-        with safe_open(path, "pt") as opened:
-            keys = list(opened.keys())
-    except (OSError, SafetensorError):
-        return False
-    return any(key.startswith(("lora_unet_", "lora_te")) for key in keys)
+    return any(key.startswith(("lora_unet_", "lora_te")) for key in keys_of(path))
 
 
 def read(path: Path) -> Foreign:
@@ -155,12 +150,8 @@ def read(path: Path) -> Foreign:
 
 def _beside(path: Path, about: About | None) -> list[Rows]:
     """What `write` put there."""
-    files = [_folder(path) / file_name(word) for word in (about.words if about else ())]
+    files = [words_beside(path) / file_name(word) for word in (about.words if about else ())]
     return [word for file in files if file.is_file() for word in read_embedding(file)]
-
-
-def _folder(out: Path) -> Path:
-    return out.with_name(f"{out.stem}-embeddings")
 
 
 def _words(tensors: Mapping[str, Tensor]) -> list[Rows]:

@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 from fedshow.errors import InvalidInput
+from fedshow.formats.beside import words_beside
 
 CHECKPOINT = "model.safetensors"
-WORDS = "model-embeddings"
+WORDS = words_beside(Path(CHECKPOINT)).name
 
 
 def check_checkpoint_folder(out: Path) -> Path:

@@ -18,6 +18,7 @@ from fedshow.families.checkpoint_kinds import KINDS
 from fedshow.families.ldm import unet_names, vae_names
 from fedshow.families.telling import FAMILIES
 from fedshow.formats.about import About
+from fedshow.formats.beside import words_beside
 from fedshow.formats.clip import TABLES, as_openclip, as_transformers
 from fedshow.formats.format import Format, Options
 from fedshow.formats.source import Source
@@ -44,7 +45,7 @@ def write(source: Source, out: Path, about: About, options: Options) -> None:
         save_file(tensors, whole, metadata=_metadata(pipeline, about))
         whole.replace(out)
     if about.concepts:
-        write_embeddings(out.with_name(f"{out.stem}-embeddings"), source.content, about)
+        write_embeddings(words_beside(out), source.content, about)
 
 
 def checkpoint(pipeline: Any, about: About) -> dict[str, Tensor]:
