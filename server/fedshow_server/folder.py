@@ -18,7 +18,6 @@ from fedshow.files import write_atomically
 from fedshow.joining import Address, NodeName
 from fedshow_server import layout
 from fedshow_server.calls import by_owner
-from fedshow_server.settings import load_settings
 from fedshow_server.store import Store, open_store
 from fedshow_server.store.looking import missing_file
 
@@ -173,9 +172,8 @@ def _claim(lock: IO[str]) -> bool:
 
 
 @contextmanager
-def owners_store(data: Path | None) -> Iterator[Store]:
-    """The store of the server on `data`; changes inside are the owner's. Raises InvalidInput."""
-    folder = DataFolder(load_settings(data=data).data)
+def owners_store(folder: DataFolder) -> Iterator[Store]:
+    """The store of the server that keeps this folder; changes inside are the owner's. Raises InvalidInput."""
     folder.check_database()
     store = folder.open_store()
     try:

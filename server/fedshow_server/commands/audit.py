@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from fedshow.commands.output import JSON_OPTION, print_json, print_table
+from fedshow_server.commands.options import DATA_OPTION, data_folder
 
 if TYPE_CHECKING:
     from fedshow_server.store import Entry
-
-DATA_OPTION = typer.Option(None, "--data", help="The server's folder. [default: ~/.fedshow-server]")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def audit(
         return None
     from fedshow_server.folder import owners_store
 
-    with owners_store(data) as store:
+    with owners_store(data_folder(data)) as store:
         found = store.audit.last(last)
     if as_json:
         return print_json([_entry(entry) for entry in found])
@@ -68,7 +67,7 @@ def verify(
     before: Before = context.obj
     data, as_json = data or before.data, as_json or before.as_json
     known = Head.parse(head) if head is not None else None
-    with owners_store(data) as store:
+    with owners_store(data_folder(data)) as store:
         found = store.audit.verify(known)
     if as_json:
         return print_json({"entries": found.position, "head": str(found)})

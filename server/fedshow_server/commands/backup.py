@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from fedshow.commands.output import JSON_OPTION, byte_progress, print_json, say
-from fedshow_server.commands.audit import DATA_OPTION
+from fedshow_server.commands.options import DATA_OPTION, data_folder
 
 
 def backup(
@@ -17,14 +17,14 @@ def backup(
 
     Example: fedshow server backup /backup/fedshow-monday.tar
     """
-    from fedshow_server.folder import DataFolder, owners_store
-    from fedshow_server.settings import load_settings
+    from fedshow_server.folder import owners_store
     from fedshow_server.upkeep.backup import make_backup
 
-    with owners_store(data) as store:
+    folder = data_folder(data)
+    with owners_store(folder) as store:
         store.audit.happened("server.backed_up", file.name)
     with byte_progress("writing") as on_bytes:
-        listing = make_backup(DataFolder(load_settings(data=data).data), file, on_bytes)
+        listing = make_backup(folder, file, on_bytes)
     for what in listing.left_out:
         say(f"not in the file: {what}")
     if as_json:

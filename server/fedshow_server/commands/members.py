@@ -11,7 +11,7 @@ import typer
 from fedshow.commands.completing import servers
 from fedshow.commands.output import JSON_OPTION, print_json, print_table, say
 from fedshow.roles import Role
-from fedshow_server.commands.audit import DATA_OPTION
+from fedshow_server.commands.options import DATA_OPTION, data_folder
 from fedshow_server.members.invitations import LONGEST_HOURS, SHORTEST_HOURS
 
 if TYPE_CHECKING:
@@ -209,12 +209,12 @@ def _owner(data: Path | None, server: str | None) -> Iterator[Ask]:
 
 @contextmanager
 def _here(data: Path | None) -> Iterator[Ask]:
-    from fedshow_server.folder import DataFolder, owners_store
+    from fedshow_server.folder import owners_store
     from fedshow_server.services.administration import Administration
-    from fedshow_server.settings import load_settings
 
-    with owners_store(data) as store:
-        administration = Administration(store, DataFolder(load_settings(data=data).data))
+    folder = data_folder(data)
+    with owners_store(folder) as store:
+        administration = Administration(store, folder)
         yield lambda call, request: getattr(administration, call)(request)
 
 

@@ -10,9 +10,10 @@ import typer
 from fedshow.commands.completing import BASE, words
 from fedshow.commands.output import JSON_OPTION, print_json
 from fedshow_server.commands import audit, backup, members
+from fedshow_server.commands.options import DATA_OPTION, data_folder
 
 if TYPE_CHECKING:
-    from fedshow_server.folder import DataFolder, Facts
+    from fedshow_server.folder import Facts
 
 group = typer.Typer(
     no_args_is_help=True,
@@ -25,8 +26,6 @@ group.add_typer(audit.group, name="audit")
 group.command()(backup.backup)
 group.command()(backup.restore)
 members.register(group)
-
-DATA_OPTION = audit.DATA_OPTION
 
 
 def register(app: typer.Typer) -> None:
@@ -126,16 +125,9 @@ def key(data: Path | None = DATA_OPTION, as_json: bool = JSON_OPTION) -> None:
     """
     from fedshow_server.releasing.signing import open_signer
 
-    folder = _folder(data)
+    folder = data_folder(data)
     folder.facts()  # or there would be a new key wherever somebody asks
     public_key = open_signer(folder.ca).public_key
     if as_json:
         return print_json({"key": public_key})
     return print(public_key)
-
-
-def _folder(data: Path | None) -> "DataFolder":
-    from fedshow_server.folder import DataFolder
-    from fedshow_server.settings import load_settings
-
-    return DataFolder(load_settings(data=data).data)
