@@ -17,6 +17,7 @@ from fedshow.families.checkpoint_kinds import SD1Checkpoint, read_checkpoint
 from fedshow.families.filling import make_empty, make_from_dict
 from fedshow.families.locating import anywhere, locate, public_name
 from fedshow.families.stored import Header
+from fedshow.formats import export_model
 from fedshow_client.tuning.data.bases import frame_and_width
 from fedshow_client.tuning.data.words import check_words
 from tests.conftest import Call, MakeConcept
@@ -205,6 +206,13 @@ def test_a_file_that_is_cut_off(file: Path, tmp_path: Path) -> None:
     (tmp_path / "half.safetensors").write_bytes(file.read_bytes()[:100_000])
     with pytest.raises(InvalidInput, match=r"half.safetensors is cut off"):
         open_base(str(tmp_path / "half.safetensors"))
+
+
+def test_exported_as_one_file_its_weights_are_as_they_were(file: Path, tmp_path: Path) -> None:
+    export_model(file, "single-file", tmp_path / "again.safetensors", full=True)
+    found = load_file(tmp_path / "again.safetensors")
+    for name, value in load_file(file).items():
+        assert torch.equal(found[name], value), name
 
 
 @pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.pt"])
