@@ -1,6 +1,6 @@
 """How much a picture shows who it should (identity) and what it should (text)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -45,6 +45,11 @@ def scorer_of(base: Base, folder: Path | None = None, device: str | None = None)
 def own_scorer(base: str) -> Scorer | None:
     """The scorer that comes with the base of this public name; None for all but toyworld."""
     return ToyworldScorer() if base == TOYWORLD else None
+
+
+def reference_features(scorer: Scorer, images: Iterable[Image]) -> Tensor:
+    """`[M, D]` of the concept's own pictures, one in memory at a time: they may be large."""
+    return torch.cat([scorer.features([image]) for image in images])
 
 
 def identity_scores(features_ND: Tensor, reference_MD: Tensor) -> Tensor:

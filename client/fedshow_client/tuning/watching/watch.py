@@ -10,7 +10,7 @@ from statistics import fmean
 from torch import Tensor
 
 from fedshow.sampling.model import Model
-from fedshow.scoring.scorers import Scorer, identity_scores
+from fedshow.scoring.scorers import Scorer, identity_scores, reference_features
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.memory import is_out_of_memory
@@ -32,7 +32,6 @@ from fedshow_client.tuning.watching.samples import (
     cost_in_steps,
     draw_samples,
 )
-from fedshow_client.tuning.watching.scorers import reference_features
 from fedshow_client.tuning.watching.settings import SCALES, WatchSettings
 
 log = logging.getLogger(__name__)
