@@ -18,6 +18,7 @@ from pydantic_settings import (
 from fedshow.concepts.names import CLASS
 from fedshow.errors import InvalidInput
 from fedshow.joining import NodeName
+from fedshow.scoring.locating import WANTED, looks_like_scorer
 from fedshow.wire import MAX_CONCEPT_BYTES
 from fedshow_server.upkeep.logs import Format, Level
 
@@ -124,12 +125,8 @@ class ServerSettings(BaseSettings):
         if value is None:
             return None
         path = value.expanduser().absolute()
-        if not (
-            path.suffix == ".onnx" or any(path.glob("*.onnx")) or (path / "config.json").is_file()
-        ):
-            raise ValueError(
-                "no CLIP, DINOv2 or ArcFace model: config.json or an .onnx file is missing"
-            )
+        if not looks_like_scorer(path):
+            raise ValueError(f"must be {WANTED}")
         return path
 
     @field_validator("store")

@@ -71,7 +71,7 @@ def tune(
         help="Steps between pictures (default: as often as a seventh of the time allows).",
     ),
     scorer: Path | None = typer.Option(
-        None, help="Folder of a CLIP or DINOv2 model that scores them (toyworld has its own)."
+        None, help="CLIP, DINOv2 or ArcFace model that scores them (default: the base's own)."
     ),
     keep_best: bool = typer.Option(
         True, help="Keep the weights with the best scores, not always the last."

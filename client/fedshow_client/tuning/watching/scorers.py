@@ -16,6 +16,6 @@ def scorer_for(base: Base, settings: WatchSettings, device: str | None = None) -
     if found is None and settings.patience:
         raise InvalidInput(
             f"--patience {settings.patience}: base {base.card.name} has no measuring encoder; "
-            "name a CLIP or DINOv2 folder with --scorer"
+            "name a CLIP, DINOv2 or ArcFace model with --scorer"
         )
     return found
