@@ -90,7 +90,7 @@ def test_tuning_by_hand_refuses_with_no_wait(other, call: Call, monkeypatch, tmp
 
 def test_whoever_waits_says_so_in_the_progress(other, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(locks, "card_of", lambda _: CARD)
-    progress = tmp_path / "progress.json"
+    progress = tmp_path / "progress.jsonl"
     progress.write_text('{"step": 50, "steps": 200, "seconds": 25}\n')
     request = SimpleNamespace(device="cuda", name="potter")
     with ExitStack() as stack:

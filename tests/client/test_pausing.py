@@ -42,7 +42,7 @@ def test_a_paused_run_goes_on_from_its_checkpoint(
     servers = {"home": known.model_copy(update={"base": card})}
     tuner = Tuner(place, queue, load_settings(device="cpu"), "test")
     job = queue.add(NewJob("home", "gloop", "monster", person.images, BASE, options=OPTIONS))
-    told = place.job(job.id) / "progress.json"
+    told = place.job(job.id) / "progress.jsonl"
     with in_a_thread(tuner, servers):
         wait_for(told.exists, 120)
         assert call("client", "pause", "gloop")[0] == 0

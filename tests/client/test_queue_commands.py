@@ -35,7 +35,7 @@ def at_work(place: Home, queue: Queue) -> Callable[[], Any]:
 def progress(place: Home, job: Job, **line: object) -> None:
     folder = place.job(job.id)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "progress.json").open("a") as file:
+    with (folder / "progress.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 

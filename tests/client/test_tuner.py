@@ -65,9 +65,8 @@ def working(tune: Callable[[], object], folder: Path) -> Iterator[int]:
     thread = Thread(target=tune)
     thread.start()
     pid = folder / "pid"
-    wait_for(
-        lambda: pid.exists() and pid.read_text() and (folder / "home/jobs/1/progress.json").exists()
-    )
+    told = folder / "home/jobs/1/progress.jsonl"
+    wait_for(lambda: pid.exists() and pid.read_text() and told.exists())
     yield int(pid.read_text())
     thread.join(30)
     assert not thread.is_alive()
@@ -202,7 +201,7 @@ def test_withdrawing_deletes_what_tuning_left_and_no_images(
     monkeypatch.setenv("STAND_IN_SECONDS", "600")
     with working(tune, tmp_path):
         job = queue.find("potter")
-        assert (place.job(job.id) / "progress.json").exists()
+        assert (place.job(job.id) / "progress.jsonl").exists()
         assert call("client", "withdraw", "potter")[0] == 0
     assert queue.get(job.id).state == JobState.WITHDRAWN
     assert not place.job(job.id).exists()

@@ -12,6 +12,7 @@ from fedshow.transfer.backoff import delays
 from fedshow.transfer.servers import KnownServer, private_folder
 from fedshow_client.daemon.child import Child, last_line
 from fedshow_client.home import Home
+from fedshow_client.supernode import PULSE
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +23,6 @@ LONGEST_PAUSE_SECONDS = 20.0
 SETTLED_SECONDS = 120.0
 TRIES_IN_VAIN = 3
 """After so many that ended before the server let the node in, it is trouble."""
-PIECE_BYTES = 256 << 10
-"""Of a concept on its way up. Flower gives each piece 30 s, two at a time: its own 5 MB would never
-arrive over an uplink of less than 350 kB/s."""
 
 
 def keep_node(server: KnownServer, home: Home, silence_seconds: float, stop: Event) -> None:
@@ -79,8 +77,7 @@ def _start(server: KnownServer, home: Home) -> Child:
     ]
     env = {
         "FLWR_HOME": str(folder),
-        "FEDSHOW_NODE_PULSE": str(folder / "pulse"),
-        "FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE": str(PIECE_BYTES),
+        PULSE: str(folder / "pulse"),
     }
     return Child(ENTRY, arguments, _log(server, home), env)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-PROGRESS_NAME = "progress.json"
+PROGRESS_NAME = "progress.jsonl"
 TAIL_BYTES = 8192
 CURVE_BYTES = 4 << 20
 """Of the file's end; what a longer run told first is not drawn."""

@@ -44,9 +44,10 @@ class Tuner:
         self._home, self._queue, self._settings, self._holder = home, queue, settings, holder
 
     def tune_next(self, servers: Mapping[str, KnownServer], stop: Event) -> Job | None:
-        """Works on the oldest job for one of `servers` until it is done, failed or stopped.
+        """Works on the first job for one of `servers` until it is done, failed or stopped.
 
-        None when there is none; jobs for other servers wait until their server is joined again.
+        The first is the oldest of those with the highest priority; None when there is none. Jobs for
+        other servers wait until their server is joined again.
         """
         job = self._queue.claim(self._holder, self._settings.lease_seconds, list(servers))
         if job is None:

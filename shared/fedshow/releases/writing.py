@@ -44,7 +44,7 @@ class ReleaseContent:
 
 
 def write_release(folder: Path, base: Base, content: ReleaseContent) -> Manifest:
-    """Writes every file of a release to `folder`, draws one picture from it, then signs it off.
+    """Writes every file of a release to `folder`, the manifest last, and draws each concept from it once.
 
     The base in memory is left as it was.
     """

@@ -230,7 +230,7 @@ def test_samples_and_curve_of_a_concept(
     job = put()
     leave_samples(place, job, 50, 100)
     told = [json.dumps({"step": k, "steps": 200, "loss": 1 / k, "seconds": k}) for k in (10, 20)]
-    (place.job(job.id) / "progress.json").write_text("\n".join([*told, '{"step": 3']))
+    (place.job(job.id) / "progress.jsonl").write_text("\n".join([*told, '{"step": 3']))
     text = visitor.text(f"/jobs/{job.id}")
     assert "Samples after step 100" in text
     assert "loss" in text
