@@ -65,17 +65,6 @@ class Child:
             self.process.stdin.close()
 
 
-def last_line(log: Path) -> str:
-    """The last line in a log that says something."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
 def _environment() -> dict[str, str]:
     """Ours, with Flower's programs on the path and its calls home off."""
     programs = str(Path(sys.executable).parent)

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from threading import Event
 
-from fedshow.files import write_atomically
+from fedshow.errors import last_line
+from fedshow.files import tail, write_atomically
 from fedshow.transfer.backoff import delays
 from fedshow.transfer.servers import KnownServer, private_folder
-from fedshow_client.daemon.child import Child, last_line
+from fedshow_client.daemon.child import Child
 from fedshow_client.home import Home
 from fedshow_client.supernode import PULSE
 
@@ -39,7 +40,7 @@ def keep_node(server: KnownServer, home: Home, silence_seconds: float, stop: Eve
             child.end()
         in_vain = 0 if got_in else in_vain + 1
         if in_vain >= TRIES_IN_VAIN and not stop.is_set():
-            trouble.write_text(last_line(_log(server, home)) or "it ends without a word")
+            trouble.write_text(last_line(tail(_log(server, home))) or "it ends without a word")
         if time.monotonic() - started > SETTLED_SECONDS:
             pauses = delays(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         stop.wait(next(pauses))

@@ -8,9 +8,10 @@ from threading import Event
 from typing import Any
 
 from fedshow.concepts import read_concept
-from fedshow.errors import FedshowError, InvalidInput, RefusedConcept
+from fedshow.errors import FedshowError, InvalidInput, RefusedConcept, last_line
+from fedshow.files import tail
 from fedshow.transfer.servers import KnownServer, private_folder
-from fedshow_client.daemon.child import Child, last_line
+from fedshow_client.daemon.child import Child
 from fedshow_client.daemon.progress import PROGRESS_NAME, read_progress
 from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.home import Home
@@ -150,7 +151,7 @@ class Tuner:
 
 def _told(folder: Path) -> str:
     """The tuner's last words."""
-    return last_line(folder / LOG_NAME).removeprefix("fedshow: ")
+    return last_line(tail(folder / LOG_NAME))
 
 
 def _killed(number: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from fedshow.device import THREADS, half_of_the_cores, threads
 from fedshow.doctor.finding import Finding, Question, fine, problem, warning
 from fedshow.doctor.room import in_gib
-from fedshow.errors import InvalidInput
+from fedshow.errors import InvalidInput, last_line
 
 PROBE = "fedshow.doctor.cards"
 PROBE_SECONDS = 120
@@ -70,8 +70,7 @@ def _ask_torch() -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"error": f"it did not answer within {PROBE_SECONDS} s"}
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        return {"error": lines[-1]}
+        return {"error": last_line(done.stderr) or f"exit code {done.returncode}"}
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
