@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fedshow.children import QUIET
 from fedshow_client.supernode import contents, installed_bundle
 
 PROJECT = """
@@ -87,8 +88,7 @@ class Programs:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "FLWR_HOME": str(folder / "flwr"),
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            **QUIET,
             "FOREIGN_APP": str(app),
             "FOREIGN_RESULT": str(folder / "result.json"),
         }
