@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fedshow.children import QUIET
+from fedshow.ports import free_port
 from fedshow_client.supernode import contents, installed_bundle
 
 PROJECT = """
@@ -131,12 +131,6 @@ def programs(tmp_path: Path, foreign_app: Path) -> Iterator[Programs]:
     running = Programs(tmp_path, foreign_app)
     yield running
     running.end()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def node_command(script: str, superlink: str) -> list[str]:

@@ -2,13 +2,13 @@
 
 import json
 import logging
-import socket
 import time
 from pathlib import Path
 from threading import Event
 
 from fedshow.errors import last_line
 from fedshow.files import tail, write_atomically
+from fedshow.ports import free_port
 from fedshow.transfer.backoff import delays
 from fedshow.transfer.servers import KnownServer, private_folder
 from fedshow_client.daemon.child import Child
@@ -74,7 +74,7 @@ def _start(server: KnownServer, home: Home) -> Child:
     arguments = [
         *("--superlink", server.address, "--root-certificates", str(keys / "ca.pem")),
         *("--auth-supernode-private-key", str(keys / "key"), "--node-config", str(config)),
-        *("--host", "127.0.0.1", "--port", str(_free_port())),
+        *("--host", "127.0.0.1", "--port", str(free_port())),
     ]
     env = {
         "FLWR_HOME": str(folder),
@@ -100,9 +100,3 @@ def _wait(
             log.warning("the node for %s is silent; starting it again", server.name)
             break
     return got_in
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
