@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fedshow.locks import locked
 from fedshow_client import locks
 from fedshow_client.commands.tune import _own_card
 from fedshow_client.daemon.progress import read_progress
@@ -111,5 +112,5 @@ def test_asking_for_the_daemon_does_not_look_like_one(place: Home) -> None:
     place.make()
     place.lock.write_text("1")
     with place.lock.open() as file:  # as `client status` does for a moment
-        locks.fcntl.flock(file, locks.fcntl.LOCK_SH)
+        assert locked(file, shared=True)
         assert place.daemon_pid() is None

@@ -16,13 +16,13 @@ import typer.main
 
 from fedshow.cli import build
 from fedshow.families import open_base
+from fedshow.locks import locked
 from fedshow_client.adding import tune_options
 from fedshow_client.daemon import tuner as tuner_module
 from fedshow_client.daemon.progress import read_progress
 from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home
-from fedshow_client.locks import locked
 from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
 from tests.client.conftest import wait_for

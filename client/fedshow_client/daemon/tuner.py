@@ -10,12 +10,12 @@ from typing import Any
 from fedshow.concepts import read_concept
 from fedshow.errors import FedshowError, InvalidInput, RefusedConcept, last_line
 from fedshow.files import tail
+from fedshow.locks import locked
 from fedshow.transfer.servers import KnownServer, private_folder
 from fedshow_client.daemon.child import Child
 from fedshow_client.daemon.progress import PROGRESS_NAME, read_progress
 from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.home import Home
-from fedshow_client.locks import locked
 from fedshow_client.queue import Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
 from fedshow_client.tuning.leakage.verdict import too_much
