@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fedshow import rpc
+from fedshow.documents import first_fault
 from fedshow.errors import Exhausted, FedshowError, InvalidInput, Unreachable
 from fedshow.joining import JoinReply, JoinRequest, Refusal
 from fedshow.web.statuses import STATUS, status_of
@@ -125,6 +126,5 @@ def _refuse_http(_: Request, error: Exception) -> JSONResponse:
 
 def _refuse_question(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"][1:]))
-    return _refuse(request, InvalidInput(f"{where} = {first['input']!r:.80}: {first['msg']}"))
+    fault = first_fault(error, within=1)
+    return _refuse(request, InvalidInput(f"{fault.where} = {fault.given}: {fault.says}"))
