@@ -10,6 +10,7 @@ from pathlib import Path
 from fedshow.errors import InvalidInput
 from fedshow.locks import claimed, locked
 from fedshow.transfer.servers import private_folder
+from fedshow_client.job_folder import JobFolder
 
 
 def holder_name(pid: int) -> str:
@@ -41,13 +42,13 @@ class Home:
         """The concept file with this digest in a server's outbox."""
         return self.outbox(server) / f"{sha256}.safetensors"
 
-    def job(self, job_id: int) -> Path:
-        """Checkpoints, log and progress of one tuning job."""
-        return self.folder / "jobs" / str(job_id)
+    def job(self, job_id: int) -> JobFolder:
+        """Everything that belongs to one tuning job but its images."""
+        return JobFolder(self.folder / "jobs" / str(job_id))
 
     def forget_job(self, job_id: int) -> None:
         """Deletes everything that one tuning job has left; the images lie elsewhere."""
-        shutil.rmtree(self.job(job_id), ignore_errors=True)
+        shutil.rmtree(self.job(job_id).path, ignore_errors=True)
 
     def flower(self, server: str) -> Path:
         """What Flower's programs keep for one server."""

@@ -98,14 +98,14 @@ def test_whoever_waits_says_so_in_the_progress(other, monkeypatch, tmp_path: Pat
         arguments = (_own_card(request, True, progress),)
         thread = Thread(target=stack.enter_context, args=arguments)
         thread.start()
-        wait_for(lambda: read_progress(tmp_path).waiting)
-        found = read_progress(tmp_path)
+        wait_for(lambda: read_progress(progress).waiting)
+        found = read_progress(progress)
         assert "in use by fedshow tune --name ron" in found.waiting
         assert (found.step, found.steps, found.rate) == (50, 200, 2.0)
         other.kill()
         thread.join(60)
         assert not thread.is_alive()
-        assert read_progress(tmp_path).waiting == ""
+        assert read_progress(progress).waiting == ""
 
 
 def test_asking_for_the_daemon_does_not_look_like_one(place: Home) -> None:

@@ -201,10 +201,10 @@ def test_withdrawing_deletes_what_tuning_left_and_no_images(
     monkeypatch.setenv("STAND_IN_SECONDS", "600")
     with working(tune, tmp_path):
         job = queue.find("potter")
-        assert (place.job(job.id) / "progress.jsonl").exists()
+        assert place.job(job.id).progress.exists()
         assert call("client", "withdraw", "potter")[0] == 0
     assert queue.get(job.id).state == JobState.WITHDRAWN
-    assert not place.job(job.id).exists()
+    assert not place.job(job.id).path.exists()
 
 
 def test_a_concept_withdrawn_while_it_is_checked_is_not_offered(
@@ -221,7 +221,7 @@ def test_a_concept_withdrawn_while_it_is_checked_is_not_offered(
     job = queue.find("potter")
     assert job.state == JobState.WITHDRAWN
     assert list(place.outbox("home").iterdir()) == []
-    assert not place.job(job.id).exists()
+    assert not place.job(job.id).path.exists()
 
 
 def test_a_paused_job_is_put_back_and_goes_on_when_resumed(
@@ -254,9 +254,9 @@ def test_a_tuner_that_is_not_gone_yet_is_waited_for(
     started: list[object] = []
     monkeypatch.setattr(tuner_module, "Child", lambda *_, **__: started.append(1))
     folder = place.job(1)
-    folder.mkdir(parents=True)
+    folder.path.mkdir(parents=True)
     stop = Event()
-    with (folder / tuner_module.LOCK_NAME).open("a") as file:
+    with folder.lock.open("a") as file:
         assert locked(file)
         thread = Thread(target=tune, args=(stop,))
         thread.start()
@@ -319,7 +319,7 @@ def test_a_killed_daemon_takes_its_tuner_along(
     with subprocess.Popen([sys.executable, "-c", script]) as daemon:
         wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         child = int((tmp_path / "pid").read_text())
-        wait_for(lambda: read_progress(place.job(1)).step)
+        wait_for(lambda: read_progress(place.job(1).progress).step)
         assert status(call) == (daemon.pid, "tuning", 3, 9)
         os.kill(child, signal.SIGSTOP)  # as one that is slow to end
         wait_for(lambda: is_stopped(child))
@@ -327,11 +327,11 @@ def test_a_killed_daemon_takes_its_tuner_along(
         daemon.wait()
         assert status(call) == (None, "queued", 3, 9)
         assert queue.leased(queue.find("potter"))  # which only a living daemon makes "tuning"
-        with (place.job(1) / tuner_module.LOCK_NAME).open("a") as file:
+        with place.job(1).lock.open("a") as file:
             assert not locked(file), "the next daemon's tuner would start beside it"
         os.kill(child, signal.SIGCONT)
     wait_for(lambda: not is_alive(child))
-    with (place.job(1) / tuner_module.LOCK_NAME).open("a") as file:
+    with place.job(1).lock.open("a") as file:
         wait_for(lambda: locked(file))
     assert place.daemon_pid() is None
     with Queue(place.database) as after:

@@ -25,6 +25,7 @@ from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
 from fedshow.families import Base, open_base
 from fedshow.families.placing import Say
 from fedshow.sampling.model import Model
+from fedshow_client.job_folder import report_beside
 from fedshow_client.tuning.checkpoint import (
     FILE_NAME,
     Progress,
@@ -96,7 +97,7 @@ class TuneRequest:
     @property
     def report(self) -> Path:
         """The page about the run, next to the concept file."""
-        return self.out.with_name(f"{self.out.stem}.report.html")
+        return report_beside(self.out)
 
 
 def tune(
