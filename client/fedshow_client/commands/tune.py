@@ -12,8 +12,8 @@ import typer
 
 from fedshow.commands.completing import METHODS, words
 from fedshow.commands.destination import output_file
-from fedshow.commands.options import BASE_OPTION, DEVICE_OPTION
-from fedshow.commands.output import JSON_OPTION, print_json, say
+from fedshow.commands.options import BASE_OPTION, DEVICE_OPTION, JSON_OPTION
+from fedshow.commands.output import print_json, say
 
 if TYPE_CHECKING:
     from fedshow.concepts import ConceptFile

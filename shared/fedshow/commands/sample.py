@@ -7,8 +7,8 @@ import typer
 
 from fedshow.commands.completing import BASE, words
 from fedshow.commands.destination import output_file
-from fedshow.commands.options import DEVICE_OPTION
-from fedshow.commands.output import JSON_OPTION, print_json, say, step_progress
+from fedshow.commands.options import DEVICE_OPTION, JSON_OPTION
+from fedshow.commands.output import print_json, say, step_progress
 from fedshow.errors import InvalidInput
 
 if TYPE_CHECKING:
