@@ -13,12 +13,11 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fedshow.wire import CA_PATH
+from fedshow.wire import CA_PATH, HEALTH_PATH
 
 SECONDS = 8.0
 """For each port."""
 
-HEALTH_PATH = "/healthz"
 MAX_AUTHORITY_BYTES = 64 << 10
 
 DATES = (9, 10)
