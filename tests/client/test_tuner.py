@@ -23,6 +23,7 @@ from fedshow_client.daemon.progress import read_progress
 from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home
+from fedshow_client.job_folder import JobFolder
 from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
 from tests.client.conftest import wait_for
@@ -270,8 +271,7 @@ def test_a_tuner_that_is_not_gone_yet_is_waited_for(
 def test_options_reach_the_program_as_it_takes_them(queue, known, tmp_path) -> None:
     options = tune_options(["batch=2", "ema=0.9"], steps=9, seed=7, rank=None, flip=False)
     job = queue.add(NewJob("home", "potter", "man", tmp_path, "toyworld", options=options))
-    result = tmp_path / "potter.safetensors"
-    arguments = tuner_module._arguments(job, known, tmp_path, result, "cpu")
+    arguments = tuner_module._arguments(job, known, JobFolder(tmp_path), "cpu")
     tune_command: Any = typer.main.get_command(build()).commands["tune"]
     found = tune_command.make_context("tune", arguments[1:]).params
     assert found["images"] == str(tmp_path)
