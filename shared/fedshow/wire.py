@@ -19,6 +19,9 @@ JOIN_PATH = "/api/join"
 CA_PATH = "/api/ca.pem"
 """HTTPS GET: the server's certificate authority; worth nothing before its fingerprint is checked."""
 
+MAX_CA_BYTES = 64 << 10
+"""No certificate authority is larger."""
+
 HEALTH_PATH = "/healthz"
 """HTTPS GET: whether the server does its work, part by part."""
 

@@ -211,7 +211,7 @@ def visible(
     Example: fedshow client visible anna bobs-laptop
     """
     from fedshow_client.settings import load_settings
-    from fedshow_client.showing_to import show_to
+    from fedshow_client.sharing import show_to
 
     job = show_to(name, who, server, load_settings().home, wait, say_waiting)
     if as_json:

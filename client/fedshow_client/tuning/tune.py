@@ -23,8 +23,8 @@ from fedshow.concepts import (
 from fedshow.edlora.adapters import Adapters
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
 from fedshow.families import Base, open_base
-from fedshow.families.placing import Say
 from fedshow.sampling.model import Model
+from fedshow.saying import Say
 from fedshow_client.job_folder import report_beside
 from fedshow_client.tuning.checkpoint import (
     FILE_NAME,

@@ -11,6 +11,7 @@ import torch
 from fedshow.concepts import ConceptFile
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
+from fedshow.saying import Say
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
 from fedshow_server.fusion.pictures import report_pictures
 from fedshow_server.fusion.recording import Plan, check_prompts
@@ -25,7 +26,6 @@ from fedshow_server.fusion.vetting import Vetting
 from fedshow_server.fusion.wiring import Wiring
 from fedshow_server.fusion.workers import Here, Subject, Workers
 
-Say = Callable[[str], None]
 CPU = torch.device("cpu")
 
 

@@ -52,11 +52,6 @@ def reference_features(scorer: Scorer, images: Iterable[Image]) -> Tensor:
     return torch.cat([scorer.features([image]) for image in images])
 
 
-def identity_scores(features_ND: Tensor, reference_MD: Tensor) -> Tensor:
-    """`[N]`, the mean cosine of each picture to all reference pictures."""
-    return (features_ND @ reference_MD.T).mean(1)
-
-
 class ToyworldScorer:
     """toyworld's own measuring encoder."""
 
