@@ -14,7 +14,7 @@ import pytest
 
 from fedshow.children import QUIET
 from fedshow.ports import free_port
-from fedshow_client.supernode import contents, installed_bundle
+from fedshow_client.supernode import PIECE_BYTES, contents, installed_bundle
 
 PROJECT = """
 [project]
@@ -234,3 +234,19 @@ def test_pieces_that_go_up_are_signs_of_life(tmp_path):
             pulse.unlink(missing_ok=True)
             assert (call(), confirm) == (answer, "confirm")
             assert pulse.exists()
+
+
+def test_flower_cuts_what_goes_up_into_pieces_that_small_uplinks_carry() -> None:
+    """It reads that once, when it is loaded."""
+    script = (
+        "from fedshow_client import supernode\n"
+        "supernode._pin = lambda *_: exit(_told())\n"
+        "def _told():\n"
+        "    from flwr.app.message import array\n"
+        "    print(array.FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE)\n"
+        "supernode.main()"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert int(told.stdout) == PIECE_BYTES
