@@ -149,11 +149,6 @@ class PlainLoop:
         ]
         return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
 
-    def parameter_count(self) -> int:
-        """How many numbers the concept file would have."""
-        rows = self.token_ids.numel() * self.table.embedding_dim
-        return int(rows + sum(parameter.numel() for parameter in self.adapters.parameters()))
-
     def step(self, _: int = 0) -> float:
         """One optimizer step on `recipe.batch` images; returns its loss."""
         device = self.base.device.type  # on a card in mixed precision, as there

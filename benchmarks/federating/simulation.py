@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.federating.concepts import concept_file, header_of
 from benchmarks.federating.size import Size
+from fedshow.children import QUIET
 from fedshow.families.card import BaseCard
 from fedshow.families.opening import describe
 from fedshow_client.flower_app import OUTBOXES
@@ -29,11 +30,7 @@ from tests.stage.waiting import eventually
 
 BASE = "toyworld"
 LONGEST_SECONDS = 3600.0
-QUIET = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+RAY_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def measure(work: Path, size: Size) -> dict[str, Any]:
@@ -70,7 +67,10 @@ def _run_apart(data: Path, outboxes: Path, count: int) -> None:
     with (data / "simulation.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, str(data), str(outboxes), str(count)],
-            env=os.environ | QUIET | {DATA_VARIABLE: str(data), OUTBOXES: str(outboxes)},
+            env=os.environ
+            | QUIET
+            | RAY_QUIET
+            | {DATA_VARIABLE: str(data), OUTBOXES: str(outboxes)},
             stdout=log,
             stderr=log,
             start_new_session=True,

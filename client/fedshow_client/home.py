@@ -1,21 +1,16 @@
 """Where the client keeps things: one private folder, FEDSHOW_HOME."""
 
-import fcntl
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from fedshow.errors import InvalidInput
+from fedshow.locks import claimed, locked
 from fedshow.transfer.servers import private_folder
-from fedshow_client.locks import locked
-
-LOCK_TRIES = 10
-LOCK_PAUSE_SECONDS = 0.05
+from fedshow_client.job_folder import JobFolder
 
 
 def holder_name(pid: int) -> str:
@@ -47,13 +42,13 @@ class Home:
         """The concept file with this digest in a server's outbox."""
         return self.outbox(server) / f"{sha256}.safetensors"
 
-    def job(self, job_id: int) -> Path:
-        """Checkpoints, log and progress of one tuning job."""
-        return self.folder / "jobs" / str(job_id)
+    def job(self, job_id: int) -> JobFolder:
+        """Everything that belongs to one tuning job but its images."""
+        return JobFolder(self.folder / "jobs" / str(job_id))
 
     def forget_job(self, job_id: int) -> None:
         """Deletes everything that one tuning job has left; the images lie elsewhere."""
-        shutil.rmtree(self.job(job_id), ignore_errors=True)
+        shutil.rmtree(self.job(job_id).path, ignore_errors=True)
 
     def flower(self, server: str) -> Path:
         """What Flower's programs keep for one server."""
@@ -76,31 +71,19 @@ class Home:
         """The running daemon's process id."""
         try:
             with self.lock.open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # others may be asking too
+                return None if locked(file, shared=True) else int(self.lock.read_text() or 0)
         except FileNotFoundError:
             return None
-        except BlockingIOError:
-            return int(self.lock.read_text() or 0)
-        return None
 
     @contextmanager
     def one_daemon(self) -> Iterator[None]:
         """Inside, this process is the only daemon of this home; raises InvalidInput if not."""
         self.make()
         with self.lock.open("a+") as file:
-            if not _locked(file):
+            if not claimed(file):
                 pid = self.lock.read_text()
                 raise InvalidInput(f"a daemon already runs for {self.folder}: process {pid}")
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
-
-
-def _locked(file: IO[str]) -> bool:
-    """Takes the lock; tries a few times, since `daemon_pid` holds it for a moment."""
-    for _ in range(LOCK_TRIES):
-        if locked(file):
-            return True
-        time.sleep(LOCK_PAUSE_SECONDS)
-    return False

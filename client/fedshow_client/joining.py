@@ -34,12 +34,11 @@ from fedshow.transfer.servers import (
     private_folder,
     save_server,
 )
-from fedshow.wire import CA_PATH, JOIN_PATH
+from fedshow.wire import CA_PATH, JOIN_PATH, MAX_CA_BYTES
 
 TIMEOUT_SECONDS = 20.0
 REGISTERING_SECONDS = 90.0
 """The server asks Flower to take in the new key, which starts a program there."""
-MAX_CA_BYTES = 64 << 10
 KEY_NAME = "key"
 
 

@@ -6,11 +6,10 @@ The parent keeps a pipe to this process's standard input open; the system closes
 """
 
 import os
-import signal
 import sys
-import threading
-import time
 from importlib import import_module
+
+from fedshow.children import end_with_parent
 
 GRACE_SECONDS = 10.0
 
@@ -19,17 +18,9 @@ def main() -> None:
     """Takes MODULE:FUNCTION and its arguments from the command line."""
     module, _, function = sys.argv[1].partition(":")
     sys.argv = [module, *sys.argv[2:]]
-    threading.Thread(target=_watch, args=(os.dup(0),), name="leash", daemon=True).start()
+    end_with_parent(os.dup(0), GRACE_SECONDS)
     _close_stdin()
     getattr(import_module(module), function)()
-
-
-def _watch(pipe: int) -> None:
-    while os.read(pipe, 1024):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
-    os._exit(1)
 
 
 def _close_stdin() -> None:

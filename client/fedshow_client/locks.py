@@ -1,4 +1,4 @@
-"""Locks that end with whoever holds them, however that ends; one for each card of this user."""
+"""One run at a time on each card of this user."""
 
 import fcntl
 import os
@@ -8,19 +8,11 @@ from pathlib import Path
 from typing import IO
 
 from fedshow.errors import FedshowError
+from fedshow.locks import locked
 
 
 class Busy(FedshowError):
     """Another run has it."""
-
-
-def locked(file: IO[str]) -> bool:
-    """Whether the lock of an open file could be had at once; it is held until the file is closed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def card_of(device: str) -> str | None:

@@ -16,6 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from fedshow.documents import UNKNOWN, Fault, first_fault
 from fedshow.errors import InvalidInput
 from fedshow.transfer.servers import home_folder
 
@@ -80,7 +81,7 @@ def load_settings(**flags: Any) -> ClientSettings:
     try:
         return ClientSettings(**{key: value for key, value in flags.items() if value is not None})
     except ValidationError as error:
-        raise _refusal(error.errors()[0], file) from None
+        raise _refusal(first_fault(error), file) from None
     except (OSError, ValueError) as error:  # no TOML, no UTF-8, not ours to read
         raise InvalidInput(f"settings file {file}: {error}") from None
 
@@ -92,11 +93,10 @@ def _refuse_unknown_variables() -> None:
             raise InvalidInput(f"environment variable {variable}: {_no_setting(name)}")
 
 
-def _refusal(problem: Any, file: Path) -> InvalidInput:
-    name = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "extra_forbidden":  # flags have no names of their own making
-        return InvalidInput(f"settings file {file}: {_no_setting(name)}")
-    return InvalidInput(f"setting {name} = {str(problem['input'])[:80]!r}: {problem['msg']}")
+def _refusal(fault: Fault, file: Path) -> InvalidInput:
+    if fault.kind == UNKNOWN:  # flags have no names of their own making
+        return InvalidInput(f"settings file {file}: {_no_setting(fault.where)}")
+    return InvalidInput(f"setting {fault.where} = {fault.given}: {fault.says}")
 
 
 def _no_setting(name: str) -> str:

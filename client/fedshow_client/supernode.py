@@ -25,6 +25,10 @@ RECEIVE, PUSH_OBJECT = 1, 6
 
 MAX_BUNDLE_BYTES = 1 << 20
 
+PIECE_BYTES = 256 << 10
+"""Of a concept on its way up. Flower gives each piece 30 s, two at a time: its own 5 MB would never
+arrive over an uplink of less than 350 kB/s."""
+
 LOST_CONNECTION = 75
 """Exit code when Flower's loop has ended while its process would have stayed."""
 
@@ -58,6 +62,7 @@ def contents(bundle: bytes) -> dict[str, bytes]:
 
 def main() -> None:
     """`flower-supernode` with its own arguments, restricted."""
+    os.environ["FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE"] = str(PIECE_BYTES)  # Flower reads it once
     internal: Any = import_module("flwr.supernode.start_client_internal")
     program: Any = import_module("flwr.supernode.cli.flower_supernode")
     _pin(internal, installed_bundle())

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fedshow.errors import last_line
+from fedshow.files import tail
 from fedshow.roles import Role
 from fedshow_server.flower.presence import Presence
 from fedshow_server.folder import DataFolder
@@ -98,13 +100,7 @@ class Activity:
         )
 
     def _last_word(self) -> str:
-        try:
-            with (self._folder.logs / "fusing.log").open("rb") as file:
-                file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
-                lines = file.read().decode(errors="replace").split("\n")
-        except OSError:
-            return ""
-        return next((line for line in reversed(lines) if line.strip()), "")[-LONGEST_WORD:]
+        return last_line(tail(self._folder.logs / "fusing.log", TAIL_BYTES))[-LONGEST_WORD:]
 
     def _nodes(self, nodes: Sequence[Node], drawings: Sequence[Drawing]) -> tuple[NodeNow, ...]:
         wanted = self._store.concepts.wanted()

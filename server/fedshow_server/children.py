@@ -2,33 +2,18 @@
 
 import asyncio
 import logging
-import os
-import signal
 import sys
-import threading
-import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Mapping
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from fedshow.proxies import past_proxies
+from fedshow.children import end_with_parent, environment
 
 LOG_BYTES = 10 << 20
 LINE_BYTES = 1 << 20
 GRACE_SECONDS = 8.0
-
-QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
-"""Flower shall not phone home."""
-
-
-def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Our environment for a child: Flower's programs find each other, nothing phones home."""
-    programs = str(Path(sys.executable).parent)
-    path = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    ours = {"PYTHONUNBUFFERED": "1", "PATH": path}
-    return {**os.environ, **past_proxies(), **QUIET, **ours, **extra}
 
 
 class Child:
@@ -127,12 +112,4 @@ async def run_program(
 
 def die_with_parent() -> None:
     """In a child: ends this process soon after the parent is gone (our standard input ends)."""
-
-    def watch() -> None:
-        while os.read(0, 4096):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+    end_with_parent(0, GRACE_SECONDS)

@@ -9,9 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from fedshow import __version__
-from fedshow.errors import FedshowError, InvalidInput
+from fedshow.errors import FedshowError, InvalidInput, last_line
 from fedshow.families.card import BaseCard
 from fedshow.families.locating import TOYWORLD
+from fedshow.files import tail
 from fedshow_server.children import die_with_parent, run_to_end
 from fedshow_server.folder import DataFolder, DescribedBase
 
@@ -52,8 +53,8 @@ async def _describe_in_child(folder: DataFolder, base: str) -> None:
     log_path = folder.logs / "describing.log"
     arguments = ("--data", str(folder.path), "--base", base)
     if await run_to_end("fedshow_server.describing", *arguments, log_path=log_path):
-        lines = log_path.read_text(errors="replace").strip().splitlines() or ["no output"]
-        raise InvalidInput(f"base {base!r} cannot be used: {lines[-1]}")
+        said = last_line(tail(log_path)) or "no output"
+        raise InvalidInput(f"base {base!r} cannot be used: {said}")
 
 
 def main() -> None:

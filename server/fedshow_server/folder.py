@@ -1,13 +1,10 @@
 """The data folder: where each thing lies, and the one server that may use it at a time."""
 
-import fcntl
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,14 +13,13 @@ from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.files import write_atomically
 from fedshow.joining import Address, NodeName
+from fedshow.locks import claimed, locked
 from fedshow_server import layout
 from fedshow_server.calls import by_owner
 from fedshow_server.store import Store, open_store
 from fedshow_server.store.looking import missing_file
 
 PRIVATE_FOLDER = 0o700
-LOCK_TRIES = 10
-LOCK_PAUSE_SECONDS = 0.05
 
 DATA_VARIABLE = "FEDSHOW_SERVER_DATA"
 """Tells the ServerApp, a grandchild of ours, where the data folder is."""
@@ -91,7 +87,7 @@ class DataFolder:
     def claimed(self) -> Iterator[None]:
         """Inside, no other server may use this folder. Raises InvalidInput."""
         with (self.path / "lock").open("w") as lock:
-            if not _claim(lock):
+            if not claimed(lock):
                 raise InvalidInput(
                     f"a server runs on {self.path} already: stop it or choose another --data"
                 )
@@ -101,7 +97,7 @@ class DataFolder:
         """Whether a server runs on this folder."""
         try:
             with (self.path / "lock").open() as lock:
-                return not _locked(lock, fcntl.LOCK_SH)  # others may be asking too
+                return not locked(lock, shared=True)
         except FileNotFoundError:
             return False
 
@@ -152,23 +148,6 @@ class DataFolder:
         """The store of the server that runs here, or ran last. Raises InvalidInput."""
         facts = self.facts()
         return open_store(facts.database, facts.store or self.blobs)
-
-
-def _locked(lock: IO[str], how: int) -> bool:
-    try:
-        fcntl.flock(lock, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _claim(lock: IO[str]) -> bool:
-    """Takes the lock; tries a few times, since `is_claimed` holds it for a moment."""
-    for _ in range(LOCK_TRIES):
-        if _locked(lock, fcntl.LOCK_EX):
-            return True
-        time.sleep(LOCK_PAUSE_SECONDS)
-    return False
 
 
 @contextmanager

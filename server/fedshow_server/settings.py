@@ -16,8 +16,10 @@ from pydantic_settings import (
 )
 
 from fedshow.concepts.names import CLASS
+from fedshow.documents import UNKNOWN, first_fault
 from fedshow.errors import InvalidInput
 from fedshow.joining import NodeName
+from fedshow.scoring.locating import WANTED, looks_like_scorer
 from fedshow.wire import MAX_CONCEPT_BYTES
 from fedshow_server import layout
 from fedshow_server.upkeep.logs import Format, Level
@@ -124,12 +126,8 @@ class ServerSettings(BaseSettings):
         if value is None:
             return None
         path = value.expanduser().absolute()
-        if not (
-            path.suffix == ".onnx" or any(path.glob("*.onnx")) or (path / "config.json").is_file()
-        ):
-            raise ValueError(
-                "no CLIP, DINOv2 or ArcFace model: config.json or an .onnx file is missing"
-            )
+        if not looks_like_scorer(path):
+            raise ValueError(f"must be {WANTED}")
         return path
 
     @field_validator("store")
@@ -239,14 +237,13 @@ def _build(config: Path | None, given: dict[str, Any]) -> ServerSettings:
     try:
         return WithFile(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        source = _source_of(name, config, given)
-        why = first["msg"]
-        if first["type"] == "extra_forbidden":
-            near = get_close_matches(name, ServerSettings.model_fields, 1, 0.0)
+        fault = first_fault(error)
+        source = _source_of(fault.where, config, given)
+        why = fault.says
+        if fault.kind == UNKNOWN:
+            near = get_close_matches(fault.where, ServerSettings.model_fields, 1, 0.0)
             why = f"no such setting; did you mean {near[0]}?"
-        raise InvalidInput(f"{source}: {name} = {first['input']!r}: {why}") from None
+        raise InvalidInput(f"{source}: {fault.where} = {fault.given}: {why}") from None
     except (OSError, ValueError) as error:  # not readable, or no TOML
         raise InvalidInput(f"settings file {config}: {error}") from None
 

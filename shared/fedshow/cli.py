@@ -10,13 +10,14 @@ import typer
 import typer.core
 
 from fedshow import __version__
+from fedshow.children import QUIET
 from fedshow.ending import DEBUG_VARIABLE, exit_code_of
 
 if TYPE_CHECKING:
     from click import Context
 
-os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # nothing here phones home
-os.environ.setdefault("FLWR_DISABLE_UPDATE_CHECK", "1")
+for variable, value in QUIET.items():
+    os.environ.setdefault(variable, value)
 
 typer.core.HAS_RICH = False  # or brackets in plain help are escaped for a renderer that is off
 

@@ -4,8 +4,9 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, Protocol, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 
@@ -39,6 +40,43 @@ FirstFormat = Annotated[int, Field(ge=1, le=1)]
 Model = TypeVar("Model", bound=BaseModel)
 
 
+UNKNOWN = "extra_forbidden"
+"""The kind of fault that a name is which nobody knows."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong first with values from outside."""
+
+    where: str
+    """Names and numbers that lead there, with dots between."""
+
+    says: str
+    kind: str
+    """Pydantic's word for what is wrong."""
+
+    value: object
+
+    @property
+    def given(self) -> str:
+        """The value there, as Python writes it, and no more of it than fits a line."""
+        return f"{self.value!r:.80}"
+
+
+def first_fault(error: "Refusing", within: int = 0) -> Fault:
+    """The first thing that pydantic refuses; of where it is, the first `within` names are left out."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"][within:]))
+    return Fault(where, first["msg"], first["type"], first.get("input"))
+
+
+class Refusing(Protocol):
+    """Pydantic's ValidationError, or one that FastAPI makes of it."""
+
+    def errors(self) -> Sequence[Any]:
+        """What is refused, each with where, what and why."""
+
+
 class BadDocument(ValueError):
     """What is wrong with a document: where, the value there, and why it is refused."""
 
@@ -55,9 +93,8 @@ def read_document(kind: type[Model], content: bytes | str, max_bytes: int = MAX_
     try:
         return kind.model_validate_json(content, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BadDocument(where, first["msg"], first.get("input")) from None
+        fault = first_fault(error)
+        raise BadDocument(fault.where, fault.says, fault.value) from None
 
 
 def read_json(content: bytes | str, max_bytes: int = MAX_BYTES) -> Any:

@@ -84,3 +84,9 @@ class RefusedRelease(FedshowError):
 def first_line(error: BaseException) -> str:
     """What an error says first, or what it is."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def last_line(text: str) -> str:
+    """What a program said last, without fedshow's own name in front; empty when it said nothing."""
+    said = (line.strip() for line in reversed(text.splitlines()))
+    return next(filter(None, said), "").removeprefix("fedshow: ")

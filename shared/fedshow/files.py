@@ -54,3 +54,13 @@ def digest(path: Path, on_bytes: Callable[[int], None] = lambda _: None) -> str:
             found.update(block)
             on_bytes(len(block))
     return found.hexdigest()
+
+
+def tail(path: Path, most_bytes: int = 8192) -> str:
+    """The end of a text file that may be growing; empty when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most_bytes))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -129,12 +129,3 @@ def check_node_name(name: str) -> str:
         raise InvalidInput(
             f"node name {name[:80]!r}: use 1 to 63 letters, digits, '.', '_', '-', no sign in front"
         ) from None
-
-
-class Refusal(BaseModel):
-    """JSON body of every HTTP answer that is no success; `fedshow.rpc.error_of` makes the error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    reason: str
-    message: str

@@ -14,6 +14,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from pydantic import BaseModel, ConfigDict
 
 from fedshow import errors
 from fedshow.errors import FedshowError
@@ -97,6 +98,15 @@ def reason_of(error: FedshowError) -> str:
             if known is kind:
                 return reason
     raise AssertionError(f"{type(error)} is no FedshowError")
+
+
+class Refusal(BaseModel):
+    """JSON body of every HTTP answer that is no success; `error_of` makes the error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str
+    message: str
 
 
 def error_of(reason: str, message: str) -> FedshowError:

@@ -1,4 +1,4 @@
-"""Names that Flower's messages carry between server and client; both sides read them here."""
+"""What server and client agree on: names in Flower's messages, paths over HTTPS, limits."""
 
 HANDOVER = "query.handover"
 """Message type: the server asks a node for the concept file with one digest."""
@@ -18,6 +18,12 @@ JOIN_PATH = "/api/join"
 
 CA_PATH = "/api/ca.pem"
 """HTTPS GET: the server's certificate authority; worth nothing before its fingerprint is checked."""
+
+MAX_CA_BYTES = 64 << 10
+"""No certificate authority is larger."""
+
+HEALTH_PATH = "/healthz"
+"""HTTPS GET: whether the server does its work, part by part."""
 
 MAX_CONCEPT_BYTES = 1 << 30
 """No concept file of any family is larger than this."""

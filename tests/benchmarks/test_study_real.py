@@ -23,8 +23,7 @@ from benchmarks.study.study import Study
 from benchmarks.study.ways import left_out
 from fedshow.errors import InvalidInput
 from fedshow.families import open_base
-from fedshow.scoring.alignment import alignment_among
-from fedshow.scoring.scorers import identity_scores
+from fedshow.scoring.alignment import alignment_among, image_alignment
 from fedshow.toyworld.heldout import draw_heldout
 from fedshow_client.tuning.data.folder import scan
 from tests.stage.bases import make_sd1, make_sd3
@@ -142,7 +141,7 @@ def test_pictures_are_compared_with_the_concepts_own_and_texts_with_its_class(
     prompts = material.prompts_of("bolt")[:2]
     found = material.read("bolt", [image, image], prompts)
     features = material.judge.features([image])
-    expected = float(identity_scores(features, material.known("bolt")))
+    expected = float(image_alignment(features, material.known("bolt")))
     assert found["identity"] == pytest.approx([expected] * 2, abs=1e-5)
     texts = [prompt.text.replace("<bolt>", "robot") for prompt in prompts]
     scores = material.reader.text_scores([image, image], texts)

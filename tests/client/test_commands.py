@@ -122,7 +122,7 @@ def test_a_concept_whose_server_left_says_what_it_waits_for(call, known, home, p
     ("content", "words"),
     [
         ("devise = 'cpu'", "'devise' is no setting; there is device"),
-        ("poll_seconds = -1", "setting poll_seconds = '-1'"),
+        ("poll_seconds = -1", "setting poll_seconds = -1:"),
         ("poll_seconds = 1\ndevice = cuda", "line 2"),
         ("home = '/elsewhere'", "FEDSHOW_HOME in the environment moves it"),
     ],

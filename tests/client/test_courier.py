@@ -9,7 +9,7 @@ from fedshow.v1 import concepts_pb2 as pb
 from fedshow_client.daemon.courier import FORGOTTEN, GONE, reconcile
 from fedshow_client.home import Home
 from fedshow_client.queue import Job, JobState, NewJob, Queue
-from fedshow_client.showing_to import show_to
+from fedshow_client.sharing import show_to
 from fedshow_client.visibility import check_visible_to
 from fedshow_client.withdrawing import withdraw
 

@@ -91,11 +91,11 @@ def test_what_a_withdrawn_job_left_is_swept_and_other_work_stays(
     monkeypatch.setattr(service, "Tuner", EndlessTuner)
     jobs = [queue.add(NewJob("home", name, "man", Path("/p"), "toyworld")) for name in "ab"]
     for job in jobs:
-        place.job(job.id).mkdir(parents=True)
+        place.job(job.id).path.mkdir(parents=True)
     queue.move(jobs[0].id, JobState.WITHDRAWN)
     with running_daemon():
-        wait_for(lambda: not place.job(jobs[0].id).exists())
-    assert place.job(jobs[1].id).exists()
+        wait_for(lambda: not place.job(jobs[0].id).path.exists())
+    assert place.job(jobs[1].id).path.exists()
 
 
 def test_private_latents_of_finished_jobs_are_swept_after_a_crash(
@@ -106,7 +106,7 @@ def test_private_latents_of_finished_jobs_are_swept_after_a_crash(
     for state in JobState:
         job = queue.add(NewJob("home", state.value, "man", Path("/p"), "toyworld"))
         queue.move(job.id, state)
-        left[state] = place.job(job.id) / "work" / "latents.safetensors"
+        left[state] = place.job(job.id).work / "latents.safetensors"
         left[state].parent.mkdir(parents=True)
         left[state].touch()
     with running_daemon():

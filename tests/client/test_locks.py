@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fedshow.locks import locked
 from fedshow_client import locks
 from fedshow_client.commands.tune import _own_card
 from fedshow_client.daemon.progress import read_progress
@@ -90,26 +91,26 @@ def test_tuning_by_hand_refuses_with_no_wait(other, call: Call, monkeypatch, tmp
 
 def test_whoever_waits_says_so_in_the_progress(other, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(locks, "card_of", lambda _: CARD)
-    progress = tmp_path / "progress.json"
+    progress = tmp_path / "progress.jsonl"
     progress.write_text('{"step": 50, "steps": 200, "seconds": 25}\n')
     request = SimpleNamespace(device="cuda", name="potter")
     with ExitStack() as stack:
         arguments = (_own_card(request, True, progress),)
         thread = Thread(target=stack.enter_context, args=arguments)
         thread.start()
-        wait_for(lambda: read_progress(tmp_path).waiting)
-        found = read_progress(tmp_path)
+        wait_for(lambda: read_progress(progress).waiting)
+        found = read_progress(progress)
         assert "in use by fedshow tune --name ron" in found.waiting
         assert (found.step, found.steps, found.rate) == (50, 200, 2.0)
         other.kill()
         thread.join(60)
         assert not thread.is_alive()
-        assert read_progress(tmp_path).waiting == ""
+        assert read_progress(progress).waiting == ""
 
 
 def test_asking_for_the_daemon_does_not_look_like_one(place: Home) -> None:
     place.make()
     place.lock.write_text("1")
     with place.lock.open() as file:  # as `client status` does for a moment
-        locks.fcntl.flock(file, locks.fcntl.LOCK_SH)
+        assert locked(file, shared=True)
         assert place.daemon_pid() is None

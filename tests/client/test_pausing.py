@@ -32,7 +32,7 @@ def test_a_paused_run_goes_on_from_its_checkpoint(
     servers = {"home": known.model_copy(update={"base": card})}
     tuner = Tuner(place, queue, load_settings(device="cpu"), "test")
     job = queue.add(NewJob("home", "gloop", "monster", person.images, BASE, options=OPTIONS))
-    told = place.job(job.id) / "progress.json"
+    told = place.job(job.id).progress
 
     def tune(stop: Event) -> None:
         tuner.tune_next(servers, stop)
@@ -41,7 +41,7 @@ def test_a_paused_run_goes_on_from_its_checkpoint(
         wait_for(told.exists)
         assert call("client", "pause", "gloop")[0] == 0
     assert queue.get(job.id).state == JobState.QUEUED
-    assert (place.job(job.id) / "work" / "checkpoint.safetensors").exists()
+    assert (place.job(job.id).work / "checkpoint.safetensors").exists()
     paused_after = len(told.read_text().splitlines())
     assert call("client", "resume", "gloop")[0] == 0
     tune(Event())

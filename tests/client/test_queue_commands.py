@@ -34,8 +34,8 @@ def at_work(place: Home, queue: Queue) -> Callable[[], Any]:
 
 def progress(place: Home, job: Job, **line: object) -> None:
     folder = place.job(job.id)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "progress.json").open("a") as file:
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.progress.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 
@@ -145,10 +145,10 @@ def test_starting_over_forgets_the_steps(call, put, queue, place) -> None:
     job = put("a")
     progress(place, job, step=50, steps=200, seconds=25)
     assert call("client", "retry", "a", "--start-over")[0] == 2
-    assert place.job(job.id).exists(), "a refused command deletes nothing"
+    assert place.job(job.id).path.exists(), "a refused command deletes nothing"
     queue.move(job.id, JobState.FAILED, "other images")
     assert call("client", "retry", "a", "--start-over")[0] == 0
-    assert not place.job(job.id).exists()
+    assert not place.job(job.id).path.exists()
 
 
 @pytest.mark.parametrize("state", ["queued", "paused", "failed", "leased by the dead"])
@@ -167,7 +167,7 @@ def test_withdrawing_deletes_the_work_and_never_the_images(
     before = {file.name: file.read_bytes() for file in pictures.iterdir()}
     assert call("client", "withdraw", "a")[0] == 0
     assert concepts(call)["a"]["state"] == "withdrawn"
-    assert not place.job(job.id).exists()
+    assert not place.job(job.id).path.exists()
     assert {file.name: file.read_bytes() for file in pictures.iterdir()} == before
 
 
@@ -181,10 +181,10 @@ def test_withdrawing_takes_along_what_was_tried_before(call, put, queue, place, 
     progress(place, new, step=50, steps=200, seconds=25)
     assert call("client", "withdraw", "a")[0] == 0
     assert {queue.get(job.id).state for job in (old, new)} == {JobState.WITHDRAWN}
-    assert not place.job(old.id).exists()
-    assert not place.job(new.id).exists()
+    assert not place.job(old.id).path.exists()
+    assert not place.job(new.id).path.exists()
     assert queue.get(other.id).state == state
-    assert place.job(other.id).exists()
+    assert place.job(other.id).path.exists()
 
 
 def test_recipe_settings_are_kept_with_the_concept(call, known, pictures) -> None:

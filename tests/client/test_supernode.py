@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from fedshow_client.supernode import contents, installed_bundle
+from fedshow.children import QUIET
+from fedshow.ports import free_port
+from fedshow_client.supernode import PIECE_BYTES, contents, installed_bundle
 
 PROJECT = """
 [project]
@@ -87,8 +88,7 @@ class Programs:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "FLWR_HOME": str(folder / "flwr"),
-            "FLWR_TELEMETRY_ENABLED": "0",
-            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            **QUIET,
             "FOREIGN_APP": str(app),
             "FOREIGN_RESULT": str(folder / "result.json"),
         }
@@ -131,12 +131,6 @@ def programs(tmp_path: Path, foreign_app: Path) -> Iterator[Programs]:
     running = Programs(tmp_path, foreign_app)
     yield running
     running.end()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def node_command(script: str, superlink: str) -> list[str]:
@@ -240,3 +234,19 @@ def test_pieces_that_go_up_are_signs_of_life(tmp_path):
             pulse.unlink(missing_ok=True)
             assert (call(), confirm) == (answer, "confirm")
             assert pulse.exists()
+
+
+def test_flower_cuts_what_goes_up_into_pieces_that_small_uplinks_carry() -> None:
+    """It reads that once, when it is loaded."""
+    script = (
+        "from fedshow_client import supernode\n"
+        "supernode._pin = lambda *_: exit(_told())\n"
+        "def _told():\n"
+        "    from flwr.app.message import array\n"
+        "    print(array.FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE)\n"
+        "supernode.main()"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert int(told.stdout) == PIECE_BYTES

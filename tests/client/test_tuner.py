@@ -16,13 +16,14 @@ import typer.main
 
 from fedshow.cli import build
 from fedshow.families import open_base
+from fedshow.locks import locked
 from fedshow_client.adding import tune_options
 from fedshow_client.daemon import tuner as tuner_module
 from fedshow_client.daemon.progress import read_progress
 from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home
-from fedshow_client.locks import locked
+from fedshow_client.job_folder import JobFolder
 from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
 from tests.client.conftest import wait_for
@@ -64,12 +65,9 @@ def tune(place: Home, queue: Queue, known, stand_in: Path) -> Callable[[], objec
 def working(tune: Callable[[Event], object], folder: Path) -> Iterator[int]:
     """Works on a job in a thread, which ends in the block; gives the tuner's process id."""
     pid = folder / "pid"
+    told = folder / "home/jobs/1/progress.jsonl"
     with in_a_thread(tune):
-        wait_for(
-            lambda: (
-                pid.exists() and pid.read_text() and (folder / "home/jobs/1/progress.json").exists()
-            )
-        )
+        wait_for(lambda: pid.exists() and pid.read_text() and told.exists())
         yield int(pid.read_text())
 
 
@@ -88,7 +86,7 @@ def test_a_tuned_concept_lies_in_the_outbox(tune, queue, place, stand_in) -> Non
     assert job.state == JobState.TUNED
     assert place.concept_file("home", job.sha256).read_bytes() == stand_in.read_bytes()
     assert [file.name for file in place.outbox("home").iterdir()] == [f"{job.sha256}.safetensors"]
-    assert not list(place.job(job.id).rglob("latents*")), "the private pictures in other words"
+    assert not list(place.job(job.id).path.rglob("latents*")), "the private pictures in other words"
 
 
 def test_wrong_input_fails_with_the_tuners_reason(tune, queue, monkeypatch) -> None:
@@ -200,10 +198,10 @@ def test_withdrawing_deletes_what_tuning_left_and_no_images(
     monkeypatch.setenv("STAND_IN_SECONDS", "600")
     with working(tune, tmp_path):
         job = queue.find("potter")
-        assert (place.job(job.id) / "progress.json").exists()
+        assert place.job(job.id).progress.exists()
         assert call("client", "withdraw", "potter")[0] == 0
     assert queue.get(job.id).state == JobState.WITHDRAWN
-    assert not place.job(job.id).exists()
+    assert not place.job(job.id).path.exists()
 
 
 def test_a_concept_withdrawn_while_it_is_checked_is_not_offered(
@@ -220,7 +218,7 @@ def test_a_concept_withdrawn_while_it_is_checked_is_not_offered(
     job = queue.find("potter")
     assert job.state == JobState.WITHDRAWN
     assert list(place.outbox("home").iterdir()) == []
-    assert not place.job(job.id).exists()
+    assert not place.job(job.id).path.exists()
 
 
 def test_a_paused_job_is_put_back_and_goes_on_when_resumed(
@@ -253,8 +251,8 @@ def test_a_tuner_that_is_not_gone_yet_is_waited_for(
     started: list[object] = []
     monkeypatch.setattr(tuner_module, "Child", lambda *_, **__: started.append(1))
     folder = place.job(1)
-    folder.mkdir(parents=True)
-    with (folder / tuner_module.LOCK_NAME).open("a") as file:
+    folder.path.mkdir(parents=True)
+    with folder.lock.open("a") as file:
         assert locked(file)
         with in_a_thread(tune) as stop:
             wait_for(lambda: [job for job in queue.jobs() if queue.leased(job)])
@@ -266,8 +264,7 @@ def test_a_tuner_that_is_not_gone_yet_is_waited_for(
 def test_options_reach_the_program_as_it_takes_them(queue, known, tmp_path) -> None:
     options = tune_options(["batch=2", "ema=0.9"], steps=9, seed=7, rank=None, flip=False)
     job = queue.add(NewJob("home", "potter", "man", tmp_path, "toyworld", options=options))
-    result = tmp_path / "potter.safetensors"
-    arguments = tuner_module._arguments(job, known, tmp_path, result, "cpu")
+    arguments = tuner_module._arguments(job, known, JobFolder(tmp_path), "cpu")
     tune_command: Any = typer.main.get_command(build()).commands["tune"]
     found = tune_command.make_context("tune", arguments[1:]).params
     assert found["images"] == str(tmp_path)
@@ -312,7 +309,7 @@ def test_a_killed_daemon_takes_its_tuner_along(
     with subprocess.Popen([sys.executable, "-c", script]) as daemon:
         wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
         child = int((tmp_path / "pid").read_text())
-        wait_for(lambda: read_progress(place.job(1)).step)
+        wait_for(lambda: read_progress(place.job(1).progress).step)
         assert status(call) == (daemon.pid, "tuning", 3, 9)
         os.kill(child, signal.SIGSTOP)  # as one that is slow to end
         wait_for(lambda: is_stopped(child))
@@ -320,11 +317,11 @@ def test_a_killed_daemon_takes_its_tuner_along(
         daemon.wait()
         assert status(call) == (None, "queued", 3, 9)
         assert queue.leased(queue.find("potter"))  # which only a living daemon makes "tuning"
-        with (place.job(1) / tuner_module.LOCK_NAME).open("a") as file:
+        with place.job(1).lock.open("a") as file:
             assert not locked(file), "the next daemon's tuner would start beside it"
         os.kill(child, signal.SIGCONT)
     wait_for(lambda: not is_alive(child))
-    with (place.job(1) / tuner_module.LOCK_NAME).open("a") as file:
+    with place.job(1).lock.open("a") as file:
         wait_for(lambda: locked(file))
     assert place.daemon_pid() is None
     with Queue(place.database) as after:

@@ -9,8 +9,7 @@ from threading import Thread
 import httpx
 import pytest
 
-from fedshow_client.daemon import child
-from fedshow_server import children
+from fedshow.children import environment
 from fedshow_server.flower.superlink import SuperLink
 from fedshow_server.folder import DataFolder
 from fedshow_server.upkeep.certificates import prepare_certificates
@@ -48,13 +47,8 @@ def program() -> Iterator[ThreadingHTTPServer]:
         thread.join()
 
 
-@pytest.mark.parametrize(
-    "environment", [lambda: children.environment({}), child._environment], ids=["server", "client"]
-)
-def test_children_reach_each_other_and_the_world_through_the_proxy(
-    program, environment, monkeypatch
-):
-    for name, value in environment().items():
+def test_children_reach_each_other_and_the_world_through_the_proxy(program, monkeypatch):
+    for name, value in environment({}).items():
         monkeypatch.setenv(name, value)
     assert httpx.get(f"http://127.0.0.1:{program.server_port}/").status_code == 200
     with pytest.raises(httpx.ConnectError):

@@ -309,7 +309,7 @@ def test_questions(gallery, joined):
 
 def test_a_scorer_is_a_folder_of_one(tmp_path):
     with pytest.raises(
-        InvalidInput, match=r"--scorer: scorer = .*config\.json or an \.onnx file is missing"
+        InvalidInput, match=r"--scorer: scorer = .*must be a CLIP or DINOv2 folder with its config"
     ):
         load_settings(data=tmp_path, scorer=tmp_path)
     (tmp_path / "config.json").write_text("{}")

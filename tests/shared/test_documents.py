@@ -5,10 +5,10 @@ import struct
 from datetime import UTC, datetime
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from fedshow.concepts import read_concept
-from fedshow.documents import MAX_DEPTH, BadDocument, read_document, read_json
+from fedshow.documents import MAX_DEPTH, BadDocument, first_fault, read_document, read_json
 from fedshow.errors import Damaged, Exhausted, InvalidInput, RefusedConcept
 from fedshow.joining import JoinCode
 from fedshow.releases import Manifest
@@ -168,3 +168,12 @@ def test_errors_are_one_printable_line():
     text = str(InvalidInput("a\nb\x1b[31m\u202e\udcffü"))
     assert text == "a\\nb\\x1b[31m\\u202e\\udcffü"
     assert str(Exhausted("x\0")) == "x\\x00"
+
+
+def test_the_first_fault_says_where_what_and_no_more_of_the_value_than_a_line() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Box.model_validate({"size": "x" * 1000, "at": "never"})
+    fault = first_fault(refused.value)
+    assert (fault.where, fault.kind, len(fault.given)) == ("size", "int_parsing", 80)
+    assert fault.says.startswith("Input should be a valid integer")
+    assert first_fault(refused.value, within=1).where == ""

@@ -42,7 +42,7 @@ def plain(base: Base, prompt: str) -> Tensor:
 def test_prompt_without_concept_is_encoded_as_ever(base: Base, tokens: ConceptTokens) -> None:
     tokens.add_concept("potter", rows(base))
     with torch.no_grad():
-        layered = tokens.encode(["a red robot on the beach"])
+        layered = tokens.encoded(["a red robot on the beach"]).features
     expected = plain(base, "a red robot on the beach")
     for slot in range(base.card.slots):
         assert torch.equal(layered[:, slot], expected)
@@ -52,9 +52,9 @@ def test_each_slot_reads_its_own_row(base: Base, tokens: ConceptTokens) -> None:
     """Changing one slot's row changes that slot's encoding and no other."""
     first = tokens.add_concept("potter", rows(base))[0]
     with torch.no_grad():
-        before = tokens.encode(["a <potter>"])
+        before = tokens.encoded(["a <potter>"]).features
         first[3].neg_()
-        after = tokens.encode(["a <potter>"])
+        after = tokens.encoded(["a <potter>"]).features
     changed = [
         (before[:, s] - after[:, s]).abs().max().item() > 1e-4 for s in range(base.card.slots)
     ]
@@ -63,7 +63,7 @@ def test_each_slot_reads_its_own_row(base: Base, tokens: ConceptTokens) -> None:
 
 def test_gradients_reach_the_concepts_rows_only(base: Base, tokens: ConceptTokens) -> None:
     parameters = tokens.add_concept("potter", rows(base))
-    tokens.encode(["photo of a <potter>"]).square().sum().backward()
+    tokens.encoded(["photo of a <potter>"]).features.square().sum().backward()
     for parameter in parameters:
         assert parameter.grad is not None
         assert (parameter.grad.abs().sum(1) > 0).all(), "every slot's row must learn"
@@ -73,12 +73,12 @@ def test_gradients_reach_the_concepts_rows_only(base: Base, tokens: ConceptToken
 def test_two_concepts_keep_their_own_rows(base: Base, tokens: ConceptTokens) -> None:
     tokens.add_concept("potter", rows(base))
     with torch.no_grad():
-        alone = tokens.encode(["a <potter>"])
+        alone = tokens.encoded(["a <potter>"]).features
         tokens.add_concept(
             "mimi", {k.replace("potter", "mimi"): -v for k, v in rows(base, 1).items()}
         )
-        assert torch.equal(tokens.encode(["a <potter>"]), alone)
-        assert not torch.allclose(tokens.encode(["a <mimi>"]), alone)
+        assert torch.equal(tokens.encoded(["a <potter>"]).features, alone)
+        assert not torch.allclose(tokens.encoded(["a <mimi>"]).features, alone)
 
 
 def test_class_word_of_two_tokens_is_refused(tokens: ConceptTokens) -> None:
@@ -89,7 +89,7 @@ def test_class_word_of_two_tokens_is_refused(tokens: ConceptTokens) -> None:
 
 def test_prompt_over_the_limit_is_refused(tokens: ConceptTokens) -> None:
     with pytest.raises(InvalidInput, match="limit"):
-        tokens.encode(["red robot " * 40])
+        tokens.encoded(["red robot " * 40])
 
 
 def test_layers_take_slots_in_execution_order(base: Base) -> None:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedshow import rpc
+from fedshow.children import environment
 from fedshow.joining import JoinCode, JoinReply, JoinRequest
 from fedshow.transfer.servers import KnownServer, save_server
 from fedshow.v1.admin_pb2_grpc import AdminServiceStub
@@ -109,7 +110,7 @@ class Member:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=_environment(self.folder),
+                env=environment({"FLWR_HOME": str(self.folder / "flwr")}),
             )
         try:
             yield process
@@ -134,16 +135,6 @@ class Member:
         self.outbox.mkdir(exist_ok=True)
         (self.outbox / f"{digest}.safetensors").write_bytes(blob)
         return digest
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    programs = str(Path(sys.executable).parent)
-    return os.environ | {
-        "FLWR_HOME": str(folder / "flwr"),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-    }
 
 
 def openssh_line(key: ec.EllipticCurvePrivateKey) -> str:

@@ -14,7 +14,7 @@ from benchmarks.study.real.material import Pictures
 from benchmarks.study.real.page import write_page
 from benchmarks.study.study import Study
 from fedshow.sampling.model import Model
-from fedshow.scoring.scorers import identity_scores
+from fedshow.scoring.alignment import image_alignment
 
 QUESTIONS = {
     "methods": methods.measure,
@@ -65,8 +65,8 @@ def judges(material: Pictures) -> dict[str, Any]:
             rest = torch.cat([features_MD[:k], features_MD[k + 1 :]])
             if not len(rest):
                 continue
-            mine = float(identity_scores(one_D[None], rest))
-            most = max(float(identity_scores(one_D[None], known[o])) for o in known if o != name)
+            mine = float(image_alignment(one_D[None], rest))
+            most = max(float(image_alignment(one_D[None], known[o])) for o in known if o != name)
             right.append(mine > most)
             own.append(mine)
             other.append(most)

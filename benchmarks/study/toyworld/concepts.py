@@ -86,11 +86,6 @@ CONCEPTS = {
 }
 
 
-def of_group(group: str) -> tuple[str, ...]:
-    """Names of a group's concepts."""
-    return tuple(name for name, concept in CONCEPTS.items() if concept.group == group)
-
-
 def figure_of(looks: Character | Thing) -> Figure:
     """What draws it into a picture."""
     if isinstance(looks, Thing):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from fedshow.commands.destination import output_file
-from fedshow.commands.options import BASE_OPTION
-from fedshow.commands.output import JSON_OPTION, print_json, say
+from fedshow.commands.options import BASE_OPTION, JSON_OPTION
+from fedshow.commands.output import print_json, say
 
 if TYPE_CHECKING:
     from fedshow_client.tuning.data.preview import Preview

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from fedshow.commands.completing import DEVICE, METHODS, words
-from fedshow.commands.output import JSON_OPTION, print_json, say, say_waiting
-from fedshow.commands.releases import WAIT_OPTION
+from fedshow.commands.options import JSON_OPTION, WAIT_OPTION
+from fedshow.commands.output import print_json, say, say_waiting
 from fedshow_client.commands import page as page_command
 from fedshow_client.commands import queue as queue_commands
-from fedshow_client.commands.queue import NAME, SERVER_OPTION
+from fedshow_client.commands.options import NAME, SERVER_OPTION
 
 if TYPE_CHECKING:
     from fedshow_client.tuning.data.folder import ImageFolder
@@ -211,7 +211,7 @@ def visible(
     Example: fedshow client visible anna bobs-laptop
     """
     from fedshow_client.settings import load_settings
-    from fedshow_client.showing_to import show_to
+    from fedshow_client.sharing import show_to
 
     job = show_to(name, who, server, load_settings().home, wait, say_waiting)
     if as_json:

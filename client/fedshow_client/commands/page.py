@@ -2,7 +2,8 @@
 
 import typer
 
-from fedshow.commands.output import JSON_OPTION, print_json, say
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import print_json, say
 
 
 def register(group: typer.Typer) -> None:

@@ -6,21 +6,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fedshow.commands.completing import servers
 from fedshow.commands.output import say
 from fedshow_client.commands.completing import concepts
+from fedshow_client.commands.options import NAME, SERVER_OPTION
 
 if TYPE_CHECKING:
     from fedshow_client.home import Home
     from fedshow_client.queue import Queue
 
-SERVER_OPTION = typer.Option(
-    None,
-    "--server",
-    autocompletion=servers,
-    help="A joined server; needed if there are several.",
-)
-NAME = typer.Argument(autocompletion=concepts, help="The concept's name.")
 NAME_OR_ALL = typer.Argument(
     None, autocompletion=concepts, help="A concept's name; without one, the whole queue."
 )

@@ -12,8 +12,8 @@ import typer
 
 from fedshow.commands.completing import METHODS, words
 from fedshow.commands.destination import output_file
-from fedshow.commands.options import BASE_OPTION, DEVICE_OPTION
-from fedshow.commands.output import JSON_OPTION, print_json, say
+from fedshow.commands.options import BASE_OPTION, DEVICE_OPTION, JSON_OPTION
+from fedshow.commands.output import print_json, say
 
 if TYPE_CHECKING:
     from fedshow.concepts import ConceptFile
@@ -71,7 +71,7 @@ def tune(
         help="Steps between pictures (default: as often as a seventh of the time allows).",
     ),
     scorer: Path | None = typer.Option(
-        None, help="Folder of a CLIP or DINOv2 model that scores them (toyworld has its own)."
+        None, help="CLIP, DINOv2 or ArcFace model that scores them (default: the base's own)."
     ),
     keep_best: bool = typer.Option(
         True, help="Keep the weights with the best scores, not always the last."

@@ -1,13 +1,12 @@
 """A child process on a leash: logged to a file, ended with its parent."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from fedshow.proxies import past_proxies
+from fedshow.children import environment
 
 GRACE_SECONDS = 15.0
 MAX_LOG_BYTES = 4 << 20
@@ -35,7 +34,7 @@ class Child:
                 stdin=subprocess.PIPE,  # the leash
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**_environment(), **(env or {})},
+                env=environment(env or {}),
                 pass_fds=[file.fileno() for file in keep],
                 start_new_session=True,  # Ctrl-C reaches the daemon, which then ends it in order
             )
@@ -63,30 +62,6 @@ class Child:
     def _let_go(self) -> None:
         if self.process.stdin:
             self.process.stdin.close()
-
-
-def last_line(log: Path) -> str:
-    """The last line in a log that says something."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with Flower's programs on the path and its calls home off."""
-    programs = str(Path(sys.executable).parent)
-    return {
-        **os.environ,
-        **past_proxies(),
-        "PATH": os.pathsep.join((programs, os.environ.get("PATH", os.defpath))),
-        "PYTHONUNBUFFERED": "1",
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-    }
 
 
 def _rotate(log: Path) -> None:

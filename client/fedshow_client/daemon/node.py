@@ -2,16 +2,18 @@
 
 import json
 import logging
-import socket
 import time
 from pathlib import Path
 from threading import Event
 
-from fedshow.files import write_atomically
+from fedshow.errors import last_line
+from fedshow.files import tail, write_atomically
+from fedshow.ports import free_port
 from fedshow.transfer.backoff import delays
 from fedshow.transfer.servers import KnownServer, private_folder
-from fedshow_client.daemon.child import Child, last_line
+from fedshow_client.daemon.child import Child
 from fedshow_client.home import Home
+from fedshow_client.supernode import PULSE
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +24,6 @@ LONGEST_PAUSE_SECONDS = 20.0
 SETTLED_SECONDS = 120.0
 TRIES_IN_VAIN = 3
 """After so many that ended before the server let the node in, it is trouble."""
-PIECE_BYTES = 256 << 10
-"""Of a concept on its way up. Flower gives each piece 30 s, two at a time: its own 5 MB would never
-arrive over an uplink of less than 350 kB/s."""
 
 
 def keep_node(server: KnownServer, home: Home, silence_seconds: float, stop: Event) -> None:
@@ -41,7 +40,7 @@ def keep_node(server: KnownServer, home: Home, silence_seconds: float, stop: Eve
             child.end()
         in_vain = 0 if got_in else in_vain + 1
         if in_vain >= TRIES_IN_VAIN and not stop.is_set():
-            trouble.write_text(last_line(_log(server, home)) or "it ends without a word")
+            trouble.write_text(last_line(tail(_log(server, home))) or "it ends without a word")
         if time.monotonic() - started > SETTLED_SECONDS:
             pauses = delays(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         stop.wait(next(pauses))
@@ -75,12 +74,11 @@ def _start(server: KnownServer, home: Home) -> Child:
     arguments = [
         *("--superlink", server.address, "--root-certificates", str(keys / "ca.pem")),
         *("--auth-supernode-private-key", str(keys / "key"), "--node-config", str(config)),
-        *("--host", "127.0.0.1", "--port", str(_free_port())),
+        *("--host", "127.0.0.1", "--port", str(free_port())),
     ]
     env = {
         "FLWR_HOME": str(folder),
-        "FEDSHOW_NODE_PULSE": str(folder / "pulse"),
-        "FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE": str(PIECE_BYTES),
+        PULSE: str(folder / "pulse"),
     }
     return Child(ENTRY, arguments, _log(server, home), env)
 
@@ -102,9 +100,3 @@ def _wait(
             log.warning("the node for %s is silent; starting it again", server.name)
             break
     return got_in
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-PROGRESS_NAME = "progress.json"
-TAIL_BYTES = 8192
+from fedshow.files import tail
+
 CURVE_BYTES = 4 << 20
 """Of the file's end; what a longer run told first is not drawn."""
 
@@ -25,10 +25,10 @@ class Progress:
     """Steps in a second; None before the first news."""
 
 
-def read_progress(folder: Path) -> Progress:
-    """What the newest lines of a job's progress file say; zeros when there is none."""
+def read_progress(file: Path) -> Progress:
+    """What the newest lines of a progress file say; zeros when there is none."""
     told: dict[str, Any] = {}
-    for line in _tail(folder / PROGRESS_NAME):
+    for line in tail(file).splitlines():
         told |= {"waiting": ""} | _facts(line)
     known = {name: told[name] for name in ("step", "steps", "seconds", "waiting") if name in told}
     progress = Progress(**known)
@@ -36,20 +36,11 @@ def read_progress(folder: Path) -> Progress:
     return replace(progress, rate=told.get("steps_per_second") or mean)
 
 
-def read_losses(folder: Path) -> list[tuple[float, float]]:
+def read_losses(file: Path) -> list[tuple[float, float]]:
     """Steps and their losses, as far as they were told; of steps that were done again the last."""
-    told = map(_facts, _tail(folder / PROGRESS_NAME, CURVE_BYTES))
+    told = map(_facts, tail(file, CURVE_BYTES).splitlines())
     losses = {line["step"]: line["loss"] for line in told if {"step", "loss"} <= line.keys()}
     return [(float(step), float(loss)) for step, loss in sorted(losses.items())]
-
-
-def _tail(file: Path, most_bytes: int = TAIL_BYTES) -> list[str]:
-    try:
-        with file.open("rb") as opened:
-            opened.seek(max(0, file.stat().st_size - most_bytes))
-            return opened.read().decode(errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 def _facts(line: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from fedshow.errors import FedshowError
 from fedshow.transfer.servers import known_servers
 from fedshow_client.daemon.link import ServerLink
-from fedshow_client.daemon.tuner import WORK_NAME, Tuner
+from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home, holder_name
 from fedshow_client.page.entering import Entering
 from fedshow_client.queue import FINISHED, Job, JobState, Queue
@@ -51,7 +51,7 @@ class Daemon:
         for job in queue.jobs(JobState.WITHDRAWN):  # while it was tuned
             self._home.forget_job(job.id)
         for job in queue.jobs(*FINISHED):
-            keep_last_look(self._home.job(job.id) / WORK_NAME)
+            keep_last_look(self._home.job(job.id).work)
 
     def _page(self, queue: Queue) -> AbstractContextManager[object]:
         """Inside, this machine's browsers are shown what goes on here, if that is wanted."""

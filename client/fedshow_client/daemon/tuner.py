@@ -3,18 +3,19 @@
 import logging
 import signal
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from threading import Event
 from typing import Any
 
 from fedshow.concepts import read_concept
-from fedshow.errors import FedshowError, InvalidInput, RefusedConcept
+from fedshow.errors import FedshowError, InvalidInput, RefusedConcept, last_line
+from fedshow.files import tail
+from fedshow.locks import locked
 from fedshow.transfer.servers import KnownServer, private_folder
-from fedshow_client.daemon.child import Child, last_line
-from fedshow_client.daemon.progress import PROGRESS_NAME, read_progress
+from fedshow_client.daemon.child import Child
+from fedshow_client.daemon.progress import read_progress
 from fedshow_client.daemon.tune_child import UNREACHABLE
 from fedshow_client.home import Home
-from fedshow_client.locks import locked
+from fedshow_client.job_folder import JobFolder
 from fedshow_client.queue import Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
 from fedshow_client.tuning.leakage.verdict import too_much
@@ -23,9 +24,6 @@ from fedshow_client.tuning.watching.sample_files import keep_last_look
 log = logging.getLogger(__name__)
 
 ENTRY = "fedshow_client.daemon.tune_child:main"
-LOG_NAME = "tune.log"
-WORK_NAME = "work"
-LOCK_NAME = "lock"
 PAUSE_SECONDS = 0.5
 GRACE_SECONDS = 60.0
 """For the step or the pictures that the tuner is at, and its checkpoint."""
@@ -44,9 +42,10 @@ class Tuner:
         self._home, self._queue, self._settings, self._holder = home, queue, settings, holder
 
     def tune_next(self, servers: Mapping[str, KnownServer], stop: Event) -> Job | None:
-        """Works on the oldest job for one of `servers` until it is done, failed or stopped.
+        """Works on the first job for one of `servers` until it is done, failed or stopped.
 
-        None when there is none; jobs for other servers wait until their server is joined again.
+        The first is the oldest of those with the highest priority; None when there is none. Jobs for
+        other servers wait until their server is joined again.
         """
         job = self._queue.claim(self._holder, self._settings.lease_seconds, list(servers))
         if job is None:
@@ -62,15 +61,16 @@ class Tuner:
         return job
 
     def _tune(self, job: Job, server: KnownServer, stop: Event) -> None:
-        folder = private_folder(self._home.job(job.id))
-        result = folder / f"{job.name}.safetensors"
-        before = read_progress(folder).step
-        code = 0 if result.exists() else self._run(job, server, folder, result, stop)
-        progressed = read_progress(folder).step > before
+        folder = self._home.job(job.id)
+        private_folder(folder.path)
+        before = read_progress(folder.progress).step
+        tuned = folder.result(job.name).exists()
+        code = 0 if tuned else self._run(job, server, folder, stop)
+        progressed = read_progress(folder.progress).step > before
         if code is None:
             self._queue.put_back(job.id, self._holder)
         elif code == 0:
-            self._offer(job, server, result)
+            self._offer(job, server, folder)
         elif code == WRONG_INPUT:
             self._fail(job, _told(folder))
         else:
@@ -86,16 +86,14 @@ class Tuner:
         if tries >= self._settings.tune_tries:
             self._fail(job, reason)
 
-    def _run(
-        self, job: Job, server: KnownServer, folder: Path, result: Path, stop: Event
-    ) -> int | None:
+    def _run(self, job: Job, server: KnownServer, folder: JobFolder, stop: Event) -> int | None:
         """The tuner's exit code; None when it was stopped, or the job paused or taken away."""
-        arguments = _arguments(job, server, folder, result, self._settings.device)
-        with (folder / LOCK_NAME).open("a") as lock:
+        arguments = _arguments(job, server, folder, self._settings.device)
+        with folder.lock.open("a") as lock:
             while not locked(lock):  # a daemon was killed, and its tuner is not gone yet
                 if not self._goes_on(job, stop) or stop.wait(PAUSE_SECONDS):
                     return None
-            child = Child(ENTRY, arguments, folder / LOG_NAME, keep=(lock,))
+            child = Child(ENTRY, arguments, folder.log, keep=(lock,))
             try:
                 while (code := child.wait(PAUSE_SECONDS)) is None:
                     if not self._goes_on(job, stop):
@@ -108,11 +106,12 @@ class Tuner:
         lease = self._settings.lease_seconds
         return not stop.is_set() and self._queue.renew(job.id, self._holder, lease)
 
-    def _offer(self, job: Job, server: KnownServer, result: Path) -> None:
+    def _offer(self, job: Job, server: KnownServer, folder: JobFolder) -> None:
         """Puts the checked file into the outbox, then says so in the queue, then tidies up.
 
         A concept whose leakage is above the limit never gets there.
         """
+        result = folder.result(job.name)
         try:
             concept = read_concept(result, server.base)
             if (concept.header.name, concept.header.class_word) != (job.name, job.class_word):
@@ -130,13 +129,13 @@ class Tuner:
             self._home.concept_file(job.server, concept.sha256).unlink()  # withdrawn meanwhile
             return
         result.unlink()
-        keep_last_look(result.parent / WORK_NAME)
+        keep_last_look(folder.work)
         log.info("tuned %s: %s bytes", job.name, len(concept.blob))
 
     def _hold(self, job: Job, reason: str) -> None:
         """Keeps a tuned concept here."""
         self._settle(job, JobState.HELD, reason)
-        keep_last_look(self._home.job(job.id) / WORK_NAME)
+        keep_last_look(self._home.job(job.id).work)
         log.warning("%s is not offered: %s", job.name, reason)
 
     def _fail(self, job: Job, reason: str) -> None:
@@ -147,9 +146,9 @@ class Tuner:
         self._queue.move(job.id, state, reason, unless=settled)
 
 
-def _told(folder: Path) -> str:
+def _told(folder: JobFolder) -> str:
     """The tuner's last words."""
-    return last_line(folder / LOG_NAME).removeprefix("fedshow: ")
+    return last_line(tail(folder.log))
 
 
 def _killed(number: int) -> str:
@@ -158,14 +157,14 @@ def _killed(number: int) -> str:
     return f"the tuner was ended by signal {number} ({signal.strsignal(number)}){perhaps}"
 
 
-def _arguments(job: Job, server: KnownServer, folder: Path, result: Path, device: str) -> list[str]:
+def _arguments(job: Job, server: KnownServer, folder: JobFolder, device: str) -> list[str]:
     return [
         "tune",
         job.images,
         *("--name", job.name, "--class", job.class_word, "--base", job.base),
         *("--base-sha256", server.base.sha256),
-        *("-o", str(result), "--work", str(folder / WORK_NAME)),
-        *("--progress", str(folder / PROGRESS_NAME), "--device", device),
+        *("-o", str(folder.result(job.name)), "--work", str(folder.work)),
+        *("--progress", str(folder.progress), "--device", device),
         *(
             text
             for name, value in job.options.items()

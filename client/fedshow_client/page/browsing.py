@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fedshow.errors import Forbidden, InvalidInput
-from fedshow_client.tuning.data.folder import is_image
+from fedshow.pictures import is_picture
 
 MOST_ENTRIES = 500
 
@@ -37,7 +37,7 @@ def listing(root: Path, wanted: str) -> Listing:
     except OSError as error:
         raise InvalidInput(f"{folder}: {error.strerror}") from None
     folders = [entry for entry in entries if _is_offered(entry, root)]
-    images = sum(map(is_image, entries))
+    images = sum(map(is_picture, entries))
     above = folder.parent if folder != root else None
     return Listing(folder, above, folders[:MOST_ENTRIES], images)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from threading import Lock
 
 from fedshow.errors import InvalidInput, NotFound
+from fedshow.pictures import UNREADABLE, picture_files
 from fedshow.transfer.servers import KnownServer
 from fedshow_client.tuning.data.checking import Checked, check_folder
-from fedshow_client.tuning.data.folder import Candidate, is_image
-from fedshow_client.tuning.data.pictures import UNREADABLE
+from fedshow_client.tuning.data.folder import Candidate
 
 EDGE_PIXELS = 320
 MOST_LOOKS = 8
@@ -77,7 +77,7 @@ class Looks:
 def _check_number(folder: Path) -> None:
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: not a folder of images")
-    number = sum(map(is_image, folder.iterdir()))
+    number = len(picture_files(folder))
     if number > MOST_IMAGES:
         raise InvalidInput(
             f"{folder}: {number} images, the page looks at {MOST_IMAGES} at most; 4 to 20 of one "

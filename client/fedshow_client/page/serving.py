@@ -8,6 +8,7 @@ from threading import Thread
 
 import uvicorn
 
+from fedshow.ports import listening
 from fedshow_client.home import Home
 from fedshow_client.page.app import make_app
 from fedshow_client.page.entering import HOST, Entering
@@ -63,19 +64,6 @@ def page_served(home: Home, queue: Queue, wanted_port: int) -> Iterator[None]:
 def _hold(wanted: int) -> socket.socket:
     """A listening socket; raises OSError."""
     try:
-        return _listening(wanted)
+        return listening(HOST, wanted)
     except OSError:
-        return _listening(0)
-
-
-def _listening(port: int) -> socket.socket:
-    # named, or asyncio leaves Nagle's algorithm on, and small answers take 40 ms
-    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        held.bind((HOST, port))
-        held.listen()
-    except OSError:
-        held.close()
-        raise
-    return held
+        return listening(HOST, 0)

@@ -6,7 +6,6 @@ from pathlib import Path
 from fedshow.concepts import read_concept
 from fedshow.errors import FedshowError
 from fedshow_client.daemon.progress import read_losses
-from fedshow_client.daemon.tuner import WORK_NAME
 from fedshow_client.home import Home
 from fedshow_client.status.facts import ConceptStatus
 from fedshow_client.tuning.watching.curves import MOST_POINTS, Chart, Line
@@ -18,7 +17,7 @@ SMOOTHED_OVER = 10
 
 def sample_folder(home: Home, job: int) -> Path:
     """Where a job's samples lie."""
-    return home.job(job) / WORK_NAME / FOLDER_NAME
+    return home.job(job).work / FOLDER_NAME
 
 
 def looks_of(home: Home, job: int) -> list[int]:
@@ -28,7 +27,7 @@ def looks_of(home: Home, job: int) -> list[int]:
 
 def loss_chart(home: Home, job: int) -> str:
     """The loss over steps as SVG; empty before there is any."""
-    points = read_losses(home.job(job))
+    points = read_losses(home.job(job).progress)
     if not points:
         return ""
     points = points[:: -(-len(points) // MOST_POINTS)]
@@ -44,7 +43,7 @@ def loss_chart(home: Home, job: int) -> str:
 def leakage_of(home: Home, concept: ConceptStatus) -> float | None:
     """The estimate, once it is made and while the concept file is here."""
     kept = home.concept_file(concept.server, concept.sha256)
-    held = home.job(concept.job) / f"{concept.name}.safetensors"
+    held = home.job(concept.job).result(concept.name)
     file = kept if concept.sha256 else held
     try:
         return _leakage(file, file.stat().st_mtime_ns)

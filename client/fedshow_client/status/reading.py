@@ -46,7 +46,7 @@ class _Reader:
     def __init__(self, home: Home, queue: Queue, joined: set[str], daemon: int | None) -> None:
         self._home, self._queue, self._joined, self._daemon = home, queue, joined, daemon
         self._jobs = queue.jobs()
-        self._progress = {job.id: read_progress(home.job(job.id)) for job in self._jobs}
+        self._progress = {job.id: read_progress(home.job(job.id).progress) for job in self._jobs}
         told = ((_kind(job), self._progress[job.id]) for job in self._jobs)
         self._known = {kind: progress for kind, progress in told if progress.rate}
         self.ahead = None if queue.paused() or daemon is None else 0.0
@@ -85,7 +85,7 @@ class _Reader:
 
     def _concept(self, job: Job, left: float | None, eta: float | None) -> ConceptStatus:
         tuning, progress = self._tuning(job), self._progress[job.id]
-        report = self._home.job(job.id) / f"{job.name}.report.html"
+        report = self._home.job(job.id).report(job.name)
         return ConceptStatus(
             job=job.id,
             name=job.name,

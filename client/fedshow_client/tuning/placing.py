@@ -8,7 +8,8 @@ import torch
 
 from fedshow.edlora.methods import Method
 from fedshow.families import Base
-from fedshow.families.placing import Card, Say, card_at, too_little, visiting, weights_of
+from fedshow.families.placing import Card, card_at, too_little, visiting, weights_of
+from fedshow.saying import Say
 from fedshow_client.tuning.layout import (
     Job,
     Layout,

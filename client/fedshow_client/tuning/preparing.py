@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fedshow.edlora.methods import Method, method_named
 from fedshow.families import Base
-from fedshow.families.placing import Say
 from fedshow.sampling.model import Model
+from fedshow.saying import Say
 from fedshow_client.tuning.data.captions import Captions
 from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.data.latents import cache_latents

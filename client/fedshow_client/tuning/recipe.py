@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fedshow.documents import first_fault
 from fedshow.errors import InvalidInput
 
 if TYPE_CHECKING:  # `fedshow check` reads recipes without torch
@@ -96,9 +97,8 @@ class Recipe(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise InvalidInput(f"{where} = {first['input']!r}: {first['msg']}") from None
+            fault = first_fault(error)
+            raise InvalidInput(f"{fault.where} = {fault.given}: {fault.says}") from None
 
 
 SMALL: dict[str, float | int | bool] = {

@@ -23,8 +23,9 @@ from fedshow.concepts import (
 from fedshow.edlora.adapters import Adapters
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
 from fedshow.families import Base, open_base
-from fedshow.families.placing import Say
 from fedshow.sampling.model import Model
+from fedshow.saying import Say
+from fedshow_client.job_folder import report_beside
 from fedshow_client.tuning.checkpoint import (
     FILE_NAME,
     Progress,
@@ -96,7 +97,7 @@ class TuneRequest:
     @property
     def report(self) -> Path:
         """The page about the run, next to the concept file."""
-        return self.out.with_name(f"{self.out.stem}.report.html")
+        return report_beside(self.out)
 
 
 def tune(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fedshow.commands.output import JSON_OPTION, print_json, print_table
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import print_json, print_table
 from fedshow_server.commands.options import DATA_OPTION, data_folder
 
 if TYPE_CHECKING:

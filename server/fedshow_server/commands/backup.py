@@ -4,7 +4,8 @@ from pathlib import Path
 
 import typer
 
-from fedshow.commands.output import JSON_OPTION, byte_progress, print_json, say
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import byte_progress, print_json, say
 from fedshow_server.commands.options import DATA_OPTION, data_folder
 
 

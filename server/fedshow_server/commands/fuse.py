@@ -6,8 +6,8 @@ import typer
 
 from fedshow.commands.completing import words
 from fedshow.commands.destination import output_folder
-from fedshow.commands.options import BASE_OPTION, DEVICE_OPTION
-from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json, say
+from fedshow.commands.options import BASE_OPTION, DEVICE_OPTION, JSON_OPTION
+from fedshow.commands.output import elapsed_progress, print_json, say
 from fedshow.errors import InvalidInput
 
 METHODS = (

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fedshow.commands.completing import servers
-from fedshow.commands.output import JSON_OPTION, print_json, print_table, say
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import print_json, print_table, say
 from fedshow.roles import Role
 from fedshow_server.commands.options import DATA_OPTION, data_folder
 from fedshow_server.members.invitations import LONGEST_HOURS, SHORTEST_HOURS

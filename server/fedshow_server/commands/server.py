@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from fedshow.commands.completing import BASE, words
-from fedshow.commands.output import JSON_OPTION, print_json
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import print_json
 from fedshow_server.commands import audit, backup, members
 from fedshow_server.commands.options import DATA_OPTION, data_folder
 

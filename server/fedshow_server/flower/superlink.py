@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import socket
 import ssl
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 
 from fedshow.errors import Unreachable
+from fedshow.ports import free_port
 from fedshow_server.children import Child, run_program
 from fedshow_server.folder import DATA_VARIABLE, DataFolder
 from fedshow_server.layout import Certificates
@@ -74,7 +74,7 @@ class SuperLink:
             await asyncio.shield(self._stop())
 
     async def _start(self) -> None:
-        self._port = _free_port()
+        self._port = free_port()
         self.generation += 1
         self._due.clear()
         self._write_connection()
@@ -200,9 +200,3 @@ def _last_object(output: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -12,6 +12,7 @@ from fedshow.concepts import ConceptFile
 from fedshow.concepts.keys import DOWN, UP
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
+from fedshow.saying import Say
 from fedshow_server.fusion.ledger import Ledger, check_weight, open_ledger
 from fedshow_server.fusion.ledger.tensors import CPU
 from fedshow_server.fusion.pictures import report_pictures
@@ -26,8 +27,6 @@ from fedshow_server.fusion.update import Update, tensors_of
 from fedshow_server.fusion.vetting import Vetting
 from fedshow_server.fusion.wiring import Wiring
 from fedshow_server.fusion.workers import Here, Subject, Workers
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def fuse_to_folder(
     need no recordings. `ray` is the address of a cluster that records, on its cards if it has any, and
     solves; the rest happens here. `refine` and `vetting` as for `fuse`.
 
-    Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed.
+    Raises InvalidInput (also RefusedConcept, BaseMismatch) before anything is computed for what the files
+    themselves break; a concept that turns out to be unusable or odd is refused when it is recorded or vetted.
     """
     out = out.resolve()
     building = out / ".fusing" if out.is_dir() else out.with_name(f".{out.name}.fusing")

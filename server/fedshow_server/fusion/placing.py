@@ -4,7 +4,8 @@ import torch
 
 from fedshow.families import Base
 from fedshow.families.memory import Plan
-from fedshow.families.placing import Say, card_at, place, too_little, weights_of
+from fedshow.families.placing import card_at, place, too_little, weights_of
+from fedshow.saying import Say
 from fedshow_server.fusion import prompts
 from fedshow_server.fusion.layout import Job, Layout, layout, leanest
 from fedshow_server.fusion.wiring import Wiring

@@ -17,6 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from torch import Tensor
 
 from fedshow import __version__
+from fedshow.device import threads
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput, first_line
 from fedshow.families import Base
 from fedshow.families.locating import anywhere
@@ -142,7 +143,7 @@ def solve_portable(method: str, layers: list[Layer], version: str) -> list[Updat
 
 def _prepare(version: str) -> None:
     """Takes one core, or as many as told. Raises InvalidInput for another fedshow than the caller's."""
-    torch.set_num_threads(int(os.environ.get("FEDSHOW_THREADS", "1")))
+    torch.set_num_threads(threads(1))
     if version != __version__:
         raise InvalidInput(f"fedshow is {__version__} on {_here()}, must be {version}")
 

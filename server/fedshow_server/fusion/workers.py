@@ -12,7 +12,7 @@ import torch
 
 from fedshow.concepts import ConceptFile
 from fedshow.families import Base, open_base
-from fedshow.families.placing import Say
+from fedshow.saying import Say
 from fedshow_server.fusion.layout import Layout
 from fedshow_server.fusion.placing import settle
 from fedshow_server.fusion.recording import Plan, record_concept, record_generic

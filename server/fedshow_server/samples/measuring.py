@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from fedshow.sampling.model import Model
-from fedshow.scoring.scorers import Scorer, identity_scores
+from fedshow.scoring.alignment import image_alignment
+from fedshow.scoring.scorers import Scorer
 from fedshow_server.samples.pictures import OTHER_SEEDS, PROMPTS, SCALES, decode, encode
 from fedshow_server.store.samples import Measure, Sample
 
@@ -51,7 +52,7 @@ def at_full_scale(pictures: Sequence[Sample]) -> list[Sample]:
 
 def _identity(scorer: Scorer, images: Sequence[Image.Image], likeness_D: Tensor) -> float:
     features_ND = scorer.features(images).float().cpu()
-    return float(identity_scores(features_ND, likeness_D[None]).mean())
+    return float(image_alignment(features_ND, likeness_D[None]).mean())
 
 
 def _as_kept(image: Image.Image) -> Image.Image:

@@ -42,7 +42,7 @@ class Listener:
     _told: dict[str, Any] = field(default_factory=dict)
 
     async def start(self) -> None:
-        """Takes calls; health says so only after `serving`."""
+        """Takes calls; health says so only once it is told with `tell`."""
         await self.tell(lambda _: False)
         await self.server.start()
 

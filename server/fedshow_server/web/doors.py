@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from fedshow.errors import Forbidden
-from fedshow.wire import CA_PATH, JOIN_PATH
+from fedshow.wire import CA_PATH, HEALTH_PATH, JOIN_PATH
 from fedshow_server.members.node_keys import FLOWERS_HEADER
 from fedshow_server.services.doors import Entrance, NotKnown, token_in
 from fedshow_server.services.policies import Policy
@@ -19,7 +19,7 @@ REPO = "/api/models/{namespace}/{repo}"
 RESOLVE = "/{namespace}/{repo}/resolve/{revision}/{path:path}"
 
 POLICIES: dict[str, Policy] = {
-    "GET /healthz": Policy.ANYBODY,
+    f"GET {HEALTH_PATH}": Policy.ANYBODY,
     "GET /metrics": Policy.ANYBODY,  # this machine, or a token of its own: looked at inside
     "GET /api/openapi.json": Policy.ANYBODY,
     "HEAD /api/openapi.json": Policy.ANYBODY,

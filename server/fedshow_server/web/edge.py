@@ -10,8 +10,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from fedshow import rpc
+from fedshow.documents import first_fault
 from fedshow.errors import Exhausted, FedshowError, InvalidInput, Unreachable
-from fedshow.joining import JoinReply, JoinRequest, Refusal
+from fedshow.joining import JoinReply, JoinRequest
 from fedshow.web.statuses import STATUS, status_of
 from fedshow.wire import CA_PATH, JOIN_PATH
 from fedshow_server.flower.fleet import Fleet
@@ -103,7 +104,7 @@ def _refuse(request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
     if isinstance(error, Exhausted) and request.scope["path"].startswith(FLEET):
         status = STATUS[Unreachable]  # a SuperNode tries again after this; 429 would end it
-    refusal = Refusal(reason=rpc.reason_of(error), message=str(error))
+    refusal = rpc.Refusal(reason=rpc.reason_of(error), message=str(error))
     return JSONResponse(refusal.model_dump(), status, _headers(error))
 
 
@@ -119,12 +120,11 @@ def _headers(error: FedshowError) -> dict[str, str]:
 def _refuse_http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kind = next((kind for kind, code in STATUS.items() if code == error.status_code), FedshowError)
-    refusal = Refusal(reason=rpc.reason_of(kind()), message=str(error.detail))
+    refusal = rpc.Refusal(reason=rpc.reason_of(kind()), message=str(error.detail))
     return JSONResponse(refusal.model_dump(), error.status_code)
 
 
 def _refuse_question(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"][1:]))
-    return _refuse(request, InvalidInput(f"{where} = {first['input']!r:.80}: {first['msg']}"))
+    fault = first_fault(error, within=1)
+    return _refuse(request, InvalidInput(f"{fault.where} = {fault.given}: {fault.says}"))

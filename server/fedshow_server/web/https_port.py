@@ -10,27 +10,21 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fedshow.errors import InvalidInput
-from fedshow.ports import holder_of
+from fedshow.ports import holder_of, listening
 from fedshow_server.layout import Certificates
+
+BACKLOG = 1024
 
 
 def hold_port(host: str, port: int) -> socket.socket:
     """A listening socket. Raises InvalidInput when the address cannot be had."""
-    bare = host.strip("[]")
-    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
-    # named, or asyncio leaves Nagle's algorithm on, and small answers take 40 ms
-    held = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        held.bind((bare, port))
-        held.listen(1024)
+        return listening(host, port, BACKLOG)
     except (OSError, OverflowError) as error:
-        held.close()
         raise InvalidInput(
             f"cannot listen on {host}:{port} ({_why(error, port)}): choose another address with "
             "--listen"
         ) from None
-    return held
 
 
 def _why(error: OSError | OverflowError, port: int) -> str:

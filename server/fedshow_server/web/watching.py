@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 
 from fedshow.errors import Forbidden
+from fedshow.wire import HEALTH_PATH
 from fedshow_server.services.doors import token_in
 from fedshow_server.upkeep.health import Health
 
@@ -21,7 +22,7 @@ def health_routes(health: Health) -> APIRouter:
     """`/healthz`: 200 while every part does its work, else 503 and which does not."""
     routes = APIRouter()
 
-    @routes.get("/healthz")
+    @routes.get(HEALTH_PATH)
     async def healthz() -> JSONResponse:
         """Whether this server does its work, part by part."""
         parts = {part: problem or "ok" for part, problem in health.problems.items()}

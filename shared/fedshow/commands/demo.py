@@ -8,7 +8,8 @@ import typer
 
 from fedshow.commands.completing import BASE
 from fedshow.commands.destination import output_folder
-from fedshow.commands.output import JSON_OPTION, print_json, say
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import print_json, say
 
 
 def register(app: typer.Typer) -> None:

@@ -10,7 +10,8 @@ import typer
 
 from fedshow.colour import Colour, coloured
 from fedshow.commands.completing import BASE, servers
-from fedshow.commands.output import JSON_OPTION, print_json, say
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import print_json, say
 
 if TYPE_CHECKING:
     from fedshow.doctor.finding import Finding

@@ -9,8 +9,8 @@ import typer
 
 from fedshow.commands.completing import BASE
 from fedshow.commands.destination import output_file, output_folder
-from fedshow.commands.options import DEVICE_OPTION
-from fedshow.commands.output import JSON_OPTION, print_json, say, show_table, step_progress
+from fedshow.commands.options import DEVICE_OPTION, JSON_OPTION
+from fedshow.commands.output import print_json, say, show_table, step_progress
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,8 @@ import typer
 
 from fedshow.commands.completing import BASE
 from fedshow.commands.destination import output_file, output_folder
-from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json, say
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import elapsed_progress, print_json, say
 
 
 class FormatName(StrEnum):

@@ -5,7 +5,8 @@ import shlex
 import typer
 
 from fedshow.commands.completing import servers
-from fedshow.commands.output import JSON_OPTION, print_json, say
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import print_json, say
 
 
 def register(app: typer.Typer) -> None:

@@ -6,7 +6,8 @@ import typer
 
 from fedshow.commands.completing import BASE
 from fedshow.commands.destination import output_file
-from fedshow.commands.output import JSON_OPTION, elapsed_progress, print_json
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import elapsed_progress, print_json
 
 
 def register(app: typer.Typer) -> None:

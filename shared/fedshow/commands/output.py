@@ -7,11 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import typer
-
 from fedshow.errors import Unreachable
-
-JSON_OPTION = typer.Option(False, "--json", help="Print JSON.")
 
 
 def print_json(value: Any) -> None:

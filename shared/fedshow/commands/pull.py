@@ -6,14 +6,8 @@ import typer
 
 from fedshow.commands.completing import servers
 from fedshow.commands.destination import output_folder
-from fedshow.commands.output import (
-    JSON_OPTION,
-    byte_progress,
-    elapsed_progress,
-    print_json,
-    say_waiting,
-)
-from fedshow.commands.releases import WAIT_OPTION
+from fedshow.commands.options import JSON_OPTION, WAIT_OPTION
+from fedshow.commands.output import byte_progress, elapsed_progress, print_json, say_waiting
 from fedshow.formats.pulled import check_checkpoint_folder, make_checkpoint_folder
 from fedshow.transfer.forms import FILES_OF, Form
 

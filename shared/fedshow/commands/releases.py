@@ -5,14 +5,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fedshow.commands.completing import servers
-from fedshow.commands.output import JSON_OPTION, print_json, print_table, say, say_waiting
+from fedshow.commands.options import JSON_OPTION, WAIT_OPTION
+from fedshow.commands.output import print_json, print_table, say, say_waiting
 
 if TYPE_CHECKING:
     from fedshow.v1.releases_pb2 import Release
-
-WAIT_OPTION = typer.Option(
-    30.0, "--wait", envvar="FEDSHOW_WAIT_SECONDS", help="Seconds to wait for a server that is down."
-)
 
 
 def register(app: typer.Typer) -> None:

@@ -7,8 +7,8 @@ import typer
 
 from fedshow.commands.completing import BASE, words
 from fedshow.commands.destination import output_file
-from fedshow.commands.options import DEVICE_OPTION
-from fedshow.commands.output import JSON_OPTION, print_json, say, step_progress
+from fedshow.commands.options import DEVICE_OPTION, JSON_OPTION
+from fedshow.commands.output import print_json, say, step_progress
 from fedshow.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def sample(
     ),
     score: bool = typer.Option(False, help="Measure whom each region shows."),
     scorer: Path | None = typer.Option(
-        None, help="CLIP or DINOv2 folder to measure with (default: the base's own)."
+        None, help="CLIP, DINOv2 or ArcFace model to measure with (default: the base's own)."
     ),
     recipe: bool = typer.Option(True, help="Write into the picture how it was made."),
     device: str = DEVICE_OPTION,
@@ -219,7 +219,7 @@ def _judge(model: "Model", folder: Path | None) -> "Judge":
     if scorer is None:
         raise InvalidInput(
             f"base {model.base.card.name} has no measuring encoder; "
-            "name a CLIP or DINOv2 folder with --scorer"
+            "name a CLIP, DINOv2 or ArcFace model with --scorer"
         )
     return Judge(model, scorer)
 

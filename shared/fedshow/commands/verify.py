@@ -5,7 +5,8 @@ from pathlib import Path
 import typer
 
 from fedshow.commands.completing import servers
-from fedshow.commands.output import JSON_OPTION, byte_progress, print_json
+from fedshow.commands.options import JSON_OPTION
+from fedshow.commands.output import byte_progress, print_json
 
 
 def register(app: typer.Typer) -> None:

@@ -1,8 +1,8 @@
 """Reading, checking and writing concept files, without torch: servers check before they load.
 
 Keys: `unet.<module>.lora_A.weight [rank, in]`, `unet.<module>.lora_B.weight [out, rank]`, the same
-under `text_encoder.`, and `tokens.<word> [slots, dim]`. Of families with a second text encoder also
-`text_encoder_2.` and `tokens_2.<word> [slots, dim_2]`.
+under `text_encoder.`, and `tokens.<word> [slots, dim]`. Families without a U-Net have `transformer.`
+instead, those with a second text encoder also `text_encoder_2.` and `tokens_2.<word> [slots, dim_2]`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -18,6 +18,7 @@ from fedshow.demo.measuring import (
     reference,
     side_by_side,
 )
+from fedshow.pictures import picture_files
 from fedshow.sampling.grid import Row
 from fedshow.sampling.loading import load
 from fedshow.sampling.model import Model
@@ -69,8 +70,7 @@ def draw(outcome: Outcome, seeds: Sequence[int], joint: int) -> tuple[list[Row],
 
 
 def _private(person: Person) -> list[Image.Image]:
-    files = sorted(p for p in person.images.glob("*.png") if not p.name.endswith(".mask.png"))
-    return [Image.open(file) for file in files[:COLUMNS]]
+    return [Image.open(file) for file in picture_files(person.images)[:COLUMNS]]
 
 
 def _examples(model: Model, name: str) -> list[Image.Image]:

@@ -1,7 +1,7 @@
 """One server and its clients on loopback: from private folders to a verified release."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 from fedshow.demo.folders import Person
 from fedshow.demo.processes import Background, call
 from fedshow.errors import FedshowError
+from fedshow.saying import Say
 
-Say = Callable[[str], None]
 PATIENCE_SECONDS = 1800
 LOOK_SECONDS = 2.0
 QUIET_SECONDS = 20.0

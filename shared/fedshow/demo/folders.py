@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedshow.errors import InvalidInput
+from fedshow.pictures import MASK_SUFFIX
 from fedshow.toyworld.heldout import HELDOUT, draw_heldout
 
 CAST = (("alice", "gloop"), ("bob", "bolt"))
@@ -53,7 +54,7 @@ def draw_images(person: Person, seed: int) -> None:
     ):
         stem = person.images / f"{person.concept}-{number}"
         picture.image.save(stem.with_suffix(".png"))
-        picture.masks[0].save(f"{stem}.mask.png")
+        picture.masks[0].save(f"{stem}{MASK_SUFFIX}")
         stem.with_suffix(".txt").write_text(caption + "\n")
 
 

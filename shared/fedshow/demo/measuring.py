@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fedshow.pictures import picture_files
 from fedshow.sampling.model import Model
 from fedshow.sampling.regions import Region
 from fedshow.scoring.prompts import TOYWORLD_PROMPTS, said_of
@@ -32,8 +33,8 @@ class Reference:
 
 def reference(name: str, folder: Path, encoder: ToyworldEncoder) -> Reference:
     """The reference made from a folder of private pictures."""
-    files = sorted(path for path in folder.glob("*.png") if not path.name.endswith(".mask.png"))
-    return Reference(name, encoder.identity([Image.open(path).convert("RGB") for path in files]))
+    images = [Image.open(file).convert("RGB") for file in picture_files(folder)]
+    return Reference(name, encoder.identity(images))
 
 
 def held_out_references(encoder: ToyworldEncoder) -> list[Reference]:

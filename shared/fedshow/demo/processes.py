@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fedshow.errors import FedshowError
+from fedshow.errors import FedshowError, last_line
+from fedshow.files import tail
 
 STOP_SECONDS = 30
 OWNERS = ("FEDSHOW_SERVER_", "FEDSHOW_CLIENT_")
@@ -46,12 +47,6 @@ def call(*arguments: str, home: Path | None = None) -> Any:
     return json.loads(done.stdout)
 
 
-def last_line(text: str) -> str:
-    """What a command said at its end: why it failed, without the program's own name."""
-    lines = text.strip().splitlines() or [""]
-    return lines[-1].removeprefix("fedshow: ")
-
-
 class Background:
     """Long-running commands that end when the demo ends."""
 
@@ -76,8 +71,8 @@ class Background:
         """Raises FedshowError with the end of its log when a command has ended by itself."""
         for name, child in self._children.items():
             if child.poll() is not None:
-                log = (self.logs / f"{name}.log").read_text(errors="replace")
-                raise FedshowError(f"{name} ended early: {last_line(log) or 'no output'}")
+                said = last_line(tail(self.logs / f"{name}.log"))
+                raise FedshowError(f"{name} ended early: {said or 'no output'}")
 
     def stop(self) -> None:
         """Asks every command to end, and insists after a while."""

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from fedshow.doctor.finding import Finding, Question, fine, problem, warning
 from fedshow.errors import FedshowError, InvalidInput, Unreachable
-from fedshow.families.locating import TOYWORLD, locate
+from fedshow.families.locating import INDEX, TOYWORLD, locate
 from fedshow.transfer.servers import known_servers
 
-INDEX = "model_index.json"
 OFFLINE = "unset HF_HUB_OFFLINE once, or copy the base into the cache"
 
 

@@ -13,8 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from fedshow.device import THREADS, half_of_the_cores, threads
 from fedshow.doctor.finding import Finding, Question, fine, problem, warning
 from fedshow.doctor.room import in_gib
+from fedshow.errors import InvalidInput, last_line
 
 PROBE = "fedshow.doctor.cards"
 PROBE_SECONDS = 120
@@ -46,15 +48,15 @@ def check_device(question: Question) -> Iterator[Finding]:
 
 def _cores() -> Finding:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    default = max(1, (os.cpu_count() or 2) // 2)
-    wanted = os.environ.get("FEDSHOW_THREADS", str(default))
-    facts = {"cores": os.cpu_count(), "usable": usable, "threads": wanted}
-    if not wanted.isdigit() or not int(wanted):
-        says = f"FEDSHOW_THREADS is {wanted!r}, which is no number of threads"
-        return problem("processor", says, f"export FEDSHOW_THREADS={default}", **facts)
+    facts = {"cores": os.cpu_count(), "usable": usable}
+    try:
+        wanted = threads(half_of_the_cores())
+    except InvalidInput as error:
+        return problem("processor", str(error), error.next_step, **facts)
+    facts["threads"] = wanted
     says = f"{usable} of {os.cpu_count()} cores usable; threads for torch: {wanted}"
-    if usable and int(wanted) > usable:
-        advice = f"export FEDSHOW_THREADS={max(1, usable // 2)}"
+    if usable and wanted > usable:
+        advice = f"export {THREADS}={max(1, usable // 2)}"
         return warning("processor", f"{says}: far slower than fewer", advice, **facts)
     return fine("processor", says, **facts)
 
@@ -68,8 +70,7 @@ def _ask_torch() -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"error": f"it did not answer within {PROBE_SECONDS} s"}
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        return {"error": lines[-1]}
+        return {"error": last_line(done.stderr) or f"exit code {done.returncode}"}
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 

@@ -13,13 +13,11 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fedshow.wire import CA_PATH
+from fedshow.wire import CA_PATH, HEALTH_PATH, MAX_CA_BYTES
 
 SECONDS = 8.0
 """For each port."""
 
-HEALTH_PATH = "/healthz"
-MAX_AUTHORITY_BYTES = 64 << 10
 
 DATES = (9, 10)
 """OpenSSL's codes for certificates that are not good yet, or no more."""
@@ -55,7 +53,7 @@ def fetch_authority(address: str) -> bytes:
     """The certificate authority as the server itself tells it, PEM; nothing proves it. Raises Blocked."""
     with _translated(address), httpx.Client(verify=False, timeout=SECONDS) as client:  # noqa: S501
         reply = client.get(f"https://{address}{CA_PATH}")
-    content = reply.content[:MAX_AUTHORITY_BYTES]
+    content = reply.content[:MAX_CA_BYTES]
     if reply.status_code != httpx.codes.OK or not content.startswith(b"-----BEGIN CERTIFICATE"):
         raise _no_fedshow(address, reply.status_code)
     return content

@@ -235,7 +235,3 @@ class ConceptTokens:
             features[0] if len(features) == 1 else torch.cat(features, -1),
             torch.cat(pooled, -1) if pooled else None,
         )
-
-    def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Text features alone, `[B, S, T, D]`."""
-        return cast(Tensor, self.encoded(prompts).features)

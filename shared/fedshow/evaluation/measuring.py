@@ -13,7 +13,7 @@ from fedshow.evaluation.features import Features
 from fedshow.evaluation.lineup import Lineup, Scene
 from fedshow.evaluation.pictures import Pictures
 from fedshow.evaluation.plans import Plan
-from fedshow.evaluation.references import reference_features
+from fedshow.evaluation.references import reference_pictures
 from fedshow.sampling.judging import crop
 from fedshow.scoring.alignment import (
     alignment_among,
@@ -21,6 +21,7 @@ from fedshow.scoring.alignment import (
     image_alignment,
     region_alignment,
 )
+from fedshow.scoring.scorers import reference_features
 
 Drawn = tuple[Plan, Pictures]
 
@@ -61,8 +62,10 @@ class Measuring:
 
     def __init__(self, lineup: Lineup, features: Features, on_pictures: Callable[[int], None]):
         self.lineup, self.features, self.on_pictures = lineup, features, on_pictures
-        folders = lineup.references.items()
-        self.references = {n: reference_features(features.scorer, folder) for n, folder in folders}
+        self.references = {
+            name: reference_features(features.scorer, reference_pictures(folder))
+            for name, folder in lineup.references.items()
+        }
 
     def __call__(self, drawn: Sequence[Drawn]) -> Found:
         """Of every model, and of the references."""

@@ -3,25 +3,32 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import torch
 from PIL import Image
-from torch import Tensor
 
-from fedshow.errors import InvalidInput
-from fedshow.sampling.pictures import read_picture
-from fedshow.scoring.scorers import Scorer
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-MASK = ".mask"
+from fedshow.errors import InvalidInput, first_line
+from fedshow.pictures import (
+    HEIF_HINT,
+    HEIF_SUFFIXES,
+    MAX_PIXELS,
+    SUFFIXES,
+    UNREADABLE,
+    can_read_heif,
+    opened,
+    picture_files,
+    upright_rgb,
+)
 
 
 def reference_files(folder: Path) -> list[Path]:
-    """The pictures in a folder, without masks; raises InvalidInput when there are none."""
+    """The pictures in a folder that tuning would take, too; raises InvalidInput when there are none."""
     if not folder.is_dir():
         raise InvalidInput(f"{folder}: not a folder of reference pictures")
-    found = sorted(path for path in folder.iterdir() if _is_picture(path))
+    found = picture_files(folder)
     if not found:
-        raise InvalidInput(f"{folder}: no pictures (looked for {', '.join(SUFFIXES)})")
+        raise InvalidInput(f"{folder}: no pictures (looked for {', '.join(sorted(SUFFIXES))})")
+    for file in found:
+        if file.suffix.lower() in HEIF_SUFFIXES and not can_read_heif():
+            raise InvalidInput(f"{file} {HEIF_HINT}")
     return found
 
 
@@ -39,16 +46,18 @@ def parse_references(given: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def reference_features(scorer: Scorer, folder: Path) -> Tensor:
-    """`[M, D]` of the folder's pictures, one in memory at a time: they may be large."""
-    return torch.cat([scorer.features([image]) for image in _upright(folder)])
+def reference_pictures(folder: Path) -> Iterator[Image.Image]:
+    """The folder's pictures as tuning sees them, one in memory at a time; raises InvalidInput."""
+    return map(_read, reference_files(folder))
 
 
-def _upright(folder: Path) -> Iterator[Image.Image]:
-    for file in reference_files(folder):
-        yield read_picture(file).convert("RGB")
-
-
-def _is_picture(path: Path) -> bool:
-    hidden, mask = path.name.startswith("."), path.stem.lower().endswith(MASK)
-    return path.suffix.lower() in SUFFIXES and not hidden and not mask and path.is_file()
+def _read(file: Path) -> Image.Image:
+    try:
+        with opened(file) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width}x{image.height} pixels")
+            return upright_rgb(image)
+    except Image.DecompressionBombError as error:
+        raise InvalidInput(f"{file} is too large, limit {MAX_PIXELS} pixels: {error}") from error
+    except UNREADABLE as error:
+        raise InvalidInput(f"{file} cannot be read as a picture: {first_line(error)}") from error

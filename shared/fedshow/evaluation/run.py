@@ -21,9 +21,9 @@ from fedshow.families.locating import TOYWORLD, public_name
 from fedshow.families.placing import settle
 from fedshow.sampling.loading import load
 from fedshow.sampling.model import Model
+from fedshow.saying import Say
 from fedshow.scoring.scorers import Scorer, own_scorer
 
-Say = Callable[[str], None]
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """A bar with a title; told how much is done and how much there is."""
 

@@ -28,7 +28,7 @@ class BaseCard(BaseModel):
     """Of the second text encoder, in families that have one."""
 
     layers: dict[LayerName, tuple[PositiveInt, PositiveInt]] = Field(max_length=10_000)
-    """`unet.<module>`, `text_encoder.<module>` or `text_encoder_2.<module>` to (d_in, d_out)."""
+    """`<part>.<module>` to (d_in, d_out), of `unet`, `transformer`, `text_encoder` and `text_encoder_2`."""
 
     @property
     def token_dims(self) -> dict[str, int]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from fedshow.errors import InvalidInput
 from fedshow.families.family import Family
 from fedshow.families.hub import TOKENIZER_FILES, asked, in_cache, listed
+from fedshow.families.locating import INDEX
 from fedshow.families.stored import choose
-from fedshow.families.telling import INDEX, family_at, told_by
+from fedshow.families.telling import family_at, told_by
 
 
 def fetched(repo: str) -> Path:

@@ -8,6 +8,9 @@ from pathlib import Path
 from fedshow.errors import Absent, InvalidInput
 
 TOYWORLD = "toyworld"
+INDEX = "model_index.json"
+"""What makes a folder a diffusers pipeline."""
+
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -15,14 +18,14 @@ def locate(base: str) -> str:
     """Folder, single file or hub id that `base` is loaded from; raises InvalidInput, Absent for nothing."""
     if base == TOYWORLD:
         return str(files("fedshow.toyworld") / "weights")
-    if (Path(base) / "model_index.json").is_file():
+    if (Path(base) / INDEX).is_file():
         return str(Path(base))
     if Path(base).is_file():
         return _single_file(base)
     if not HUB_ID.fullmatch(base) or Path(base).exists():
         kind = InvalidInput if Path(base).exists() else Absent
         raise kind(
-            f"base {base!r}: use 'toyworld', a diffusers folder (with model_index.json), a checkpoint as "
+            f"base {base!r}: use 'toyworld', a diffusers folder (with {INDEX}), a checkpoint as "
             "one .safetensors file, or a hub id"
         )
     return base

@@ -51,7 +51,7 @@ class Base:
 
     @property
     def denoiser(self) -> Any:
-        """What predicts noise: the U-Net."""
+        """What predicts noise or velocity: the U-Net or the transformer."""
         return getattr(self.pipeline, self.family.denoiser)
 
     @property

@@ -11,11 +11,11 @@ from torch import nn
 
 from fedshow.errors import Exhausted, InvalidInput
 from fedshow.families.memory import GIGABYTE, Job, Plan, Precision, leanest, plan
+from fedshow.saying import Say
 
 if TYPE_CHECKING:
     from fedshow.families.opening import Base
 
-Say = Callable[[str], None]
 Arrange = Callable[["Base", str], None]
 """Brings a base that lies in host memory to a device."""
 

@@ -11,12 +11,12 @@ from typing import Any
 from fedshow.documents import read_json
 from fedshow.errors import InvalidInput
 from fedshow.families.family import Family
+from fedshow.families.locating import INDEX
 from fedshow.families.sd1 import SD1
 from fedshow.families.sd3 import SD3
 from fedshow.families.sdxl import SDXL
 from fedshow.families.stored import weights_in
 
-INDEX = "model_index.json"
 FAMILIES: dict[str, Family] = {family.name: family for family in (SD1(), SDXL(), SD3())}
 
 

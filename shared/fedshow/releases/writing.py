@@ -14,6 +14,7 @@ from torch import Tensor
 from fedshow import __version__
 from fedshow.concepts import ConceptHeader
 from fedshow.families import Base
+from fedshow.families.locating import INDEX
 from fedshow.families.opening import load_pipeline
 from fedshow.families.text_encoder import TextEncoder
 from fedshow.files import write_atomically
@@ -44,7 +45,7 @@ class ReleaseContent:
 
 
 def write_release(folder: Path, base: Base, content: ReleaseContent) -> Manifest:
-    """Writes every file of a release to `folder`, draws one picture from it, then signs it off.
+    """Writes every file of a release to `folder`, the manifest last, and draws each concept from it once.
 
     The base in memory is left as it was.
     """
@@ -87,10 +88,10 @@ def _save_pipeline(folder: Path, base: Base, content: ReleaseContent) -> None:
     pipeline.save_pretrained(folder, safe_serialization=True)
     for encoder in encoders:
         _settle_config(folder / encoder.component / "config.json", encoder)
-    index = json.loads((folder / "model_index.json").read_text())
+    index = json.loads((folder / INDEX).read_text())
     index["concepts"] = {f"<{h.name}>": list(h.words) for h in content.headers}
     index["slots"] = base.card.slots
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
     source = resources.files("fedshow.releases") / STANDALONE[base.family.name]
     (folder / PIPELINE).write_bytes(source.read_bytes())
 

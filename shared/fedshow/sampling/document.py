@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from fedshow.documents import first_fault
 from fedshow.errors import InvalidInput
 from fedshow.sampling.conditions import MOST_CONDITIONS, Condition, Kind
 from fedshow.sampling.pictures import decode_picture, encode_picture, said_size
@@ -117,9 +118,8 @@ class RecipeDocument(Strict):
                 }
             )
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise InvalidInput(f"recipe: {where}: {first['msg']}") from None
+            fault = first_fault(error)
+            raise InvalidInput(f"recipe: {fault.where}: {fault.says}") from None
 
     def recipe(self) -> Recipe:
         """The recipe; raises InvalidInput for what cannot be drawn with any model."""

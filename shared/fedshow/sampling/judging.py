@@ -11,8 +11,8 @@ from fedshow.sampling.carried import Score
 from fedshow.sampling.model import Model
 from fedshow.sampling.recipe import Recipe
 from fedshow.sampling.regions import Region
-from fedshow.scoring.alignment import alignment_among
-from fedshow.scoring.scorers import Scorer, identity_scores
+from fedshow.scoring.alignment import alignment_among, image_alignment
+from fedshow.scoring.scorers import Scorer
 
 Scores = list[list[Score | None]]
 """Of each picture one for each region."""
@@ -81,4 +81,4 @@ def _relative(features_RD: Tensor, own_ND: Tensor) -> Tensor:
     """Mean cosine to a concept's own pictures, over the mean of these among themselves."""
     among = alignment_among(own_ND)
     assert among is not None
-    return identity_scores(features_RD, own_ND) / max(among, torch.finfo(own_ND.dtype).eps)
+    return image_alignment(features_RD, own_ND) / max(among, torch.finfo(own_ND.dtype).eps)

@@ -12,18 +12,18 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from fedshow.scoring.scorers import Scorer, identity_scores
+from fedshow.scoring.scorers import Scorer
 
 
 def image_alignment(features_ND: Tensor, reference_MD: Tensor) -> Tensor:
     """`[N]`, the mean cosine of each picture to all reference pictures of its concept."""
-    return identity_scores(features_ND, reference_MD)
+    return (features_ND @ reference_MD.T).mean(1)
 
 
 def alignment_among(reference_MD: Tensor) -> float | None:
     """Mean cosine of the reference pictures to one another, the most to be hoped for; None for one alone."""
     count = len(reference_MD)
-    with_itself = float(identity_scores(reference_MD, reference_MD).mean())
+    with_itself = float(image_alignment(reference_MD, reference_MD).mean())
     return None if count < 2 else (with_itself * count - 1) / (count - 1)
 
 
@@ -52,7 +52,7 @@ def region_alignment(
     `names` says whom each of R regions should show; nearest is taken among all `references [M, D]`.
     """
     known = list(references)
-    scores_KR = torch.stack([identity_scores(features_RD, references[name]) for name in known])
+    scores_KR = torch.stack([image_alignment(features_RD, references[name]) for name in known])
     wanted_R = torch.tensor([known.index(name) for name in names])
     own_R = scores_KR.gather(0, wanted_R[None])[0]
     return own_R, (scores_KR.argmax(0) == wanted_R).tolist()

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from fedshow.errors import InvalidInput, first_line
 from fedshow.families.opening import quiet_libraries
-from fedshow.scoring.faces import ArcFaceScorer, onnx_file
+from fedshow.scoring.faces import ArcFaceScorer
+from fedshow.scoring.locating import CONFIG, WANTED, onnx_file
 from fedshow.scoring.scorers import Scorer
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -32,7 +33,7 @@ def open_encoder(folder: Path, device: torch.device) -> Scorer:
     """
     if (file := onnx_file(folder)) is not None:
         return ArcFaceScorer(file)
-    kind = _read_json(folder / "config.json", required=True).get("model_type")
+    kind = _read_json(folder / CONFIG, required=True).get("model_type")
     if kind != "clip" and kind not in DINO_TYPES:
         raise InvalidInput(f"scorer {folder}: model type {kind!r}; use a CLIP or DINOv2 folder")
     quiet_libraries()
@@ -156,5 +157,5 @@ def _read_json(path: Path, required: bool) -> dict[str, Any]:
         if not required and not path.exists():
             return {}
         raise InvalidInput(
-            f"scorer {path.parent}: {path.name} cannot be read; name the folder of a CLIP or DINOv2 model"
+            f"scorer {path.parent}: {path.name} cannot be read; name {WANTED}"
         ) from error

@@ -16,19 +16,7 @@ from torch.nn import functional as F
 
 from fedshow.errors import InvalidInput, first_line
 
-SUFFIX = ".onnx"
 EDGE = 112
-
-
-def onnx_file(path: Path) -> Path | None:
-    """The ONNX model at `path` or in that folder; None when there is none, InvalidInput for several."""
-    if path.is_file():
-        return path if path.suffix == SUFFIX else None
-    found = sorted(path.glob(f"*{SUFFIX}"))
-    if len(found) > 1:
-        names = ", ".join(file.name for file in found)
-        raise InvalidInput(f"scorer {path}: several models ({names}); name the file")
-    return next(iter(found), None)
 
 
 class ArcFaceScorer:

@@ -1,6 +1,6 @@
 """How much a picture shows who it should (identity) and what it should (text)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -47,9 +47,9 @@ def own_scorer(base: str) -> Scorer | None:
     return ToyworldScorer() if base == TOYWORLD else None
 
 
-def identity_scores(features_ND: Tensor, reference_MD: Tensor) -> Tensor:
-    """`[N]`, the mean cosine of each picture to all reference pictures."""
-    return (features_ND @ reference_MD.T).mean(1)
+def reference_features(scorer: Scorer, images: Iterable[Image]) -> Tensor:
+    """`[M, D]` of the concept's own pictures, one in memory at a time: they may be large."""
+    return torch.cat([scorer.features([image]) for image in images])
 
 
 class ToyworldScorer:

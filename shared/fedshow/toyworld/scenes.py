@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageFilter
 
+from fedshow.pictures import HALF
 from fedshow.toyworld.figures import draw_character
 from fedshow.toyworld.places import paint_place
 from fedshow.toyworld.world import Scene
@@ -34,7 +35,7 @@ class Picture:
     def boxes(self) -> tuple[Box, ...]:
         """Left, top, right, bottom of each character, in pixels."""
         whole = (0, 0, *self.image.size)
-        return tuple(m.point(_HALF).getbbox() or whole for m in self.masks)
+        return tuple(m.point(HALF).getbbox() or whole for m in self.masks)
 
     @property
     def outline(self) -> Image.Image:
@@ -44,9 +45,6 @@ class Picture:
     def array(self) -> npt.NDArray[np.uint8]:
         """The image as height × width × 3 bytes."""
         return np.asarray(self.image, dtype=np.uint8)
-
-
-_HALF = [0] * 128 + [255] * 128
 
 
 def outline_of(masks: Iterable[Image.Image], size: tuple[int, int]) -> Image.Image:

@@ -1,6 +1,5 @@
 """Where the files of a folder arrive before they appear in it, all at once."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedshow.errors import InvalidInput
+from fedshow.locks import locked
 from fedshow.releases.file_names import MANIFEST
 
 INSIDE = ".fedshow.part"
@@ -29,10 +29,8 @@ def staged(out: Path) -> Iterator[Path]:
     staging = out / INSIDE if _stays(out) else staging_of(out)
     staging.mkdir(parents=True, exist_ok=True)
     with (staging / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InvalidInput(f"another pull into {out} is at work") from None
+        if not locked(lock):
+            raise InvalidInput(f"another pull into {out} is at work")
         _mend(out, staging)
         try:
             yield staging

@@ -238,7 +238,7 @@ def test_pause_resume_and_withdraw(
     page.click("Withdraw gloop")
     page.sees("withdrawn")
     assert queue.find("gloop").state == JobState.WITHDRAWN
-    wait_for(lambda: not place.job(1).exists())
+    wait_for(lambda: not place.job(1).path.exists())
     assert len(list(pictures.iterdir())) == 14
     page.click("History")
     page.sees("withdrawn")

@@ -43,7 +43,7 @@ def put(queue: Queue, known) -> Callable[..., Job]:
 
 
 def leave_samples(place: Home, job: Job, *steps: int) -> Path:
-    work = place.job(job.id) / "work"
+    work = place.job(job.id).work
     (work / "samples").mkdir(parents=True)
     for step in steps:
         for number in range(9):
@@ -230,7 +230,7 @@ def test_samples_and_curve_of_a_concept(
     job = put()
     leave_samples(place, job, 50, 100)
     told = [json.dumps({"step": k, "steps": 200, "loss": 1 / k, "seconds": k}) for k in (10, 20)]
-    (place.job(job.id) / "progress.json").write_text("\n".join([*told, '{"step": 3']))
+    place.job(job.id).progress.write_text("\n".join([*told, '{"step": 3']))
     text = visitor.text(f"/jobs/{job.id}")
     assert "Samples after step 100" in text
     assert "loss" in text
@@ -293,7 +293,7 @@ def test_starting_over_forgets_the_steps_done(
     queue.move(job.id, JobState.FAILED, "no room")
     assert "Start over" in visitor.text(f"/jobs/{job.id}")
     assert visitor.post(f"/jobs/{job.id}/start-over").status_code == 303
-    assert not place.job(job.id).exists()
+    assert not place.job(job.id).path.exists()
 
 
 def test_an_older_job_of_the_same_name_is_not_steered(visitor: Visitor, queue, put) -> None:

@@ -18,7 +18,7 @@ def modules(base: Base) -> tuple[list[torch.nn.Module], list[torch.nn.Module]]:
 def test_the_denoiser_says_the_same_with_and_without_maps_and_is_left_as_it_was(base: Base) -> None:
     model = Model(base)
     noisy, times = torch.randn(3, 8, 8, 8), torch.tensor([10, 500, 900])
-    unet, features = base.pipeline.unet, model.tokens.encode(["a monster"] * 3)
+    unet, features = base.pipeline.unet, model.tokens.encoded(["a monster"] * 3).features
     expected = unet(noisy, times, features).sample
     for capture, joined in product((True, False), repeat=2):
         with attending(*modules(base), capture, joined) as maps:

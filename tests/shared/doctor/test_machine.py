@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from fedshow import packages
+from fedshow.device import threads
 from fedshow.doctor import base, device, installed, room
 from fedshow.doctor.finding import Finding, Question, State
 from fedshow.ports import taken
@@ -189,6 +190,12 @@ def test_threads_that_make_no_sense(question, monkeypatch, threads, state) -> No
     found = next(iter(device.check_device(question)))
     assert (found.about, found.state) == ("processor", state)
     assert found.advice.startswith("export FEDSHOW_THREADS=")
+
+
+def test_threads_that_are_told_are_the_threads_that_are_taken(question, monkeypatch) -> None:
+    monkeypatch.setenv("FEDSHOW_THREADS", "1")
+    found = next(iter(device.check_device(question)))
+    assert found.facts["threads"] == threads(2) == 1
 
 
 def test_a_base_that_is_there_and_one_that_is_not(home, tmp_path) -> None:

@@ -39,7 +39,7 @@ FIGARO = "figaro.safetensors"
         ("nowhere", "no release folder and no concept file: base 'nowhere'"),
         ("toyworld", "no model here holds a concept"),
         (f"{FIGARO} --reference figaro=nowhere", "nowhere: not a folder of reference pictures"),
-        (f"{FIGARO} --reference figaro=empty", "empty: no pictures (looked for .png"),
+        (f"{FIGARO} --reference figaro=empty", "empty: no pictures (looked for .avif"),
         (f"{FIGARO} --reference figaro", "reference 'figaro': write NAME=FOLDER"),
         (
             f"{FIGARO} --reference figaro=figaro-pictures --reference figaro=bolt-pictures",

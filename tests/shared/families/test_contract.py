@@ -138,7 +138,7 @@ def test_prompts_without_a_concept_are_encoded_once(
             lambda own, ids, read=read: rows.append(len(ids)) or read(own, ids),
         )
     with torch.no_grad():
-        model.tokens.encode(PROMPTS)
+        model.tokens.encoded(PROMPTS)
     assert rows[0] == len(PROMPTS)
     assert set(rows) == {len(PROMPTS)}
 
@@ -153,9 +153,9 @@ def test_every_encoders_words_have_a_row_for_each_slot(member: Base, model: Mode
     start, last = 0, member.card.slots - 1
     for parameter, width in zip(parameters, member.card.token_dims.values(), strict=True):
         with torch.no_grad():
-            before = model.tokens.encode(["a <potter>"])[0]
+            before = model.tokens.encoded(["a <potter>"]).features[0]
             parameter[last].neg_()
-            moved = (model.tokens.encode(["a <potter>"])[0] - before).abs()
+            moved = (model.tokens.encoded(["a <potter>"]).features[0] - before).abs()
         own = moved[:, :, start : start + width]
         changed = (own.amax((1, 2)) > 1e-4).tolist()
         assert changed == [slot == last for slot in range(member.card.slots)]

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from fedshow.errors import InvalidInput
+from fedshow.scoring.alignment import image_alignment
 from fedshow.scoring.encoders import open_encoder
-from fedshow.scoring.scorers import identity_scores
 from tests.stage.scorers import tiny_arcface
 
 CPU = torch.device("cpu")
@@ -28,9 +28,9 @@ def test_a_face_is_told_by_where_its_colours_are(tmp_path: Path) -> None:
         [halves("red", "blue"), halves("red", "blue", (300, 300)), halves("blue", "red")]
     )
     assert scorer.name == "arcface faces"
-    assert identity_scores(same[None], known)[0] == pytest.approx(1)
-    assert identity_scores(larger[None], known)[0] > 0.98
-    assert identity_scores(mirrored[None], known)[0] < 0.5
+    assert image_alignment(same[None], known)[0] == pytest.approx(1)
+    assert image_alignment(larger[None], known)[0] > 0.98
+    assert image_alignment(mirrored[None], known)[0] < 0.5
     assert scorer.text_scores([], []) is None
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from fedshow.errors import InvalidInput
 from fedshow.families.checkpoint_kinds import read_checkpoint
 from fedshow.families.hub import fetched_files
-from fedshow.families.locating import locate
+from fedshow.families.locating import INDEX, locate
 from fedshow_client.tuning.data.frames import Frame
 
 FILES = (
-    "model_index.json",
+    INDEX,
     *(f"{part}/config.json" for part in ("unet", "transformer", "vae", "text_encoder")),
 )
 
@@ -35,7 +35,7 @@ def _configs(base: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
         checkpoint = read_checkpoint(Path(located))
         return checkpoint.unet, checkpoint.vae, checkpoint.text_encoder()
     folder = Path(located) if Path(located).is_dir() else fetched_files(located, FILES)
-    denoiser = "transformer" if "transformer" in _json(base, folder, FILES[0]) else "unet"
+    denoiser = "transformer" if "transformer" in _json(base, folder, INDEX) else "unet"
     parts = (denoiser, "vae", "text_encoder")
     said, vae, text = (_json(base, folder, f"{part}/config.json") for part in parts)
     return said, vae, text

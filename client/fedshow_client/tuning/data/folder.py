@@ -8,24 +8,27 @@ from pathlib import Path
 from PIL import Image
 
 from fedshow.errors import Absent, InvalidInput
-from fedshow_client.tuning.data.captions import CAPTION_SUFFIXES, read_caption
-from fedshow_client.tuning.data.likeness import Look, alike, look_at
-from fedshow_client.tuning.data.masks import MASK_SUFFIX, examine_mask, load_mask
-from fedshow_client.tuning.data.pictures import (
+from fedshow.pictures import (
     HEIF_HINT,
     HEIF_SUFFIXES,
+    MASK_SUFFIX,
+    MAX_PIXELS,
     SUFFIXES,
     UNREADABLE,
     can_read_heif,
+    is_mask,
+    is_picture,
     opened,
     upright_rgb,
 )
+from fedshow_client.tuning.data.captions import CAPTION_SUFFIXES, read_caption
+from fedshow_client.tuning.data.likeness import Look, alike, look_at
+from fedshow_client.tuning.data.masks import examine_mask, load_mask
 
 MIN_EDGE_PIXELS = 16
 MAX_ENLARGED = 8
 """An image may be this many times smaller than the base's pictures; below that nothing is left to learn."""
 
-MAX_PIXELS = 1 << 27
 FEWEST, MOST = 4, 20
 
 
@@ -88,7 +91,7 @@ def examine(folder: Path, edge: int = 0) -> ImageFolder:
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     smallest = max(MIN_EDGE_PIXELS, edge // MAX_ENLARGED)
     examination = _Examination(smallest)
-    candidates = [examination.of(path) for path in filter(is_image, entries)]
+    candidates = [examination.of(path) for path in filter(is_picture, entries)]
     return ImageFolder(candidates, tuple(_folder_notes(entries, candidates)))
 
 
@@ -119,16 +122,6 @@ def fingerprint(images: Iterable[Candidate]) -> str:
         for part in (image.path.read_bytes(), mask, repr(image.caption).encode()):
             found.update(hashlib.sha256(part).digest())
     return found.hexdigest()
-
-
-def is_image(path: Path) -> bool:
-    """Whether a file counts as one by its name: no mask."""
-    return path.suffix.lower() in SUFFIXES and not _is_mask(path) and path.is_file()
-
-
-def _is_mask(path: Path) -> bool:
-    """Also wrongly spelled ones: a mask taken for an image would teach black and white blots."""
-    return path.stem.lower().endswith(".mask")
 
 
 class _Examination:
@@ -199,7 +192,7 @@ def _entry_note(entry: Path, stems: set[str]) -> str | None:
     """Why something in the folder is left aside, when its owner may have meant it to be used."""
     if entry.is_dir():
         return "folders within the folder are not read"
-    if _is_mask(entry):
+    if is_mask(entry):
         if not entry.name.endswith(MASK_SUFFIX):
             return f"not used, masks are called NAME{MASK_SUFFIX}"
         return None if entry.name.removesuffix(MASK_SUFFIX) in stems else "mask without an image"

@@ -6,11 +6,15 @@ from typing import cast
 
 from PIL import Image
 
-from fedshow_client.tuning.data.pictures import UNREADABLE, opened, upright_grey
+from fedshow.pictures import (
+    HALF,
+    MASK_SUFFIX,
+    UNREADABLE,
+    WHITE_FROM,
+    opened,
+    upright_grey,
+)
 
-MASK_SUFFIX = ".mask.png"
-WHITE_FROM = 128
-_HALF = [0] * WHITE_FROM + [255] * (256 - WHITE_FROM)
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
 
@@ -52,7 +56,7 @@ def load_mask(path: Path, size: Size) -> Image.Image:
 
 def subject_box(mask: Image.Image) -> Box | None:
     """Left, top, right, bottom of the white part, or None when nothing is white."""
-    return mask.point(_HALF).getbbox()
+    return mask.point(HALF).getbbox()
 
 
 def _judge_content(path: Path, grey: Image.Image, size: Size) -> MaskFinding:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from fedshow.pictures import HALF
 from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.data.preview import Preview
 
@@ -45,7 +46,7 @@ def _draw_used(cell: Image.Image, draw: ImageDraw.ImageDraw, preview: Preview) -
 
     if mask := image.load_mask():
         size = (max(1, round(mask.width * scale)), max(1, round(mask.height * scale)))
-        small = mask.resize(size, Image.Resampling.BOX).point([0] * 128 + [255] * 128)
+        small = mask.resize(size, Image.Resampling.BOX).point(HALF)
         edge = Image.new("L", (size[0] + 2, size[1] + 2))
         edge.paste(small, (1, 1))
         edge = edge.filter(ImageFilter.FIND_EDGES).crop((1, 1, size[0] + 1, size[1] + 1))

@@ -107,7 +107,7 @@ def thinned(values: Sequence[float]) -> list[Point]:
 
 
 def _spread(count: int) -> list[int]:
-    every = max(1, math.ceil(count / MOST_POINTS))
+    every = max(1, math.ceil((count - 1) / (MOST_POINTS - 1)))
     return sorted({*range(1, count + 1, every), count})
 
 

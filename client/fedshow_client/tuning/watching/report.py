@@ -101,7 +101,7 @@ def _measured(watch: Watch) -> str:
     if watch.scorer is None:
         return (
             "No scores: this base has no measuring encoder of its own; name one with --scorer "
-            "(the folder of a CLIP or DINOv2 model)."
+            "(a CLIP, DINOv2 or ArcFace model)."
         )
     return (
         f"Measured with {watch.scorer.name} on samples of fixed prompts and noise. The step kept "

@@ -1,11 +1,5 @@
 """What measures the samples of one tuning."""
 
-from collections.abc import Iterable
-
-import torch
-from PIL.Image import Image
-from torch import Tensor
-
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
 from fedshow.scoring.scorers import Scorer, scorer_of
@@ -22,11 +16,6 @@ def scorer_for(base: Base, settings: WatchSettings, device: str | None = None) -
     if found is None and settings.patience:
         raise InvalidInput(
             f"--patience {settings.patience}: base {base.card.name} has no measuring encoder; "
-            "name a CLIP or DINOv2 folder with --scorer"
+            "name a CLIP, DINOv2 or ArcFace model with --scorer"
         )
     return found
-
-
-def reference_features(scorer: Scorer, images: Iterable[Image]) -> Tensor:
-    """`[M, D]` of the private pictures, one in memory at a time: they may be large."""
-    return torch.cat([scorer.features([image]) for image in images])

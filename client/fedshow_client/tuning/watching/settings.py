@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedshow.errors import InvalidInput
+from fedshow.scoring.locating import WANTED, looks_like_scorer
 from fedshow_client.tuning.recipe import Recipe
 
 SCALES = (0.0, 0.7, 1.0)
@@ -27,7 +28,7 @@ class WatchSettings:
     """Steps between two looks; None: as often as the time allows."""
 
     scorer: Path | None = None
-    """Folder of a CLIP or DINOv2 model; toyworld brings a measuring encoder of its own."""
+    """CLIP, DINOv2 or ArcFace model; toyworld brings a measuring encoder of its own."""
 
     keep_best: bool = True
     """The concept file gets the weights of the best look, not always the last."""
@@ -44,10 +45,8 @@ class WatchSettings:
             raise InvalidInput(
                 "--tensorboard needs a package that is not here: pip install 'fedshow[tensorboard]'"
             )
-        if self.scorer is not None and not (self.scorer / "config.json").is_file():
-            raise InvalidInput(
-                f"scorer {self.scorer}: no config.json; name the folder of a CLIP or DINOv2 model"
-            )
+        if self.scorer is not None and not looks_like_scorer(self.scorer):
+            raise InvalidInput(f"scorer {self.scorer} is none: name {WANTED}")
         if not self.samples and (self.scorer or self.patience):
             flag = "--scorer" if self.scorer else "--patience"
             raise InvalidInput(f"{flag} has nothing to go by with --no-samples")

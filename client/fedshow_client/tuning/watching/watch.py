@@ -10,7 +10,8 @@ from statistics import fmean
 from torch import Tensor
 
 from fedshow.sampling.model import Model
-from fedshow.scoring.scorers import Scorer, identity_scores
+from fedshow.scoring.alignment import image_alignment
+from fedshow.scoring.scorers import Scorer, reference_features
 from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.folder import Candidate
 from fedshow_client.tuning.memory import is_out_of_memory
@@ -32,7 +33,6 @@ from fedshow_client.tuning.watching.samples import (
     cost_in_steps,
     draw_samples,
 )
-from fedshow_client.tuning.watching.scorers import reference_features
 from fedshow_client.tuning.watching.settings import SCALES, WatchSettings
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Watch:
         if self.scorer is None or self.reference is None:
             return Look(step)
         images = [sample.image for sample in samples]
-        identity = identity_scores(self.scorer.features(images), self.reference)
+        identity = image_alignment(self.scorer.features(images), self.reference)
         texts = prompts_for(self.class_word) * len(SCALES)
         text = self.scorer.text_scores(images, texts)
         return Look(step, _per_scale(identity), [] if text is None else _per_scale(text))

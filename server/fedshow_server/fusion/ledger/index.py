@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedshow.concepts.header import BaseRef, Sha256
+from fedshow.documents import first_fault
 from fedshow.errors import BaseMismatch, Damaged, InvalidInput
 from fedshow.files import write_atomically
 from fedshow.releases import FileEntry
@@ -129,9 +130,8 @@ class Index(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise Damaged(f"{file}: {where}: {first['msg']}") from None
+            fault = first_fault(error)
+            raise Damaged(f"{file}: {fault.where}: {fault.says}") from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -12,7 +12,6 @@ Files are written and synced before ledger.json names them, and deleted after it
 crash at any point leaves the state before or the state after.
 """
 
-import fcntl
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from fedshow.concepts.header import BaseRef
 from fedshow.errors import Damaged, InvalidInput
+from fedshow.locks import locked
 from fedshow.releases import FileEntry
 from fedshow.releases.verify import check_size
 from fedshow_server.fusion.ledger.index import (
@@ -70,10 +70,8 @@ def open_ledger(
     except OSError as error:
         raise InvalidInput(f"ledger {folder}: {error.strerror}") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InvalidInput(f"ledger {folder} is in use by another process") from None
+        if not locked(lock):
+            raise InvalidInput(f"ledger {folder} is in use by another process")
         yield Ledger(folder, wiring, recording, device)
 
 

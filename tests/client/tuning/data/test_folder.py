@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageEnhance
 
+from fedshow import pictures
 from fedshow.errors import InvalidInput
 from fedshow.toyworld.heldout import draw_heldout
-from fedshow_client.tuning.data import pictures
 from fedshow_client.tuning.data.folder import Candidate, examine, fingerprint, scan
 
 

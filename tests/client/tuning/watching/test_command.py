@@ -42,7 +42,7 @@ def test_options_reach_the_recipe_and_the_watch(call: Call, person: Person, tmp_
         (("--method", "dreambooth"), "ed-lora, lora, p-plus"),
         (("--set", "lr_unit=1"), "did you mean lr_unet?"),
         (("--set", "zoom=9"), "zoom = 9.0"),
-        (("--scorer", "nowhere"), "scorer nowhere: no config.json"),
+        (("--scorer", "nowhere"), "scorer nowhere is none: name a CLIP"),
         (("--scorer", "x", "--no-samples"), "scorer"),
     ],
 )

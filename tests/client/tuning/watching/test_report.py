@@ -12,7 +12,7 @@ from fedshow_client.tuning.checkpoint import Progress
 from fedshow_client.tuning.data.folder import scan
 from fedshow_client.tuning.recipe import Recipe
 from fedshow_client.tuning.trainer import Trainer
-from fedshow_client.tuning.watching.curves import Chart, Line, smoothed, thinned, ticks
+from fedshow_client.tuning.watching.curves import MOST_POINTS, Chart, Line, smoothed, thinned, ticks
 from fedshow_client.tuning.watching.looks import History, Look
 from fedshow_client.tuning.watching.report import MOST_LOOKS, render
 from fedshow_client.tuning.watching.settings import WatchSettings
@@ -160,11 +160,11 @@ def test_ticks_are_round_and_enclose(low: float, high: float, expected: list[flo
     assert found == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("count", [1, 2, 300, 301, 100_000])
+@pytest.mark.parametrize("count", [1, 2, 300, 301, 600, 100_000])
 def test_long_curves_are_thinned_and_keep_their_end(count: int) -> None:
     values = [float(index) for index in range(1, count + 1)]
     for points in (thinned(values), smoothed(values)):
-        assert len(points) <= 302
+        assert len(points) <= MOST_POINTS
         assert (points[0][0], points[-1][0]) == (1, count)
     assert thinned(values)[-1][1] == count
     assert smoothed([5.0] * count)[-1][1] == pytest.approx(5.0)

@@ -11,8 +11,9 @@ from PIL import Image
 
 from fedshow.errors import InvalidInput
 from fedshow.families import Base
+from fedshow.scoring.alignment import image_alignment
 from fedshow.scoring.encoders import Preparation, open_encoder
-from fedshow.scoring.scorers import Scorer, ToyworldScorer, identity_scores, named_in
+from fedshow.scoring.scorers import Scorer, ToyworldScorer, named_in
 from fedshow.toyworld.heldout import draw_heldout
 from fedshow_client.tuning.watching.scorers import scorer_for
 from fedshow_client.tuning.watching.settings import WatchSettings
@@ -41,7 +42,7 @@ def test_every_scorer_measures_pictures(scorer: Scorer) -> None:
     assert features.norm(dim=1) == pytest.approx([1.0] * 3, abs=1e-5)
     assert torch.equal(features, scorer.features(images)), "the same pictures, the same numbers"
     assert torch.allclose(features[1:2], scorer.features(images[1:2]), atol=1e-5)
-    assert identity_scores(features, features[:1])[0] == pytest.approx(1, abs=1e-5)
+    assert image_alignment(features, features[:1])[0] == pytest.approx(1, abs=1e-5)
     text = scorer.text_scores(images, ["a monster", "a dog", "a robot in the snow"])
     assert text is None or text.shape == (3,)
     assert scorer.name
@@ -55,7 +56,7 @@ def test_pictures_of_every_shape_and_mode_are_measured(scorer: Scorer) -> None:
 def test_toyworld_tells_characters_apart_and_reads_kind_and_place() -> None:
     scorer = ToyworldScorer()
     known = scorer.features(pictures("gloop"))
-    own, other = (identity_scores(scorer.features(pictures(n)), known) for n in ("gloop", "luna"))
+    own, other = (image_alignment(scorer.features(pictures(n)), known) for n in ("gloop", "luna"))
     assert own.min() > other.max()
     assert named_in("a monster on the beach") == {"kind": "monster", "place": "beach"}
     assert named_in("photo of a man") == {}

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
-from fedshow_client.tuning.data.pictures import (
+from fedshow.pictures import (
     BEHIND_TRANSPARENCY,
     can_read_heif,
     opened,

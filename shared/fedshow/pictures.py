@@ -1,4 +1,4 @@
-"""Picture files of any format as plain upright RGB."""
+"""Picture files as people have them: which ones count, and each, of any format, as plain upright RGB."""
 
 import struct
 import warnings
@@ -15,9 +15,18 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 HEIF_SUFFIXES = {".heic", ".heif"}
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
 SUFFIXES |= HEIF_SUFFIXES
+MASK_SUFFIX = ".mask.png"
+"""Of the subject's mask beside a picture."""
+
 HEIF_HINT = "needs the pillow-heif library: pip install 'fedshow[heic]'"
 BEHIND_TRANSPARENCY = (128, 128, 128)
 """Mid-grey: 0 to the VAE, and unlike black or white no scene that a concept could learn."""
+
+MAX_PIXELS = 1 << 27
+
+WHITE_FROM = 128
+HALF = [0] * WHITE_FROM + [255] * (256 - WHITE_FROM)
+"""For `point`: a grey picture as black and white."""
 
 UNREADABLE = (
     OSError,
@@ -34,6 +43,22 @@ UNREADABLE = (
     Image.DecompressionBombError,
 )
 """What Pillow raises for files that are no pictures, damaged or absurd: each format something else."""
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in a folder, in order of name."""
+    return sorted(filter(is_picture, folder.iterdir()))
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file counts as a picture by its name: not hidden, and no mask."""
+    named = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return named and not is_mask(path) and path.is_file()
+
+
+def is_mask(path: Path) -> bool:
+    """Also wrongly spelled ones: a mask taken for a picture would teach black and white blots."""
+    return path.stem.lower().endswith(".mask")
 
 
 @contextmanager
