@@ -38,6 +38,7 @@ from fedshow_server.releasing.signing import Signer
 from tests.client.stand_in import stand_in  # noqa: F401  # a fixture
 from tests.releases import standin_manifest
 from tests.stage.certificates import Certificates, make_certificates
+from tests.stage.waiting import PATIENCE_SECONDS
 
 TOKEN = "t" * 43
 CHUNK_BYTES = 64 << 10
@@ -193,7 +194,7 @@ def digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Returns once the condition is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

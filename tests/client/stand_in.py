@@ -16,6 +16,9 @@ from pathlib import Path
 def main():
     options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
     Path(os.environ["STAND_IN_PID"]).write_text(str(os.getpid()))
+    work = Path(options["--work"])
+    work.mkdir(exist_ok=True)
+    (work / "latents.safetensors").touch()
     Path(options["--progress"]).write_text(json.dumps({"step": 3, "steps": 9, "seconds": 1}) + "\\n")
     time.sleep(float(os.environ.get("STAND_IN_SECONDS", 0)))
     if number := int(os.environ.get("STAND_IN_SIGNAL", 0)):

@@ -98,6 +98,23 @@ def test_what_a_withdrawn_job_left_is_swept_and_other_work_stays(
     assert place.job(jobs[1].id).path.exists()
 
 
+def test_private_latents_of_finished_jobs_are_swept_after_a_crash(
+    known: KnownServer, queue: Queue, place: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "Tuner", EndlessTuner)
+    left = {}
+    for state in JobState:
+        job = queue.add(NewJob("home", state.value, "man", Path("/p"), "toyworld"))
+        queue.move(job.id, state)
+        left[state] = place.job(job.id).work / "latents.safetensors"
+        left[state].parent.mkdir(parents=True)
+        left[state].touch()
+    with running_daemon():
+        wait_for(lambda: "home" in queue.servers_seen())
+    stay = {state for state, file in left.items() if file.exists()}
+    assert stay == {JobState.QUEUED, JobState.FAILED}, "these may go on from their checkpoints"
+
+
 def test_a_damaged_record_does_not_end_the_daemon(
     known: KnownServer, home: Path, queue: Queue, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -32,6 +32,7 @@ def test_what_gives_back_too_much_is_held_and_its_file_stays(
     file = place.job(job.id).result("potter")
     assert (job.state, job.reason) == (JobState.HELD, f"{words}; the file stays at {file}")
     assert file.read_bytes() == stand_in.read_bytes()
+    assert not list(place.job(job.id).path.rglob("latents*")), "the private pictures in other words"
     assert not place.outbox("home").exists()
     assert not queue.jobs(JobState.TUNED)
 

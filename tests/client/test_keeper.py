@@ -11,7 +11,7 @@ import pytest
 from fedshow.errors import Damaged
 from fedshow.releases import verify_release
 from fedshow.transfer.forms import LORA_FILES, Form
-from fedshow_client.daemon import link
+from fedshow_client.daemon import keeper, link
 from fedshow_client.daemon.link import ServerLink
 from fedshow_client.settings import load_settings
 from fedshow_client.status import read_status
@@ -162,8 +162,10 @@ def test_a_copy_goes_when_it_is_wanted_no_more(host, known, home, place, queue, 
     assert out.exists()
 
 
-def test_closing_waits_for_no_server(host, known, home, place, queue) -> None:
+@pytest.mark.timeout(120)  # it would wait for ever
+def test_closing_waits_for_no_server(host, known, home, place, queue, monkeypatch) -> None:
     """In the midst of a file, with a server that is gone."""
+    monkeypatch.setattr(keeper, "PATIENCE_SECONDS", None)
     host.publish(FILES)
 
     def vanish(chunk: bytes) -> bytes:

@@ -28,6 +28,7 @@ from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
 from tests.client.conftest import wait_for
 from tests.conftest import Call
+from tests.stage.waiting import PATIENCE_SECONDS
 
 REAL = """
 from fedshow_client.daemon.tune_child import main
@@ -61,16 +62,28 @@ def tune(place: Home, queue: Queue, known, stand_in: Path) -> Callable[[], objec
 
 
 @contextmanager
-def working(tune: Callable[[], object], folder: Path) -> Iterator[int]:
-    """Works on a job in a thread, which ends in the block; gives the tuner's process id."""
-    thread = Thread(target=tune)
+def in_a_thread(work: Callable[[Event], object]) -> Iterator[Event]:
+    """Works in a thread, which ends in the block, when it must by the event that this gives."""
+    stop = Event()
+    thread = Thread(target=work, args=(stop,))
     thread.start()
-    pid = folder / "pid"
-    told = folder / "home/jobs/1/progress.jsonl"
-    wait_for(lambda: pid.exists() and pid.read_text() and told.exists())
-    yield int(pid.read_text())
-    thread.join(30)
+    try:
+        yield stop
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
+
+
+@contextmanager
+def working(tune: Callable[[Event], object], folder: Path) -> Iterator[int]:
+    """Works on a job in a thread, which ends in the block; gives the tuner's process id."""
+    pid, told = folder / "pid", folder / "home/jobs/1/progress.jsonl"
+    with in_a_thread(tune):
+        wait_for(lambda: pid.exists() and pid.read_text() and told.exists())
+        yield int(pid.read_text())
 
 
 def is_alive(pid: int) -> bool:
@@ -88,6 +101,7 @@ def test_a_tuned_concept_lies_in_the_outbox(tune, queue, place, stand_in) -> Non
     assert job.state == JobState.TUNED
     assert place.concept_file("home", job.sha256).read_bytes() == stand_in.read_bytes()
     assert [file.name for file in place.outbox("home").iterdir()] == [f"{job.sha256}.safetensors"]
+    assert not list(place.job(job.id).path.rglob("latents*")), "the private pictures in other words"
 
 
 def test_wrong_input_fails_with_the_tuners_reason(tune, queue, monkeypatch) -> None:
@@ -187,12 +201,9 @@ def test_a_file_that_does_not_fit_is_not_offered(
 
 def test_withdrawing_ends_the_tuner(tune, queue, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("STAND_IN_SECONDS", "600")
-    thread = Thread(target=tune)
-    thread.start()
-    wait_for((tmp_path / "pid").exists)
-    queue.move(queue.find("potter").id, JobState.WITHDRAWN)
-    thread.join(20)
-    assert not thread.is_alive()
+    with in_a_thread(tune):
+        wait_for((tmp_path / "pid").exists)
+        queue.move(queue.find("potter").id, JobState.WITHDRAWN)
     assert queue.find("potter").state == JobState.WITHDRAWN
 
 
@@ -256,14 +267,11 @@ def test_a_tuner_that_is_not_gone_yet_is_waited_for(
     monkeypatch.setattr(tuner_module, "Child", lambda *_, **__: started.append(1))
     folder = place.job(1)
     folder.path.mkdir(parents=True)
-    stop = Event()
     with folder.lock.open("a") as file:
         assert locked(file)
-        thread = Thread(target=tune, args=(stop,))
-        thread.start()
-        wait_for(lambda: [job for job in queue.jobs() if queue.leased(job)])
-        stop.set()
-        thread.join(20)
+        with in_a_thread(tune) as stop:
+            wait_for(lambda: [job for job in queue.jobs() if queue.leased(job)])
+            stop.set()
     assert started == []
     assert not queue.leased(queue.find("potter"))
 
@@ -282,12 +290,9 @@ def test_options_reach_the_program_as_it_takes_them(queue, known, tmp_path) -> N
 
 def test_a_stopped_daemon_leaves_the_job_for_the_next(tune, queue, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("STAND_IN_SECONDS", "600")
-    stop = Event()
-    thread = Thread(target=tune, args=(stop,))
-    thread.start()
-    wait_for((tmp_path / "pid").exists)
-    stop.set()
-    thread.join(20)
+    with in_a_thread(tune) as stop:
+        wait_for((tmp_path / "pid").exists)
+        stop.set()
     job = queue.find("potter")
     assert (job.state, job.tries, queue.leased(job)) == (JobState.QUEUED, 0, False)
 

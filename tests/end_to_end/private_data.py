@@ -2,6 +2,7 @@
 
 import base64
 import bz2
+import io
 import lzma
 import re
 import socket
@@ -18,6 +19,8 @@ FOLDERS = ("Kornblum-Familie", "Sommerferien-Hiddensee")
 USER = "wkornblum1987"
 STEM = "DSC_Geburtstag_{:02d}"
 WINDOW_BYTES = 24
+QUALITIES = (75, 85, 95)
+START_OF_SCAN = b"\xff\xda"
 MAX_INFLATED_BYTES = 4 << 20
 
 
@@ -30,6 +33,8 @@ class PrivateData:
         random = np.random.default_rng(7)
         self.files: list[bytes] = []
         self.pixels: list[bytes] = []
+        self.others: dict[str, bytes] = {}
+        """More forms of them, by what they are."""
         for number in range(8):
             picture = random.integers(0, 256, (64, 64, 3), np.uint8)
             file = self.images / f"{STEM.format(number)}.png"
@@ -37,6 +42,7 @@ class PrivateData:
             file.with_suffix(".txt").write_text(CAPTION)
             self.files.append(file.read_bytes())
             self.pixels.append(picture.tobytes())
+            self.others |= _drawn_anew(number, Image.fromarray(picture))
 
     def texts(self) -> list[str]:
         """Words that must not appear in any case."""
@@ -53,15 +59,38 @@ class PrivateData:
         for text in self.texts():
             for form, content in _encoded(text.encode()).items():
                 found[content] = f"{text!r} {form}"
-        for number, contents in enumerate(zip(self.files, self.pixels, strict=True)):
-            for kind, content in zip(("file", "pixels"), contents, strict=True):
-                for form, packed in _packed(content).items():
-                    for window in _windows(packed):
-                        found[window] = f"image {number} {kind} {form}"
-                        if form == "raw":
-                            for coded, text in _encoded(window).items():
-                                found[text] = f"image {number} {kind} {coded}"
+        files = {f"image {number} file": file for number, file in enumerate(self.files)}
+        pixels = {f"image {number} pixels": seen for number, seen in enumerate(self.pixels)}
+        for kind, content in (files | pixels | self.others).items():
+            for form, packed in _packed(content).items():
+                for window in _windows(packed):
+                    found[window] = f"{kind} {form}"
+                    if form == "raw":
+                        for coded, text in _encoded(window).items():
+                            found[text] = f"{kind} {coded}"
         return found
+
+
+def jpeg(picture: Image.Image, quality: int) -> bytes:
+    """The picture in the form that previews have."""
+    picture.save(file := io.BytesIO(), "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def thumbnail(picture: Image.Image) -> Image.Image:
+    """Half as large."""
+    return picture.resize((picture.width // 2, picture.height // 2))
+
+
+def _drawn_anew(number: int, picture: Image.Image) -> dict[str, bytes]:
+    found = {}
+    for size, seen in (("whole", picture), ("thumbnail", thumbnail(picture))):
+        found[f"image {number} {size} pixels"] = seen.tobytes()
+        for quality in QUALITIES:
+            file = jpeg(seen, quality)
+            scan = file[file.index(START_OF_SCAN) :]  # all JPEGs of a quality begin alike
+            found[f"image {number} {size} JPEG {quality}"] = scan
+    return found
 
 
 def _encoded(content: bytes) -> dict[str, bytes]:

@@ -15,6 +15,15 @@ from tests.server.store.making import DAY, offer
 RUN = 77
 
 
+def array(data: bytes, stype: str = SAFETENSORS) -> SimpleNamespace:
+    return SimpleNamespace(stype=stype, data=data)
+
+
+def answer(records: object) -> SimpleNamespace:
+    content = SimpleNamespace(array_records=records)
+    return SimpleNamespace(content=content, has_error=lambda: False)
+
+
 class Grid:
     """Flower's, whose look at node 1's answer lasts until all of it has arrived."""
 
@@ -32,9 +41,7 @@ class Grid:
     def pull_messages(self, message_ids) -> list[SimpleNamespace]:
         if message_ids == ["to 1"]:
             assert self.arrived.wait(60)
-        array = SimpleNamespace(stype=SAFETENSORS, data=message_ids[0].encode())
-        content = SimpleNamespace(array_records={CONCEPT: {FILE: array}})
-        return [SimpleNamespace(content=content, has_error=lambda: False)]
+        return [answer({CONCEPT: {FILE: array(message_ids[0].encode())}})]
 
 
 class Admission:
@@ -81,6 +88,33 @@ def test_a_slow_upload_holds_nobody_up(store, people):
     assert admission.taken == {"small": b"to 2", "big": b"to 1"}
     assert store.runs.has_ended(RUN)
     assert not run.under_way
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        answer(None),
+        answer({}),
+        answer({CONCEPT: {}}),
+        answer({CONCEPT: {"other": array(b"x")}}),
+        answer({CONCEPT: {FILE: array(b"x"), "other": array(b"y")}}),
+        answer({CONCEPT: {FILE: array(b"x", stype="pickle")}}),
+        SimpleNamespace(has_error=lambda: True, error=SimpleNamespace(code=404, reason="no")),
+    ],
+    ids=["unreadable", "empty", "no file", "another", "two files", "pickle", "error"],
+)
+def test_a_bad_answer_is_not_taken_and_holds_nobody_up(store, people, bad, monkeypatch):
+    anna, bob = people
+    store.concepts.submit(anna.id, offer("bad", "1"))
+    store.concepts.submit(bob.id, offer("small", "2"))
+    good = Grid.pull_messages
+    monkeypatch.setattr(
+        Grid, "pull_messages", lambda grid, ids: [bad] if ids == ["to 1"] else good(grid, ids)
+    )
+    admission = Admission(store)
+    Handovers(Grid(), RUN, store, admission).run()
+    assert admission.taken == {"small": b"to 2"}
+    assert [one.name for one in store.concepts.wanted()] == ["bad"], "a later run asks again"
 
 
 def test_an_upload_that_broke_off_ends_the_run_at_its_time(store, people, monkeypatch):

@@ -12,6 +12,7 @@ from fedshow_server.settings import ServerSettings
 from tests.releases import standin_manifest
 from tests.server.store.making import DAY, LISTING, admitted
 from tests.stage.concepts import CARD
+from tests.stage.waiting import PATIENCE_SECONDS
 
 SCORER = ScorerChoice("toyworld")
 
@@ -24,53 +25,58 @@ def anna(own_store):
     return node
 
 
-class Busy:
-    """Stands for a worker that never ends by itself."""
+@pytest.fixture
+def busy(monkeypatch):
+    """Stands for workers, which never end by themselves."""
 
-    started = stopped = 0
-    running = True
+    class Busy:
+        started = stopped = 0
+        running = True
 
-    @classmethod
-    async def start(cls, *_, **__):
-        cls.started += 1
-        return cls()
+        @classmethod
+        async def start(cls, *_, **__):
+            cls.started += 1
+            return cls()
 
-    async def wait(self):
-        await asyncio.sleep(3600)
+        async def wait(self):
+            await asyncio.sleep(3600)
 
-    async def stop(self):
-        Busy.stopped += 1
+        async def stop(self):
+            Busy.stopped += 1
 
-
-def test_samples_wait_for_fusions_and_drawings(own_store, anna, tmp_path, monkeypatch):
     monkeypatch.setattr(queue, "Child", Busy)
     monkeypatch.setattr(queue, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(queue, "BEHIND_SECONDS", 0)
+    return Busy
+
+
+async def until(check):
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not check():
+            await asyncio.sleep(0.01)
+
+
+def test_samples_wait_for_fusions_and_drawings(busy, own_store, anna, tmp_path):
     folder, waiting, card = DataFolder(tmp_path / "data"), [True], asyncio.Lock()
     folder.make()
     settings = ServerSettings(quiet_seconds=0)
     samples = queue.SampleQueue(own_store, folder, settings, SCORER, card, lambda: waiting[0])
 
-    async def until(check):
-        async with asyncio.timeout(60):
-            while not check():
-                await asyncio.sleep(0.01)
-
     async def play():
         task = asyncio.create_task(samples.sample_forever())
         await asyncio.sleep(0.3)
-        assert Busy.started == 0, "others go first"
+        assert busy.started == 0, "others go first"
         waiting[0] = False
-        await until(lambda: Busy.started == 1)
+        await until(lambda: busy.started == 1)
         assert card.locked()
         waiting[0] = True
-        await until(lambda: Busy.stopped == 1 and not card.locked())
-        assert Busy.started == 1
+        await until(lambda: busy.stopped == 1 and not card.locked())
+        assert busy.started == 1
         waiting[0] = False
-        await until(lambda: Busy.started == 2)
+        await until(lambda: busy.started == 2)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert Busy.stopped == 2
+        assert busy.stopped == 2
 
     asyncio.run(play())
     assert anna
@@ -101,17 +107,21 @@ def test_samples_do_not_wait_for_boxes_that_knock_in_vain(own_store, anna, tmp_p
     assert seconds_until_due() == 8
 
 
-def test_a_server_need_not_draw_samples(own_store, anna, tmp_path, monkeypatch):
-    monkeypatch.setattr(queue, "Child", None)
-    monkeypatch.setattr(queue, "POLL_SECONDS", 0.01)
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_server_need_not_draw_samples(busy, own_store, anna, tmp_path, steps):
     folder = DataFolder(tmp_path / "data")
     folder.make()
-    settings = ServerSettings(quiet_seconds=0, sample_steps=0)
+    settings = ServerSettings(quiet_seconds=0, sample_steps=steps)
     samples = queue.SampleQueue(own_store, folder, settings, SCORER, asyncio.Lock(), lambda: False)
 
     async def play():
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(samples.sample_forever(), 0.3)
+        task = asyncio.create_task(samples.sample_forever())
+        if steps:
+            await until(lambda: busy.started)
+        await asyncio.sleep(0.5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(play())
+    assert busy.started == (1 if steps else 0)
     assert anna

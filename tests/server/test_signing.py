@@ -28,7 +28,9 @@ def test_a_key_that_cannot_be_read_is_not_replaced(tmp_path, content):
     if content is None:
         from fedshow_server.upkeep.certificates import prepare_certificates
 
-        content = prepare_certificates(tmp_path / "..", "x").key.read_bytes()
+        another = tmp_path / "another"
+        another.mkdir()
+        content = prepare_certificates(another, "x").key.read_bytes()
     file = tmp_path / "signing.key"
     file.write_bytes(content)
     with pytest.raises(InvalidInput, match=r"signing\.key.*backup"):

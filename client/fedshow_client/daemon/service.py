@@ -12,8 +12,9 @@ from fedshow_client.daemon.link import ServerLink
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.home import Home, holder_name
 from fedshow_client.page.entering import Entering
-from fedshow_client.queue import Job, JobState, Queue
+from fedshow_client.queue import FINISHED, Job, JobState, Queue
 from fedshow_client.settings import ClientSettings
+from fedshow_client.tuning.watching.sample_files import keep_last_look
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,7 @@ class Daemon:
         """Works until stopped; raises InvalidInput when this home already has a daemon."""
         with self._home.one_daemon(), Queue(self._home.database) as queue, self._page(queue):
             queue.drop_leases()
-            for job in queue.jobs(JobState.WITHDRAWN):  # while it was tuned, before a crash
-                self._home.forget_job(job.id)
+            self._tidy_up(queue)
             tuning = Thread(target=self._tune, args=(queue,), name="tuner")
             tuning.start()
             try:
@@ -45,6 +45,13 @@ class Daemon:
                 tuning.join()
                 for link in self._links.values():
                     link.close()
+
+    def _tidy_up(self, queue: Queue) -> None:
+        """As if the daemon before had not been killed in the middle of it."""
+        for job in queue.jobs(JobState.WITHDRAWN):  # while it was tuned
+            self._home.forget_job(job.id)
+        for job in queue.jobs(*FINISHED):
+            keep_last_look(self._home.job(job.id).work)
 
     def _page(self, queue: Queue) -> AbstractContextManager[object]:
         """Inside, this machine's browsers are shown what goes on here, if that is wanted."""

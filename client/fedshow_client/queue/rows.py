@@ -29,6 +29,8 @@ class JobState(StrEnum):
 
 ACTIVE = (JobState.QUEUED, JobState.TUNED, JobState.SUBMITTED, JobState.ADMITTED)
 """States in which a name is taken."""
+FINISHED = (JobState.TUNED, JobState.SUBMITTED, JobState.ADMITTED, JobState.REFUSED, JobState.HELD)
+"""States in which nobody will go on tuning."""
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class Trainer:
         else:
             raise FedshowError(
                 f"gradients at step {index} are too large for float16: lower the learning rates or use "
-                "--device cpu; the last checkpoint is good"
+                "--device cpu, and start over with --no-resume"
             )
         set_rates(self.optimizer, 1 - index / self.recipe.steps)
         self.optimizer.step()
@@ -154,8 +154,8 @@ class Trainer:
             value = float(loss.detach())
             if not value < float("inf"):
                 raise FedshowError(
-                    f"loss is {value} at step {index}: lower the learning rates; "
-                    "the last checkpoint is good"
+                    f"loss is {value} at step {index}: lower the learning rates and start over with "
+                    "--no-resume"
                 )
             (loss if scale == 1 else loss * scale).backward()  # type: ignore[no-untyped-call]
         return value

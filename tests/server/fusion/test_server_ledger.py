@@ -8,11 +8,12 @@ import pytest
 import fedshow_server.fusion
 from fedshow.errors import Damaged
 from fedshow_server.folder import DataFolder
-from fedshow_server.fusion import current_ledger, offline
+from fedshow_server.fusion import Vetting, current_ledger, offline
 from fedshow_server.releasing import fusing
 from fedshow_server.releasing.queue import FusionQueue
 from fedshow_server.settings import ServerSettings
 from fedshow_server.store import open_store
+from tests.stage.waiting import PATIENCE_SECONDS
 
 
 def test_ledgers_of_other_versions_are_gone(
@@ -41,8 +42,9 @@ def test_the_server_fuses_with_a_ledger_and_gives_up_a_damaged_one(
 
     monkeypatch.setattr(fedshow_server.fusion, "fuse_to_folder", fuse, raising=False)
     ledgers = tmp_path / "ledgers"
-    fusing.Fuser("toyworld", ledgers, "host:1").fuse([], tmp_path / "out", ())
+    fusing.Fuser("toyworld", ledgers, "host:1", ["queen"]).fuse([], tmp_path / "out", {"a" * 64})
     assert given["ray"] == "host:1"
+    assert given["vetting"] == Vetting({"a" * 64}, ["queen"])
     assert given["ledger"] == current_ledger(ledgers)
     (current_ledger(ledgers) / "spoiled").touch()
     fuser = fusing.Fuser("toyworld", ledgers)
@@ -64,7 +66,7 @@ def test_statistics_go_with_the_last_concept(tmp_path: Path) -> None:
                 store, folder, ServerSettings(quiet_seconds=0), asyncio.Lock()
             ).fuse_forever()
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while folder.ledgers.exists():
                 await asyncio.sleep(0.05)
         queue.cancel()

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from fedshow.sampling.model import Model
 from fedshow_client.tuning.data.latents import Bucket
+from fedshow_client.tuning.leakage.verdict import share
 from fedshow_client.tuning.trainer import Subject
 
 SAMPLES = 16
@@ -51,7 +52,10 @@ def copying(model: Model, subject: Subject, seed: int) -> Copying:
     with model.strength(0):
         strangers = _nearest(model, subject, neutral, seed)
     yardstick = _yardstick(subject.latents.buckets, median(strangers))
-    return Copying(_shares(found, yardstick), _shares(strangers, yardstick))
+    return Copying(
+        [share(1 - distance / yardstick) for distance in found],
+        [share(1 - distance / yardstick, unknown=0.0) for distance in strangers],
+    )
 
 
 def _yardstick(buckets: Sequence[Bucket], strange: float) -> float:
@@ -59,10 +63,6 @@ def _yardstick(buckets: Sequence[Bucket], strange: float) -> float:
     between = [distance for bucket in buckets for distance in nearest_other(bucket)]
     different = [distance for distance in between if distance > TWINS * strange]
     return median(different) if different else strange
-
-
-def _shares(distances: Sequence[float], yardstick: float) -> list[float]:
-    return [max(0.0, 1 - distance / yardstick) for distance in distances]
 
 
 def _nearest(model: Model, subject: Subject, captions: Sequence[str], seed: int) -> list[float]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fedshow.families.encoded import Encoded
 from fedshow.sampling.model import Model
+from fedshow_client.tuning.leakage.verdict import share
 from fedshow_client.tuning.leakage.views import View, views
 from fedshow_client.tuning.objective import Objective
 from fedshow_client.tuning.trainer import Subject
@@ -34,7 +35,7 @@ def known(model: Model, subject: Subject, objective: Objective, seed: int) -> fl
     tuned = _seen_over_unseen(model, subject, captions, objective, seed)
     with model.strength(0):
         base = _seen_over_unseen(model, subject, neutral, objective, seed)
-    return max(0.0, 1 - tuned / base)
+    return share(1 - tuned / base)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """One number and one sentence about what a concept gives away; without torch, for the daemon too."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,11 @@ TRACES = 0.25
 
 REPRODUCES = 0.5
 """Half as far from a private picture as those are from one another: as in Carlini et al., 2023."""
+
+
+def share(value: float, unknown: float = 1.0) -> float:
+    """`value` from 0 on; `unknown` for what is no finite number: what was not measured is no proof."""
+    return max(0.0, value) if math.isfinite(value) else unknown
 
 
 class TooMuchLeakage(FedshowError):

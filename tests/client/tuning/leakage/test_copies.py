@@ -107,6 +107,12 @@ def test_near_duplicates_among_the_private_pictures_do_not_hide_a_copy(different
     assert min(copied(private, private - 0.1)) > 0.5
 
 
+def test_what_draws_no_numbers_is_not_innocent() -> None:
+    private = noise(3, 4, 8, 16)
+    for broken in (float("nan"), float("inf")):
+        assert min(copied(private, private * broken)) == 1.0
+
+
 def test_pictures_that_only_resemble_one_another_are_the_yardstick() -> None:
     picture = noise(1, 4, 8, 16)
     assert max(copied(torch.cat([picture, picture + 0.4]), picture - 0.4)) < 0.1

@@ -88,6 +88,19 @@ def test_a_model_that_has_learnt_nothing_gives_nothing_back_twice_the_same(
     assert "none reproduces a picture" in told[0]
 
 
+def test_a_concept_whose_errors_are_no_numbers_counts_as_known_by_heart(
+    two_pictures: Path,
+    tmp_path: Path,
+    base: Base,
+    request_in: MakeRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As 16 bits overflow on some cards: nothing is measured, which is no proof of innocence."""
+    concept = tune(request_in(tmp_path, {"steps": 1}, images=two_pictures))
+    monkeypatch.setattr(Base, "denoise", lambda _base, noisy, *_: noisy * float("nan"))
+    assert known_by(concept, two_pictures, base) == 1.0
+
+
 def test_without_the_estimate_there_is_no_number_and_no_limit(
     request_in: MakeRequest, tmp_path: Path
 ) -> None:
