@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
 from tests.client.conftest import wait_for
 from tests.conftest import Call
-from tests.stage.waiting import PATIENCE_SECONDS
+from tests.stage.waiting import in_a_thread
 
 REAL = """
 from fedshow_client.daemon.tune_child import main
@@ -59,22 +59,6 @@ def tune(place: Home, queue: Queue, known, stand_in: Path) -> Callable[[], objec
         return tuner.tune_next({"home": known}, stop or Event())
 
     return work
-
-
-@contextmanager
-def in_a_thread(work: Callable[[Event], object]) -> Iterator[Event]:
-    """Works in a thread, which ends in the block, when it must by the event that this gives."""
-    stop = Event()
-    thread = Thread(target=work, args=(stop,))
-    thread.start()
-    try:
-        yield stop
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        thread.join(PATIENCE_SECONDS)
-    assert not thread.is_alive()
 
 
 @contextmanager

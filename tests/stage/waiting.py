@@ -1,10 +1,11 @@
-"""Free ports, and waiting that ends."""
+"""Free ports, waiting that ends, and threads that do."""
 
 import random
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
 from typing import TypeVar
 
 PATIENCE_SECONDS = 240  # bounds a hang; a busy machine is no failure
@@ -28,3 +29,19 @@ def eventually(check: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.2)
     return found
+
+
+@contextmanager
+def in_a_thread(work: Callable[[Event], object]) -> Iterator[Event]:
+    """Works in a thread, which ends in the block, when it must by the event that this gives."""
+    stop = Event()
+    thread = Thread(target=work, args=(stop,))
+    thread.start()
+    try:
+        yield stop
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()

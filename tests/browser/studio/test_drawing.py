@@ -11,6 +11,7 @@ from fedshow.roles import Role
 from fedshow.sampling import carried
 from fedshow.toyworld.encoder import load_encoder
 from tests.stage.studio import Studio
+from tests.stage.waiting import eventually
 
 WHOLE = (1280, 1540)
 HALVES = (((0.02, 0.02), (0.49, 0.99)), ((0.51, 0.02), (0.99, 0.99)))
@@ -71,6 +72,7 @@ def test_what_one_release_does_not_know_is_said_beside_the_other(studio, release
 
 def test_a_drawing_can_be_cancelled_while_it_is_drawn(studio):
     studio.write(prompt="a <potter>", steps=100, n=8)
+    studio.shape(64, 64)
     studio.order()
     studio.ended("drawing")
     studio.page.sees("of 100 steps")
@@ -78,7 +80,7 @@ def test_a_drawing_can_be_cancelled_while_it_is_drawn(studio):
     studio.page.click("Cancel")
     (figure,) = studio.ended()
     assert figure.get_attribute("data-state") == "cancelled"
-    time.sleep(1.5)  # the page may have asked once more
+    time.sleep(1.5)  # the page may have asked once more; or asks no more, which nothing tells
     assert "Cancelled" in figure.text
     assert not studio.page.all("progress")
     assert not studio.pictures()
@@ -114,6 +116,12 @@ def was_refused(studio):
     return studio.page.driver.execute_script("return window.refused === true")
 
 
+def looked_at_again(studio):
+    """The page asked how far a drawing is, once more."""
+    looks = studio.page.calls("/api/drawings/")
+    eventually(lambda: studio.page.calls("/api/drawings/") > looks)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_look_that_the_server_has_no_time_for_is_no_end(studio, status):
     studio.write(prompt="a <potter>", steps=2)
@@ -126,12 +134,13 @@ def test_a_look_that_the_server_has_no_time_for_is_no_end(studio, status):
 
 def test_what_could_not_be_cancelled_goes_on_and_can_be_cancelled(studio):
     studio.write(prompt="a <potter>", steps=100, n=8)
+    studio.shape(64, 64)
     once(studio, "DELETE", 503)
     studio.order()
     studio.ended("drawing")
     studio.page.click("Cancel")
     studio.page.sees("not cancelled: not just now")
-    time.sleep(1)  # it is looked at again
+    looked_at_again(studio)
     (figure,) = studio.ended("drawing")
     assert "not cancelled" in figure.text
     assert studio.page.all("progress")
@@ -142,7 +151,8 @@ def test_what_could_not_be_cancelled_goes_on_and_can_be_cancelled(studio):
 
 
 def test_a_picture_comes_although_cancelling_failed(studio):
-    studio.write(prompt="a <potter>", steps=40)
+    studio.write(prompt="a <potter>", steps=100)
+    studio.shape(64, 64)
     once(studio, "DELETE", 503)
     studio.order()
     studio.page.click("Cancel")

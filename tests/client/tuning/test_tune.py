@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -68,37 +67,44 @@ def test_a_killed_run_ends_with_the_very_same_file(
     assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
+DYING = """
+import os, signal
+from fedshow.cli import main
+from fedshow_client.tuning.trainer import Trainer
+
+real = Trainer.step
+
+def step(trainer, index):
+    if str(index) == os.environ.get("DIES_AT"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(trainer, index)
+
+Trainer.step = step
+main()
+"""
+"""`fedshow`, whose tuning is killed at a step."""
+
+
 def test_a_process_killed_three_times_ends_with_the_very_same_file(
     request_in: MakeRequest, person: Person, tmp_path: Path
 ) -> None:
-    """SIGKILL before the first checkpoint, between two, and after the last."""
+    """SIGKILL before the first checkpoint, between two, and after the last that a run makes."""
     undisturbed = tune(request_in(tmp_path / "a", {"steps": 40}, checkpoint_steps=15))
     out, progress = tmp_path / "b" / "gloop.safetensors", tmp_path / "progress"
     out.parent.mkdir()
     command = [
-        *(sys.executable, "-m", "fedshow.cli", "tune", str(person.images), "--name", "gloop"),
+        *(sys.executable, "-c", DYING, "tune", str(person.images), "--name", "gloop"),
         *("--class", "monster", "--base", BASE, "-o", str(out), "--progress", str(progress)),
         *("--checkpoint-steps", "15", "--steps", "40", "--set", "variants=2"),
         *("--no-samples", "--no-leakage"),
     ]
-    for line in (1, 3, 5):
-        child = subprocess.Popen(command)
-        wait_for_lines(progress, line, child)
-        child.kill()
-        assert child.wait() == -signal.SIGKILL
+    for last in (5, 20, 35):
+        child = subprocess.run(command, env={**os.environ, "DIES_AT": str(last)}, check=False)
+        assert child.returncode == -signal.SIGKILL
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     assert [json.loads(text)["step"] for text in progress.read_text().splitlines()][-1] == 40
     expected, found = undisturbed.tensors(), read_concept(out).tensors()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
-
-
-def wait_for_lines(file: Path, count: int, child: "subprocess.Popen[bytes]") -> None:
-    """Returns once `file` has `count` lines; fails when the child ends before."""
-    until = time.monotonic() + 120
-    while not file.exists() or len(file.read_text().splitlines()) < count:
-        assert child.poll() is None, "the child ended by itself"
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_a_full_disk_ends_with_a_sentence_and_keeps_the_last_checkpoint(
