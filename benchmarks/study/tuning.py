@@ -1,5 +1,6 @@
 """Concept files of every way to teach, each tuned once."""
 
+import gc
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -88,12 +89,15 @@ def tune(bench: Bench, way: str, name: str) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: value.half() for key, value in trainer.concept_tensors().items()}
     write_concept(path, _header(trainer, class_word, chosen), tensors)
-    return {
+    found = {
         "sha256": digest(path),
         "seconds": time.perf_counter() - started,
         "processor_seconds": time.process_time() - computing,
         "parameters": sum(value.numel() for value in trainer.parameters().values()),
     }
+    del trainer, base
+    gc.collect()  # they know each other, and dozens are tuned one after another
+    return found
 
 
 def _header(trainer: Trainer, class_word: str, way: Way) -> ConceptHeader:

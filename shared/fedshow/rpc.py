@@ -28,6 +28,7 @@ MAX_MESSAGE_LENGTH = 2000
 
 REASONS: dict[str, tuple[type[FedshowError], int]] = {
     "INVALID_INPUT": (errors.InvalidInput, code_pb2.INVALID_ARGUMENT),
+    "ABSENT": (errors.Absent, code_pb2.FAILED_PRECONDITION),
     "REFUSED_CONCEPT": (errors.RefusedConcept, code_pb2.INVALID_ARGUMENT),
     "BASE_MISMATCH": (errors.BaseMismatch, code_pb2.FAILED_PRECONDITION),
     "NOT_FOUND": (errors.NotFound, code_pb2.NOT_FOUND),
