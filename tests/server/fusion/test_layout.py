@@ -14,8 +14,9 @@ from fedshow.families.placing import place as lay
 from fedshow.sampling.model import Model
 from fedshow_server.fusion import offline, placing, workers
 from fedshow_server.fusion.layout import Job, Layout, layout, leanest
+from fedshow_server.fusion.ledger.tensors import CPU
 from fedshow_server.fusion.recording import Drawn, Plan, record, record_generic
-from fedshow_server.fusion.workers import CPU, Here, fitted
+from fedshow_server.fusion.workers import Here, fitted
 from tests.conftest import BASE, MakeConcept
 from tests.stage.sizes import SD15_WEIGHTS, SDXL_WEIGHTS
 
