@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -20,11 +21,14 @@ from fedshow_server.settings import load_settings
 from fedshow_server.upkeep.backup import make_backup
 from fedshow_server.web.watching import metrics_routes
 
+FLOWERS = "GRPC_VERBOSITY"
+"""Set by Flower in every process that imports it, as this one may have."""
+
 
 def fedshow(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "fedshow.cli", *words], capture_output=True, text=True, timeout=240
-    )
+    command = [sys.executable, "-m", "fedshow.cli", *words]
+    own = {name: value for name, value in os.environ.items() if name != FLOWERS}
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=own)
 
 
 def one_line(result):
