@@ -89,11 +89,15 @@ def _wait(
     """Whether the server let it in; returns when it ended, is silent or shall stop."""
     pulse = home.flower(server.name) / "pulse"
     first, got_in = pulse.stat().st_mtime_ns, False
+
+    def answered() -> bool:
+        return pulse.stat().st_mtime_ns != first
+
     while not stop.is_set():
         if (code := child.wait(1.0)) is not None:
             log.info("the node for %s ended with %s", server.name, code)
-            return got_in or pulse.stat().st_mtime_ns != first
-        if not got_in and pulse.stat().st_mtime_ns != first:
+            return got_in or answered()
+        if not got_in and answered():
             got_in = True
             _trouble(home, server.name).unlink(missing_ok=True)
         if time.time() - pulse.stat().st_mtime > silence_seconds:

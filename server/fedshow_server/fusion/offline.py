@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from fedshow.families import open_base
 from fedshow.releases.file_names import MANIFEST
 from fedshow.releases.manifest import Manifest, Member
 from fedshow.releases.writing import ReleaseContent, write_release
+from fedshow.saying import Say
 from fedshow_server.fusion.fuse import Fused, fuse, ledger_of, remove_all
 from fedshow_server.fusion.ledger.index import VERSION
 from fedshow_server.fusion.recording import Plan
@@ -36,7 +37,7 @@ def fuse_to_folder(
     method: str = "gradient",
     weights: Mapping[str, float] | None = None,
     device: str = "cpu",
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     ledger: Path | None = None,
     judge: bool = False,
     refine: int = 0,
@@ -106,7 +107,7 @@ def take_out(
     ledger: Path,
     names: Collection[str],
     *,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> None:
     """Removes concepts from a ledger, exactly; it keeps the receipts. Raises Damaged."""
     with ledger_of(open_base(base), Plan(), ledger) as opened:

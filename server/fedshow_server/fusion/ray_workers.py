@@ -21,6 +21,7 @@ from fedshow.device import threads
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput, first_line
 from fedshow.families import Base
 from fedshow.families.locating import anywhere
+from fedshow.saying import Say
 from fedshow_server.fusion.layout import Layout
 from fedshow_server.fusion.ledger.tensors import packed, unpacked
 from fedshow_server.fusion.recording import Plan
@@ -52,7 +53,7 @@ class RayWorkers:
 
     device = torch.device("cpu")
 
-    def __init__(self, base: str, base_sha256: str, say: Callable[[str], None]) -> None:
+    def __init__(self, base: str, base_sha256: str, say: Say) -> None:
         self._base, self._base_sha256, self._say = anywhere(base), base_sha256, say
 
     def record(self, subjects: Iterable[Subject], plan: Plan) -> Iterator[tuple[Subject, Recorded]]:

@@ -28,6 +28,7 @@ from fedshow.digests import DIGEST
 from fedshow.documents import BadDocument, read_document
 from fedshow.errors import Damaged, InvalidInput
 from fedshow.files import BLOCK_BYTES, digest, whole_or_not, write_atomically
+from fedshow.saying import OnProgress, Say, counter
 from fedshow_server.folder import PRIVATE_FOLDER, DataFolder
 from fedshow_server.layout import BASE, BLOBS, DATABASE, SETTINGS, SUPERLINK_DATABASE
 from fedshow_server.store import Store, open_store
@@ -39,8 +40,6 @@ LISTING = "backup.json"
 CONTENT = "content, which lies in"
 OWNER_ONLY = 0o600
 LARGEST_LISTING_BYTES = 1 << 30
-OnBytes = Callable[[int, int], None]
-"""Takes bytes that are done and bytes in all."""
 PLACE = re.compile(rb"""^[ \t]*["']?(database|store)["']?[ \t]*=""", re.MULTILINE)
 """A setting that says where something lies."""
 
@@ -65,19 +64,8 @@ class Listing(BaseModel):
         return not any(what.startswith(CONTENT) for what in self.left_out)
 
 
-class _Counter:
-    """Tells how much of `total` bytes is done."""
-
-    def __init__(self, total: int, on_bytes: OnBytes) -> None:
-        self._done, self._total, self._on_bytes = 0, total, on_bytes
-
-    def add(self, count: int) -> None:
-        self._done += count
-        self._on_bytes(self._done, self._total)
-
-
 def make_backup(
-    folder: DataFolder, out: Path, on_bytes: OnBytes = lambda _done, _total: None
+    folder: DataFolder, out: Path, on_bytes: OnProgress = lambda _done, _total: None
 ) -> Listing:
     """Writes the file, readable by the owner only. Raises InvalidInput, Damaged."""
     if out.exists():
@@ -107,19 +95,19 @@ def make_backup(
                 len(content),
             )
             total = sum(path.stat().st_size for path in (*files.values(), *blobs))
-            counter = _Counter(total, on_bytes)
+            count = counter(total, on_bytes)
             for name, path in files.items():
-                _add_file(tar, name, path, listing.files[name], counter)
+                _add_file(tar, name, path, listing.files[name], count)
             for path in blobs:
-                _add_file(tar, _blob_name(path.name), path, path.name, counter)
+                _add_file(tar, _blob_name(path.name), path, path.name, count)
     return listing
 
 
 def restore_backup(
     file: Path,
     target: Path,
-    say: Callable[[str], None],
-    on_bytes: OnBytes = lambda _done, _total: None,
+    say: Say,
+    on_bytes: OnProgress = lambda _done, _total: None,
 ) -> Listing:
     """Makes the data folder `target` out of a backup, whole or not at all. Raises InvalidInput, Damaged."""
     if target.exists() and any(target.iterdir()):
@@ -195,11 +183,11 @@ def _add(
 
 
 def _add_file(
-    tar: tarfile.TarFile, name: str, path: Path, expected: str, counter: _Counter
+    tar: tarfile.TarFile, name: str, path: Path, expected: str, count: Callable[[int], None]
 ) -> None:
     """Adds the file; raises Damaged when it is not what its digest says."""
     with path.open("rb") as file:
-        hashed = _Hashed(file, counter)
+        hashed = _Hashed(file, count)
         _add(tar, name, hashed, os.fstat(file.fileno()).st_size)
     if hashed.found.hexdigest() != expected:
         raise Damaged(f"{path}: is not what its sha256 {expected[:12]}… says; nothing was written")
@@ -208,8 +196,8 @@ def _add_file(
 class _Hashed(io.BufferedIOBase):
     """A file that is hashed and counted while it is read."""
 
-    def __init__(self, file: IO[bytes], counter: _Counter) -> None:
-        self._file, self._counter = file, counter
+    def __init__(self, file: IO[bytes], count: Callable[[int], None]) -> None:
+        self._file, self._count = file, count
         self.found = sha256()
 
     def readable(self) -> bool:
@@ -220,16 +208,16 @@ class _Hashed(io.BufferedIOBase):
         """The next bytes."""
         block = self._file.read(-1 if size is None else size)
         self.found.update(block)
-        self._counter.add(len(block))
+        self._count(len(block))
         return block
 
 
-def _extract(file: Path, work: Path, on_bytes: OnBytes) -> Listing:
+def _extract(file: Path, work: Path, on_bytes: OnProgress) -> Listing:
     """Writes every member below `work`, each checked; raises Damaged unless all are there."""
     try:
         with tarfile.open(file, "r:") as tar:
             listing = _listing(tar, file)
-            counter = _Counter(file.stat().st_size, on_bytes)
+            count = counter(file.stat().st_size, on_bytes)
             missing = listing.files | {_blob_name(name): name for name in listing.blobs}
             while member := tar.next():
                 if (expected := missing.pop(member.name, None)) is None:
@@ -237,7 +225,7 @@ def _extract(file: Path, work: Path, on_bytes: OnBytes) -> Listing:
                 content = tar.extractfile(member)
                 if content is None:
                     raise Damaged(f"backup {file}: {member.name} is no file")
-                _write(content, work / member.name, expected, counter)
+                _write(content, work / member.name, expected, count)
     except FileNotFoundError:
         raise InvalidInput(f"backup {file} does not exist") from None
     except (tarfile.TarError, EOFError) as error:
@@ -258,7 +246,7 @@ def _listing(tar: tarfile.TarFile, file: Path) -> Listing:
         raise Damaged(f"backup {file}: {LISTING}: {error}") from None
 
 
-def _write(content: IO[bytes], path: Path, expected: str, counter: _Counter) -> None:
+def _write(content: IO[bytes], path: Path, expected: str, count: Callable[[int], None]) -> None:
     if ".." in path.parts:
         raise Damaged(f"{path.name}: a way out of the folder")
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -267,14 +255,14 @@ def _write(content: IO[bytes], path: Path, expected: str, counter: _Counter) -> 
         while block := content.read(BLOCK_BYTES):
             found.update(block)
             out.write(block)
-            counter.add(len(block))
+            count(len(block))
         out.flush()
         os.fsync(out.fileno())
     if found.hexdigest() != expected:
         raise Damaged(f"backup: {path.name} is damaged")
 
 
-def _check_database(work: Path, listing: Listing, say: Callable[[str], None]) -> None:
+def _check_database(work: Path, listing: Listing, say: Say) -> None:
     """Opens the restored database, which brings it up to date, and walks its audit log."""
     if DATABASE not in listing.files:
         return
@@ -287,7 +275,7 @@ def _check_database(work: Path, listing: Listing, say: Callable[[str], None]) ->
         store.close()
 
 
-def _forget_places(file: Path, listing: Listing, say: Callable[[str], None]) -> None:
+def _forget_places(file: Path, listing: Listing, say: Say) -> None:
     """Takes those places out of the settings whose content is restored: it lies in the new folder now."""
     came = {b"database": DATABASE in listing.files, b"store": listing.has_content}
 

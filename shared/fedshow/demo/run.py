@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from fedshow.demo.folders import Person, prepare
 from fedshow.demo.processes import background, call
 from fedshow.families.locating import locate
 from fedshow.releases import verify_release
+from fedshow.saying import Say
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Demo:
     joint: int = 8
 
 
-def run_demo(demo: Demo, say: Callable[[str], None]) -> dict[str, Any]:
+def run_demo(demo: Demo, say: Say) -> dict[str, Any]:
     """Runs the main job and leaves grid.png and report.json in `demo.out`; returns the report.
 
     Raises InvalidInput for a base that is none and a folder that is not an earlier demo's.

@@ -21,10 +21,10 @@ from fedshow.families.locating import TOYWORLD, public_name
 from fedshow.families.placing import settle
 from fedshow.sampling.loading import load
 from fedshow.sampling.model import Model
-from fedshow.saying import Say
+from fedshow.saying import OnProgress, Say, counter
 from fedshow.scoring.scorers import Scorer, own_scorer
 
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+Progress = Callable[[str], AbstractContextManager[OnProgress]]
 """A bar with a title; told how much is done and how much there is."""
 
 
@@ -125,19 +125,8 @@ def _open(plan: Plan, lineup: Lineup, device: str, say: Say) -> Model:
     return load(one.given, lineup.base if one.kind == "concept" else None, device, arrange)
 
 
-def _counting(plans: Sequence[Plan], on_progress: Callable[[int, int], None]) -> OnPictures:
-    return _counter(sum(plan.count for plan in plans), on_progress)
-
-
-def _counter(total: int, on_progress: Callable[[int, int], None]) -> OnPictures:
-    done = 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done += more
-        on_progress(done, total)
-
-    return count
+def _counting(plans: Sequence[Plan], on_progress: OnProgress) -> OnPictures:
+    return counter(sum(plan.count for plan in plans), on_progress)
 
 
 def _measure(

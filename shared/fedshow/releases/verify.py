@@ -1,6 +1,5 @@
 """Checking a release folder against its manifest."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from fedshow.documents import read_json
@@ -9,12 +8,10 @@ from fedshow.files import digest
 from fedshow.releases.contents import check_contents
 from fedshow.releases.file_names import CONCEPTS
 from fedshow.releases.manifest import BESIDE, FileEntry, Manifest
+from fedshow.saying import OnProgress, counter
 
 HUB_NOTES = ".cache/huggingface/"
 """What `hf download --local-dir` leaves beside the files that it brings; nothing loads from there."""
-
-OnProgress = Callable[[int, int], None]
-"""Told of bytes done and bytes in all."""
 
 
 def verify_release(folder: Path, on_progress: OnProgress = lambda _done, _all: None) -> Manifest:
@@ -51,14 +48,7 @@ def check_size(file: Path, path: str, entry: FileEntry) -> None:
 
 
 def _check_digests(folder: Path, manifest: Manifest, on_progress: OnProgress) -> None:
-    total = sum(entry.size_bytes for entry in manifest.files.values())
-    done = 0
-
-    def count(size_bytes: int) -> None:
-        nonlocal done
-        done += size_bytes
-        on_progress(done, total)
-
+    count = counter(sum(entry.size_bytes for entry in manifest.files.values()), on_progress)
     for path, entry in manifest.files.items():
         if (found := digest(folder / path, count)) != entry.sha256:
             raise Damaged(f"{path}: sha256 {found[:12]}…, must be {entry.sha256[:12]}…")

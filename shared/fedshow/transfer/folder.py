@@ -13,7 +13,7 @@ from fedshow.releases.contents import check_contents
 from fedshow.releases.file_names import MANIFEST, SIGNATURE
 from fedshow.releases.manifest import BESIDE
 from fedshow.releases.signing import check_manifest
-from fedshow.releases.verify import OnProgress
+from fedshow.saying import OnProgress
 from fedshow.transfer.backoff import OnWait, Patience, patiently
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.download import download_file
