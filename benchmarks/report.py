@@ -14,6 +14,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
+WRITTEN = ("benchmarks/results", "docs/images", "docs/study.md")
 _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "numpy", "flwr", "grpcio")
 
 
@@ -33,9 +34,10 @@ def write_result(name: str, figures: Mapping[str, Any], folder: Path = RESULTS) 
 
 
 def commit() -> str:
-    """The commit that is checked out, with '+' if tracked files differ from it."""
+    """The commit that is checked out, with '+' if tracked files differ from it, but for what benchmarks write."""
     head = _git("rev-parse", "--short=12", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no")
+    status = ("status", "--porcelain", "--untracked-files=no")
+    changed = _git(*status, "--", ":/", *(f":(top,exclude){path}" for path in WRITTEN))
     return (head or "unknown") + ("+" if changed else "")
 
 
