@@ -259,7 +259,9 @@ def test_what_can_be_no_backup_is_told_before_anything_is_done(call, folder, tmp
     code, _, err = call("server", "backup", tmp_path, "--data", folder.path)
     assert (code, "is a folder; name a file in it" in err) == (2, True), err
     assert not (tmp_path / "new").exists()
-    code, _, err = call("server", "backup", tmp_path / "not" / "yet" / "b.tar", "--data", folder.path)
+    code, _, err = call(
+        "server", "backup", tmp_path / "not" / "yet" / "b.tar", "--data", folder.path
+    )
     assert (code, err) == (0, "")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select, true, update
+from sqlalchemy import Connection, delete, exists, func, insert, select, true, update
 
 from fedshow.errors import InvalidInput, NotFound
 from fedshow.releases.file_names import MANIFEST, SIGNATURE
@@ -200,14 +200,17 @@ def _by_prefix(connection: Connection, prefix: str, shown: Any) -> Any:
 
 def _made_of(connection: Connection, members: Mapping[str, str]) -> str | None:
     """The newest release of exactly these concepts."""
-    query = select(releases).order_by(releases.c.sequence.desc())
-    for digest in members.values():
-        query = query.where(
-            exists().where(
-                release_concepts.c.release_id == releases.c.id, release_concepts.c.sha256 == digest
-            )
-        )
-    found = _many(connection, connection.execute(query).all())
+    digests = set(members.values())
+    digest = release_concepts.c.sha256
+    holding = (
+        select(release_concepts.c.release_id)
+        .where(digest.in_(digests))
+        .group_by(release_concepts.c.release_id)
+        .having(func.count(digest.distinct()) == len(digests))
+    )
+    query = select(releases).where(releases.c.id.in_(holding))
+    rows = connection.execute(query.order_by(releases.c.sequence.desc())).all()
+    found = _many(connection, rows)
     return next((release.id for release in found if release.concepts == members), None)
 
 

@@ -26,7 +26,7 @@ def check_checkpoint_folder(out: Path) -> None:
 
 
 def make_checkpoint_folder(out: Path, staging: Path) -> None:
-    """Puts checkpoint and words of the staged release into `out`, in place of another release's, all at once."""
+    """Puts checkpoint and words of the staged release into `out` at once, in place of another release's."""
     from fedshow.formats import export_model
 
     made = staging / "tree"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,17 @@ def test_another_base_than_the_wanted_one_is_refused_before_any_work(
         tune(request_in(tmp_path, base_sha256="c" * 64))
     assert list(tmp_path.iterdir()) == []
     assert tune(request_in(tmp_path, {"steps": 1}, base_sha256=card.sha256))
+
+
+def test_a_caption_that_cannot_be_read_is_named_before_any_work(
+    request_in: MakeRequest, person: Person, tmp_path: Path
+) -> None:
+    images = shutil.copytree(person.images, tmp_path / "images")
+    first = min(images.glob("*.png"))
+    first.with_suffix(".txt").write_text("a monster, <lora:foo:1>")
+    with pytest.raises(InvalidInput, match=rf"caption of {first.name}: <lora:foo:1> in the prompt"):
+        tune(request_in(tmp_path, images=images))
+    assert not (tmp_path / "work").exists()
 
 
 class Killed(Exception):
