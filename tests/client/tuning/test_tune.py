@@ -16,6 +16,7 @@ from fedshow.demo.folders import Person
 from fedshow.errors import BaseMismatch, Damaged, FedshowError, InvalidInput
 from fedshow.families import BaseCard
 from fedshow_client.tuning.checkpoint import FILE_NAME, Progress
+from fedshow_client.tuning.data.folder import scan
 from fedshow_client.tuning.trainer import Trainer
 from fedshow_client.tuning.tune import Stopped, tune
 from tests.client.tuning.conftest import MakeRequest, no_space
@@ -51,7 +52,7 @@ def test_a_caption_that_cannot_be_read_is_named_before_any_work(
     request_in: MakeRequest, person: Person, tmp_path: Path
 ) -> None:
     images = shutil.copytree(person.images, tmp_path / "images")
-    first = min(images.glob("*.png"))
+    first = scan(images).accepted[0].path
     first.with_suffix(".txt").write_text("a monster, <lora:foo:1>")
     with pytest.raises(InvalidInput, match=rf"caption of {first.name}: <lora:foo:1> in the prompt"):
         tune(request_in(tmp_path, images=images))
