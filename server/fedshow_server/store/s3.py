@@ -78,8 +78,9 @@ class S3Blobs:
 
     def delete(self, digest: str) -> None:
         """Forgets the content, if it is there; only `Pruning` may, which knows what is needed."""
+        path = self._path(digest)
         with suppress(NotFound), self._speaking(digest):
-            self._files.rm_file(self._path(digest))
+            self._files.rm_file(path)
 
     def _path(self, digest: str) -> str:
         return f"{self._root}/{check_digest(digest)[:2]}/{digest}"

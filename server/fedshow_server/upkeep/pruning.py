@@ -51,12 +51,12 @@ def prune(
 ) -> Freed:
     """Deletes what was found, but for what somebody came to need since; the server may run meanwhile."""
     files = size = 0
-    number = len(found.releases) + len(found.concepts)
-    for done, one in enumerate((*found.releases, *found.concepts), 1):
-        gone = store.pruning
-        if freed := gone.release(one) if isinstance(one, Release) else gone.concept(one):
+    spent: tuple[Release | Concept, ...] = (*found.releases, *found.concepts)
+    take = store.pruning
+    for done, one in enumerate(spent, 1):
+        if freed := take.release(one) if isinstance(one, Release) else take.concept(one):
             files, size = files + freed.files, size + freed.bytes
             for drawing in freed.drawings:
                 shutil.rmtree(folder.drawings / drawing, ignore_errors=True)
-        on_progress(done, number)
+        on_progress(done, len(spent))
     return Freed(files, size)
