@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 from xml.etree import ElementTree
 
@@ -52,6 +52,11 @@ def measure(out: Path) -> dict[str, Any]:
         "identity_single_mean": fmean(s["single"] for s in scores.values()),
         **{key: value for key, value in report.items() if key.startswith("both_")},
         "identity": scores,
+        "spread": {
+            name: {kind: stdev(found) for kind, found in kinds.items()}
+            for name, kinds in report["identity_of_pictures"].items()
+        },
+        "raw": report["identity_of_pictures"],
     }
 
 

@@ -87,8 +87,8 @@ def load_settings(**flags: Any) -> ClientSettings:
 
 
 def _refuse_unknown_variables() -> None:
-    for variable in filter(lambda name: name.startswith(PREFIX), os.environ):
-        name = variable.removeprefix(PREFIX).lower()
+    for variable in filter(lambda name: name.upper().startswith(PREFIX), os.environ):
+        name = variable[len(PREFIX) :].lower()
         if name not in ClientSettings.model_fields:
             raise InvalidInput(f"environment variable {variable}: {_no_setting(name)}")
 

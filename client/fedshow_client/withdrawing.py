@@ -27,6 +27,7 @@ def withdraw(
                 patiently(lambda: withdraw_there(connection, name), patience)
         queue.move(job.id, JobState.WITHDRAWN)
         at_work = queue.leased(job) and home.daemon_pid()
+        job = queue.get(job.id)  # a tuner that ended just before has left its file
         for old in queue.jobs(*SETTLED, server=job.server):
             if old.name == name and old.id < job.id:
                 queue.move(old.id, JobState.WITHDRAWN, unless=[JobState.WITHDRAWN])

@@ -2,16 +2,20 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 import typer.core
+from click.exceptions import NoArgsIsHelpError, UsageError
 
 from fedshow import __version__
 from fedshow.children import QUIET
 from fedshow.ending import DEBUG_VARIABLE, exit_code_of
+from fedshow.errors import InvalidInput
 
 if TYPE_CHECKING:
     from click import Context
@@ -24,6 +28,19 @@ typer.core.HAS_RICH = False  # or brackets in plain help are escaped for a rende
 DEBUG = "--debug"
 
 
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """Words that fit no command or option are told as any other input that is wrong."""
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except UsageError as error:
+        says = " ".join(error.format_message().split()).rstrip(".")
+        command = error.ctx.command_path if error.ctx else "fedshow"
+        raise InvalidInput(says).then(f"{command} --help") from None
+
+
 class Program(typer.core.TyperGroup):
     """Takes `--debug` wherever it stands: people add it to the command that has just failed."""
 
@@ -32,7 +49,13 @@ class Program(typer.core.TyperGroup):
         end = args.index("--") if "--" in args else len(args)
         before = [word for word in args[:end] if word != DEBUG]
         front = [DEBUG] if len(before) < end else []
-        return super().parse_args(ctx, [*front, *before, *args[end:]])
+        with _told_in_one_line():
+            return super().parse_args(ctx, [*front, *before, *args[end:]])
+
+    def invoke(self, ctx: "Context") -> Any:
+        """Reads the words of the commands below, too, and does what they say."""
+        with _told_in_one_line():
+            return super().invoke(ctx)
 
 
 app = typer.Typer(

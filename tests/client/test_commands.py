@@ -147,11 +147,12 @@ def test_flags_win_over_the_environment_and_that_over_the_file(
     assert (found.device, found.tune_tries, found.poll_seconds) == ("auto", 8, 9)
 
 
-def test_an_unknown_variable_of_the_client_is_refused(call, monkeypatch) -> None:
-    monkeypatch.setenv("FEDSHOW_CLIENT_DEVISE", "cpu")
+@pytest.mark.parametrize("variable", ["FEDSHOW_CLIENT_DEVISE", "fedshow_client_devise"])
+def test_an_unknown_variable_of_the_client_is_refused(call, monkeypatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "cpu")
     code, _, err = call("client", "status")
     assert code == 2
-    assert "FEDSHOW_CLIENT_DEVISE: 'devise' is no setting; there is device" in err
+    assert f"{variable}: 'devise' is no setting; there is device" in err
 
 
 def test_one_variable_moves_every_command(call, known, home: Path, monkeypatch) -> None:

@@ -180,6 +180,13 @@ def test_verify_names_the_link_that_broke(
     assert (code, err.startswith(f"fedshow: {link}")) == (1, True), err
 
 
+def test_verify_misses_what_was_signed(host, connection, files, tmp_path, call) -> None:
+    host.publish(files)
+    pull(connection, tmp_path / "model")
+    (tmp_path / "model" / "manifest.json").unlink()
+    assert call("verify", tmp_path / "model") == (1, "", "fedshow: manifest.json is missing\n")
+
+
 def test_verify_asks_for_whom_and_what_it_is_told(host, connection, files, tmp_path, call) -> None:
     manifest = host.publish(files)
     pull(connection, tmp_path / "model")

@@ -170,6 +170,9 @@ def test_owner_reads_and_checks_the_log(server, joined):
     assert good["entries"] >= len(listed)
     before = fedshow("audit", "--json", *place, "verify")  # where the usage line has them
     assert json.loads(before.stdout or "{}") == good, before.stderr
+    unheard = fedshow("audit", "--last", "3", *place, "verify")
+    assert (unheard.returncode, unheard.stdout) == (2, "")
+    assert "--last 3 does not go with verify" in unheard.stderr
     assert fedshow("audit", "verify", "--head", good["head"], *place).returncode == 0
     wrong = fedshow("audit", "verify", "--head", "999999:" + "0" * 64, *place)
     assert wrong.returncode == 1

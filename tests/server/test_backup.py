@@ -253,6 +253,18 @@ def test_backup_never_takes_another_files_place(folder, tmp_path):
     assert (tmp_path / "b.tar").read_bytes() == b"mine"
 
 
+def test_what_can_be_no_backup_is_told_before_anything_is_done(call, folder, tmp_path):
+    code, _, err = call("server", "restore", tmp_path, "--data", tmp_path / "new")
+    assert (code, "is a folder; name the file in it" in err) == (2, True), err
+    code, _, err = call("server", "backup", tmp_path, "--data", folder.path)
+    assert (code, "is a folder; name a file in it" in err) == (2, True), err
+    assert not (tmp_path / "new").exists()
+    code, _, err = call(
+        "server", "backup", tmp_path / "not" / "yet" / "b.tar", "--data", folder.path
+    )
+    assert (code, err) == (0, "")
+
+
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
 def test_damaged_backup_leaves_nothing_behind(folder, tmp_path, place):
     make_backup(folder, file := tmp_path / "b.tar")

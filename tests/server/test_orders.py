@@ -12,16 +12,18 @@ from fedshow.sampling.pictures import encode_picture
 from fedshow_server.drawing.orders import DrawingOrder, check_order
 from fedshow_server.settings import ServerSettings
 
+CONCEPTS = ("potter", "dobby")
+
 
 def png(width: int, height: int) -> str:
     return b64encode(encode_picture(Image.new("1", (width, height), 1))).decode()
 
 
 def order(**recipe: Any) -> None:
-    """Raises InvalidInput for what this server, with a release of nothing, does not draw."""
+    """Raises InvalidInput for what this server, with a release of CONCEPTS, does not draw."""
     made = DrawingOrder.model_validate({"recipe": {"prompt": "x", **recipe}})
     card: Any = SimpleNamespace(name="toyworld", family="toyworld")
-    release: Any = SimpleNamespace(concepts={})
+    release: Any = SimpleNamespace(concepts=dict.fromkeys(CONCEPTS), withdrawn=["dobby"])
     check_order(made, release, card, ServerSettings(drawing_pixels=64 * 64))
 
 
@@ -52,6 +54,14 @@ def test_what_is_too_large_is_not_even_decoded(
     monkeypatch.setattr(ImageFile.ImageFile, "load", load)
     with pytest.raises(InvalidInput, match=says):
         order(**recipe)
+
+
+@pytest.mark.parametrize("said", ["a <dobby> at sea", "a <Dobby> at sea", "a <dobby2> at sea"])
+def test_nothing_is_drawn_with_a_withdrawn_concept(said: str) -> None:
+    order(prompt="a <potter> at sea")
+    for recipe in ({"prompt": said}, {"regions": [{"box": [0, 0, 1, 1], "prompt": said}]}):
+        with pytest.raises(InvalidInput, match=r"^<dobby> was withdrawn"):
+            order(**recipe)
 
 
 def test_masks_as_large_as_the_picture_may_be_ordered() -> None:

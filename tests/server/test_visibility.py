@@ -122,6 +122,19 @@ def test_what_is_shown_to_more_is_not_fused_again(store, tools, people, tmp_path
     assert store.releases.again({"potter": "0" * 64}) is None
 
 
+def test_a_smaller_release_is_not_the_latest_of_who_may_have_more(store, tools, people, tmp_path):
+    potter, dobby = admit(store, people["anna"], "potter"), admit(store, people["bob"], "dobby")
+    both = publish(store, tools, potter, dobby)
+    store.concepts.show("dobby", people["bob"].id, frozenset())
+    due = find_due(store, tmp_path).releases
+    assert due == (frozenset({potter}), frozenset({potter, dobby}))
+    publish(store, tools, potter)
+    assert store.releases.again(dict(due[1])).id == both.release
+    assert store.releases.seen_by(people["bob"]).latest().id == both.release
+    assert store.releases.seen_by(people["carl"]).latest().concepts == dict([potter])
+    assert not find_due(store, tmp_path)
+
+
 def test_only_its_node_shows_a_concept(store, people):
     admit(store, people["anna"], "potter", frozenset({"bob"}))
     with pytest.raises(NotFound, match="no concept 'potter' of this node"):
@@ -132,6 +145,23 @@ def test_only_its_node_shows_a_concept(store, people):
         people["anna"].id, Offer("potter", "man", digest("potter"), 10, None), 100
     )
     assert again.visible_to == {"bob"}, "an offer that is repeated changes nothing"
+
+
+def test_what_becomes_of_a_concept_before_and_after_is_its_nodes_own_affair(store, people):
+    name, sha = admit(store, people["anna"], "potter")
+    store.concepts.submit(people["anna"].id, Offer("dobby", "elf", digest("dobby"), 10), 100)
+    store.concepts.refuse(digest("dobby"), "odd")
+
+    def names(node):
+        return [concept.name for concept in store.concepts.seen_by(node)]
+
+    assert names(people["bob"]) == ["potter"]
+    store.concepts.quarantine(sha, "odd, too")
+    assert names(people["bob"]) == []
+    store.concepts.approve(name)
+    store.concepts.withdraw(name, people["anna"].id)
+    assert names(people["bob"]) == []
+    assert names(people["anna"]) == ["dobby", "potter"]
 
 
 def test_earlier_versions_are_hidden_with_the_newest(store, tools, people):

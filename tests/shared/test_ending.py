@@ -160,3 +160,31 @@ def test_near_commands_and_options_are_suggested_once(call: Call, words: str, me
     assert code == 2
     assert meant in err
     assert err.lower().count("did you mean") == 1
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("releases", "Missing argument 'SERVER'; next: fedshow releases --help"),
+        (
+            "server audit --last 0",
+            "Invalid value for '--last': 0 is not in the range 1<=x<=1000000; "
+            "next: fedshow server audit --help",
+        ),
+        (
+            "pull home -o model --format zip",
+            "Invalid value for '--format': 'zip' is not one of 'diffusers', 'lora', 'single-file'; "
+            "next: fedshow pull --help",
+        ),
+        ("--colour", "No such option '--colour'; next: fedshow --help"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(call: Call, words: str, said: str) -> None:
+    assert call(*words.split()) == (2, "", f"fedshow: {said}\n")
+
+
+def test_groups_without_a_command_show_their_help(call: Call) -> None:
+    code, _, err = call("server")
+    assert code == 2
+    assert "invite" in err

@@ -7,7 +7,7 @@ import typer
 
 from fedshow.commands.destination import output_file
 from fedshow.commands.options import BASE_OPTION, JSON_OPTION
-from fedshow.commands.output import print_json, say
+from fedshow.commands.output import elapsed_progress, print_json, say
 
 if TYPE_CHECKING:
     from fedshow_client.tuning.data.preview import Preview
@@ -32,10 +32,11 @@ def check(
     """
     if sheet is not None:
         output_file(sheet, ".png")
-    from fedshow_client.tuning.data.checking import check_folder
-    from fedshow_client.tuning.data.folder import require_usable
+    with elapsed_progress("looking at the images"):
+        from fedshow_client.tuning.data.checking import check_folder
+        from fedshow_client.tuning.data.folder import require_usable
 
-    found = check_folder(images, base, name, class_word)
+        found = check_folder(images, base, name, class_word)
     if sheet is not None and found.previews:
         from fedshow_client.tuning.data.sheet import contact_sheet
 

@@ -21,6 +21,7 @@ from fedshow.concepts import (
     write_concept,
 )
 from fedshow.edlora.adapters import Adapters
+from fedshow.edlora.methods import method_named
 from fedshow.errors import BaseMismatch, FedshowError, InvalidInput
 from fedshow.families import Base, open_base
 from fedshow.sampling.model import Model
@@ -34,6 +35,7 @@ from fedshow_client.tuning.checkpoint import (
     save_checkpoint,
 )
 from fedshow_client.tuning.data.folder import ImageFolder, fingerprint, scan
+from fedshow_client.tuning.data.words import check_words
 from fedshow_client.tuning.leakage.estimate import estimate
 from fedshow_client.tuning.leakage.verdict import Leakage, TooMuchLeakage, too_much
 from fedshow_client.tuning.memory import clear_about_memory
@@ -109,9 +111,9 @@ def tune(
     """Tunes one concept and writes its file; continues from the checkpoint when there is one.
 
     `hear` is told what the concept gives back of the private pictures, `say` how the base fits on a card.
-    Raises InvalidInput for unusable images, names, classes, settings and bases, Exhausted for a card that
-    others have filled, Stopped after SIGTERM, TooMuchLeakage, with the file in place, when it is above the
-    request's limit.
+    Raises InvalidInput for unusable images, captions, names, classes, settings and bases, Exhausted for a
+    card that others have filled, Stopped after SIGTERM, TooMuchLeakage, with the file in place, when it is
+    above the request's limit.
     """
     check_name(request.name)
     check_class(request.class_word)
@@ -119,6 +121,8 @@ def tune(
     base = open_base(request.base)
     request.check_base(base)
     folder = scan(request.images, base.sample_pixels)
+    words = method_named(request.method).words
+    check_words(request.base, request.name, request.class_word, folder.accepted, len(words))
     scorer = scorer_for(base, request.watch, request.device)
     recipe = Recipe.for_base(base, request.method, **request.recipe)
     trainer = prepare(base, _lesson(request, folder, recipe), request.device, say)

@@ -8,6 +8,7 @@ import typer
 
 from fedshow.commands.options import JSON_OPTION
 from fedshow.commands.output import print_json, print_table
+from fedshow.errors import InvalidInput
 from fedshow_server.commands.options import DATA_OPTION, data_folder
 
 if TYPE_CHECKING:
@@ -29,20 +30,24 @@ group = typer.Typer(invoke_without_command=True, suggest_commands=False)  # clic
 def audit(
     context: typer.Context,
     data: Path | None = DATA_OPTION,
-    last: int = typer.Option(50, min=1, max=1_000_000, help="How many of the newest entries."),
+    last: int | None = typer.Option(
+        None, min=1, max=1_000_000, help="How many of the newest entries; 50 without it."
+    ),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Lists who did what to what, when and from where, oldest first; `audit verify` checks it.
 
     Example: fedshow server audit --last 20
     """
-    if context.invoked_subcommand:
+    if command := context.invoked_subcommand:
+        if last is not None:
+            raise InvalidInput(f"--last {last} does not go with {command}: it checks the whole log")
         context.obj = Before(data, as_json)
         return None
     from fedshow_server.folder import owners_store
 
     with owners_store(data_folder(data)) as store:
-        found = store.audit.last(last)
+        found = store.audit.last(last or 50)
     if as_json:
         return print_json([_entry(entry) for entry in found])
     head = ("#", "at", "who", "address", "action", "subject", "details")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from fedshow.commands.destination import output_file
 from fedshow.commands.options import JSON_OPTION
 from fedshow.commands.output import byte_progress, print_json, say
 from fedshow_server.commands.options import DATA_OPTION, data_folder
@@ -21,6 +22,7 @@ def backup(
     from fedshow_server.folder import owners_store
     from fedshow_server.upkeep.backup import make_backup
 
+    output_file(file)
     folder = data_folder(data)
     with owners_store(folder) as store:
         store.audit.happened("server.backed_up", file.name)

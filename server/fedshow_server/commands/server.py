@@ -10,7 +10,7 @@ import typer
 from fedshow.commands.completing import BASE, words
 from fedshow.commands.options import JSON_OPTION
 from fedshow.commands.output import print_json
-from fedshow_server.commands import audit, backup, members
+from fedshow_server.commands import audit, backup, members, prune
 from fedshow_server.commands.options import DATA_OPTION, data_folder
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ group = typer.Typer(
 group.add_typer(audit.group, name="audit")
 group.command()(backup.backup)
 group.command()(backup.restore)
+group.command()(prune.prune)
 members.register(group)
 
 

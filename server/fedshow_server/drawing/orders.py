@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fedshow.concepts.names import expand_prompt, words_of
+from fedshow.concepts.names import expand_prompt, mentioned, words_of
 from fedshow.errors import InvalidInput
 from fedshow.families.card import BaseCard
 from fedshow.sampling.conditions import types
@@ -30,15 +30,23 @@ def check_order(
     _check_limits(order.recipe, settings)
     recipe = order.recipe.recipe()
     check_pixels(recipe, settings.drawing_pixels, 0)
-    concepts = {name: words_of(name) for name in release.concepts}
-    for text in recipe.texts:
-        expand_prompt(text, concepts)
+    check_concepts(recipe, release)
     for condition in recipe.conditions:
         known = types(card.name, card.family, condition.kind)
         if condition.name not in known:  # a path would be one of the server's own
             raise InvalidInput(
                 f"{condition.kind} {condition.name!r}: here there is {', '.join(known) or 'none'}"
             )
+
+
+def check_concepts(recipe: Recipe, release: Release) -> None:
+    """Raises InvalidInput for concepts that the release does not hold, or that were withdrawn since."""
+    concepts = {name: words_of(name) for name in release.concepts}
+    for text in recipe.texts:
+        expand_prompt(text, concepts)
+        for name in mentioned(text, concepts):
+            if name in release.withdrawn:
+                raise InvalidInput(f"<{name}> was withdrawn: nothing is drawn with it any more")
 
 
 def _check_limits(recipe: RecipeDocument, settings: ServerSettings) -> None:

@@ -15,10 +15,10 @@ from fedshow.errors import FedshowError
 from fedshow.sampling.carried import carried, check, save
 from fedshow.sampling.document import RecipeDocument
 from fedshow_server.children import die_with_parent
-from fedshow_server.drawing.orders import check_pixels
+from fedshow_server.drawing.orders import check_concepts, check_pixels
 from fedshow_server.folder import DataFolder
 from fedshow_server.releasing.fetching import open_release
-from fedshow_server.store import Drawing, Store
+from fedshow_server.store import Drawing, Release, Store
 from fedshow_server.upkeep.logs import set_up_logs
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Painter:
 
     def _draw(self, drawing: Drawing) -> None:
         recipe = read_document(RecipeDocument, drawing.recipe).recipe()
+        check_concepts(recipe, self._still_shown(drawing))
         model = self._open(drawing.release_id)
         check_pixels(recipe, self._pixels, model.base.sample_pixels)
         told = 0.0
@@ -110,6 +111,11 @@ class Painter:
         out.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(images):
             save(image, out / f"{number + 1}.png", carried(model, recipe, number))
+
+    def _still_shown(self, drawing: Drawing) -> Release:
+        """Its release; raises NotFound when whoever asked may not have it any more."""
+        asker = next(node for node in self._store.members.nodes() if node.id == drawing.node_id)
+        return self._store.releases.seen_by(asker).get(drawing.release_id)
 
     def _open(self, release: str) -> "Model":
         if self._opened is None or self._opened[0] != release:

@@ -115,7 +115,10 @@ class _Job:
 def ledger_of(
     base: Base, plan: Plan, folder: Path | None = None, device: torch.device = CPU
 ) -> Iterator[Ledger]:
-    """The ledger in `folder`, or one that is gone afterwards; its layers come on `device`."""
+    """The ledger in `folder`, or one that is gone afterwards; its layers come on `device`.
+
+    Raises what `open_ledger` does.
+    """
     wiring = Wiring.of(base.card, base.family)
     with (
         tempfile.TemporaryDirectory(prefix="fedshow-ledger-") as temporary,
@@ -133,7 +136,10 @@ def bring_in(
     workers: Workers | None = None,
     vetting: Vetting | None = None,
 ) -> None:
-    """Records those that the ledger does not have; one of an earlier file of that name gives way."""
+    """Records those that the ledger does not have; one of an earlier file of that name gives way.
+
+    Raises UnfusableConcept, BaseMismatch, and OddConcept for what `vetting` finds.
+    """
     workers = workers or Here(base)
     for subject, found in workers.record(_unrecorded(ledger, base, concepts, plan, say), plan):
         if isinstance(found, Seen):

@@ -23,8 +23,8 @@ class Due:
     """Work for the fusion worker; false when there is none."""
 
     releases: tuple[Members, ...] = ()
-    """Sets that are all that somebody may have, and not the release made last for them; smallest
-    first, so that what is published later holds no less for anybody.
+    """Sets that are all that somebody may have, and not the release made last for them, and larger ones
+    of others, who may have these, too. Smallest first, so that nobody's latest holds less at the end.
     """
     leaving: frozenset[str] = frozenset()
     """Names of concepts that are recorded and may not be any more."""
@@ -37,13 +37,16 @@ def find_due(store: Store, ledgers: Path) -> Due:
     """What is due now."""
     concepts = store.concepts.all()
     admitted = [concept for concept in concepts if concept.state is State.ADMITTED]
+    wanted: set[Members] = set()
     found: set[Members] = set()
     active = (node for node in store.members.nodes() if not node.revoked)
     for viewer in (None, *active):
         members = _all_for(viewer, admitted)
+        wanted.add(members)
         last = store.releases.seen_by(viewer).last()
         if members and (last is None or last.concepts != dict(members)):
             found.add(members)
+    found |= {members for members in wanted if any(less < members for less in found)}
     in_order = sorted(found, key=lambda members: (len(members), sorted(members)))
     return Due(tuple(in_order), _leaving(concepts, recorded(ledgers)))
 

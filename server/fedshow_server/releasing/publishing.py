@@ -16,7 +16,10 @@ log = logging.getLogger(__name__)
 
 
 def publish(store: Store, folder: Path, signer: Signer) -> tuple[Manifest, bool]:
-    """Makes the release in `folder` the latest, signed; False when it was already. Raises Damaged."""
+    """Makes the release in `folder` the latest, signed; False when it was already.
+
+    Raises Damaged, and Unreachable when somebody prunes the store just now.
+    """
     manifest = verify_release(folder)
     for path, entry in manifest.files.items():
         store.blobs.put_file(folder / path, entry.sha256)
@@ -24,7 +27,7 @@ def publish(store: Store, folder: Path, signer: Signer) -> tuple[Manifest, bool]
     listing = FileEntry(sha256=digest(listing_path), size_bytes=listing_path.stat().st_size)
     store.blobs.put_file(listing_path, listing.sha256)
     signature = _sign(store, listing, signer)
-    return manifest, store.releases.publish(manifest, listing, signature)
+    return manifest, store.releases.publish(manifest, listing, signature, store.blobs.has)
 
 
 def sign_earlier(store: Store, signer: Signer) -> None:

@@ -51,7 +51,7 @@ class ConceptServicer(ConceptServiceServicer):
     async def ListConcepts(
         self, request: pb.ListConceptsRequest, context: Any
     ) -> pb.ListConceptsResponse:
-        """All concepts that the caller may have, newest first."""
+        """The caller's own, and of others those that are admitted and that it may have; newest first."""
         node = caller()
         found = await asyncio.to_thread(self._concepts.seen_by, node)
         told = [message_of(one, in_full=one.node_id == node.id) for one in found]

@@ -11,6 +11,7 @@ from fedshow_server.store.database import Database, open_database
 from fedshow_server.store.drawings import Drawing, Drawings, DrawingState
 from fedshow_server.store.history import History
 from fedshow_server.store.members import Members, Node
+from fedshow_server.store.pruning import Pruning
 from fedshow_server.store.releases import Release, Releases
 from fedshow_server.store.runs import Runs
 from fedshow_server.store.s3 import SCHEME, S3Blobs
@@ -33,6 +34,7 @@ __all__ = [
     "Members",
     "Node",
     "Offer",
+    "Pruning",
     "Release",
     "Releases",
     "Removal",
@@ -62,6 +64,7 @@ class Store:
     showcase: Showcase
     audit: Audit
     history: History
+    pruning: Pruning
 
     def close(self) -> None:
         """Gives the database's connections back."""
@@ -88,4 +91,5 @@ def open_store(url: str, blobs: Path | str) -> Store:
         showcase=Showcase(database),
         audit=Audit(database),
         history=History(database),
+        pruning=Pruning(database, content),
     )

@@ -29,6 +29,9 @@ class Blobs(Protocol):
     def has(self, digest: str) -> bool:
         """Whether the content is here."""
 
+    def delete(self, digest: str) -> None:
+        """Forgets the content, if it is here; only `Pruning` may, which knows what is needed."""
+
 
 class FolderBlobs:
     """Blobs in a local folder: `<first two digits>/<digest>`."""
@@ -80,6 +83,10 @@ class FolderBlobs:
     def has(self, digest: str) -> bool:
         """Whether the content is here."""
         return self._path(digest).is_file()
+
+    def delete(self, digest: str) -> None:
+        """Forgets the content, if it is here; only `Pruning` may, which knows what is needed."""
+        self._path(digest).unlink(missing_ok=True)
 
     def _path(self, digest: str) -> Path:
         return self._folder / check_digest(digest)[:2] / digest

@@ -18,6 +18,7 @@ from fedshow_server.store.concept_rows import (
     read_concepts,
 )
 from fedshow_server.store.database import Database
+from fedshow_server.store.members import Node
 from fedshow_server.store.tables import (
     concepts,
     fused_identities,
@@ -27,7 +28,7 @@ from fedshow_server.store.tables import (
     samples,
     viewers,
 )
-from fedshow_server.store.visibility import Viewer, hides
+from fedshow_server.store.visibility import hides
 
 REPLACED = {"state": State.REPLACED, "reason": "replaced by a newer one"}
 REJECTED = "rejected by the server's owner: {}"
@@ -194,10 +195,12 @@ class Concepts:
         with self._database.reading() as connection:
             return read_concepts(connection, concepts.c.id.is_not(None))
 
-    def seen_by(self, viewer: Viewer) -> list[Concept]:
-        """Every concept that the viewer may have, newest first."""
+    def seen_by(self, node: Node) -> list[Concept]:
+        """The node's own, and of others those that are admitted and that it may have; newest first."""
+        own = concepts.c.node_id == node.id
+        others = (concepts.c.state == State.ADMITTED) & ~hides(node)
         with self._database.reading() as connection:
-            return read_concepts(connection, ~hides(viewer))
+            return read_concepts(connection, own | others)
 
     def special_viewers(self) -> set[int]:
         """Ids of nodes that may have a concept that not everybody may; all others may have the same."""

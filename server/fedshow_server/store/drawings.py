@@ -6,12 +6,13 @@ from enum import StrEnum
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, literal, or_, select, update
 
 from fedshow.errors import Exhausted, NotFound
+from fedshow_server.store.concept_rows import State
 from fedshow_server.store.database import Database
 from fedshow_server.store.members import Node
-from fedshow_server.store.tables import drawings
+from fedshow_server.store.tables import concepts, drawings, release_concepts
 
 MOST_ATTEMPTS = 2
 """A drawing that ends its worker so often is not tried again."""
@@ -56,6 +57,20 @@ class Drawing:
 
     created: datetime
     ended: datetime | None
+
+
+SHOWS_WITHDRAWN = exists().where(
+    release_concepts.c.release_id == drawings.c.release_id,
+    concepts.c.sha256 == release_concepts.c.sha256,
+    concepts.c.state == State.WITHDRAWN,
+    or_(
+        *(
+            func.lower(drawings.c.recipe).contains(literal("<").concat(concepts.c.name).concat(end))
+            for end in (">", "1>", "2>")
+        )
+    ),
+)
+"""The recipe names a concept, or a word of one, that was withdrawn."""
 
 
 class Drawings:
@@ -166,8 +181,11 @@ class Drawings:
             connection.execute(update(drawings).where(left).values(**again))
 
     def forget(self, before: datetime) -> list[str]:
-        """Deletes what ended before this moment; the ids, so that pictures can be deleted, too."""
-        old = drawings.c.ended < before
+        """Deletes what ended before this moment, and what ended and shows a concept that was withdrawn.
+
+        Returns the ids, so that pictures can be deleted, too.
+        """
+        old = (drawings.c.ended < before) | (drawings.c.ended.is_not(None) & SHOWS_WITHDRAWN)
         with self._database.writing() as connection:
             found = list(connection.scalars(select(drawings.c.id).where(old)))
             connection.execute(delete(drawings).where(old))

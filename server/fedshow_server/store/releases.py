@@ -1,13 +1,13 @@
 """Published releases: whole or not there; with a withdrawn concept none is the latest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select, true, update
+from sqlalchemy import Connection, delete, exists, func, insert, select, true, update
 
-from fedshow.errors import InvalidInput, NotFound
+from fedshow.errors import InvalidInput, NotFound, Unreachable
 from fedshow.releases.file_names import MANIFEST, SIGNATURE
 from fedshow.releases.manifest import FileEntry, Manifest
 from fedshow_server.store.audit import note
@@ -122,11 +122,16 @@ class Releases(Shelf):
         return Shelf(self._database, shows_release(viewer))
 
     def publish(
-        self, manifest: Manifest, listing: FileEntry, signature: FileEntry | None = None
+        self,
+        manifest: Manifest,
+        listing: FileEntry,
+        signature: FileEntry | None = None,
+        has: Callable[[str], bool] = lambda _digest: True,
     ) -> bool:
         """Makes the release the latest; `listing` is manifest.json itself. False: it was already.
 
-        Its blobs must be in the store before. A known release keeps what it is.
+        Its blobs must be in the store before; raises Unreachable when `has` misses one, which was deleted
+        between. A known release keeps what it is.
         """
         with self._database.writing() as connection:
             last = _last(connection, true())
@@ -135,6 +140,9 @@ class Releases(Shelf):
             sequence = last.sequence + 1 if last else 1
             if not _renumber(connection, manifest.release, sequence):
                 beside = {MANIFEST: listing} | ({SIGNATURE: signature} if signature else {})
+                for path, entry in {**manifest.files, **beside}.items():
+                    if not has(entry.sha256):
+                        raise Unreachable(f"{path} was deleted from the store just now: try again")
                 _insert(connection, manifest, beside, sequence)
             note(connection, "release.published", manifest.release, manifest=listing.sha256)
         return True
@@ -200,14 +208,17 @@ def _by_prefix(connection: Connection, prefix: str, shown: Any) -> Any:
 
 def _made_of(connection: Connection, members: Mapping[str, str]) -> str | None:
     """The newest release of exactly these concepts."""
-    query = select(releases).order_by(releases.c.sequence.desc())
-    for digest in members.values():
-        query = query.where(
-            exists().where(
-                release_concepts.c.release_id == releases.c.id, release_concepts.c.sha256 == digest
-            )
-        )
-    found = _many(connection, connection.execute(query).all())
+    digests = set(members.values())
+    digest = release_concepts.c.sha256
+    holding = (
+        select(release_concepts.c.release_id)
+        .where(digest.in_(digests))
+        .group_by(release_concepts.c.release_id)
+        .having(func.count(digest.distinct()) == len(digests))
+    )
+    query = select(releases).where(releases.c.id.in_(holding))
+    rows = connection.execute(query.order_by(releases.c.sequence.desc())).all()
+    found = _many(connection, rows)
     return next((release.id for release in found if release.concepts == members), None)
 
 

@@ -6,7 +6,7 @@ one PUT, or a multipart upload that is completed after its digest was checked.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
 from io import SEEK_SET, BufferedIOBase
 from pathlib import Path
@@ -75,6 +75,12 @@ class S3Blobs:
         """Whether the content is there."""
         with self._speaking(digest):
             return bool(self._files.exists(self._path(digest)))
+
+    def delete(self, digest: str) -> None:
+        """Forgets the content, if it is there; only `Pruning` may, which knows what is needed."""
+        path = self._path(digest)
+        with suppress(NotFound), self._speaking(digest):
+            self._files.rm_file(path)
 
     def _path(self, digest: str) -> str:
         return f"{self._root}/{check_digest(digest)[:2]}/{digest}"

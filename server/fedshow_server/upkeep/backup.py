@@ -228,6 +228,8 @@ def _extract(file: Path, work: Path, on_bytes: OnProgress) -> Listing:
                 _write(content, work / member.name, expected, count)
     except FileNotFoundError:
         raise InvalidInput(f"backup {file} does not exist") from None
+    except IsADirectoryError:
+        raise InvalidInput(f"backup {file} is a folder; name the file in it") from None
     except (tarfile.TarError, EOFError) as error:
         raise Damaged(f"backup {file}: {error}") from None
     if missing:

@@ -1,6 +1,7 @@
 """`fedshow pull`: a server's fused checkpoint, verified, in one piece."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -8,8 +9,11 @@ from fedshow.commands.completing import servers
 from fedshow.commands.destination import output_folder
 from fedshow.commands.options import JSON_OPTION, WAIT_OPTION
 from fedshow.commands.output import byte_progress, elapsed_progress, print_json, say_waiting
-from fedshow.formats.pulled import check_checkpoint_folder, make_checkpoint_folder
+from fedshow.formats.pulled import RELEASE, check_checkpoint_folder, make_checkpoint_folder
 from fedshow.transfer.forms import FILES_OF, Form
+
+if TYPE_CHECKING:
+    from fedshow.releases import Manifest
 
 
 def register(app: typer.Typer) -> None:
@@ -37,32 +41,40 @@ def pull(
     Example: fedshow pull home@latest -o model
     """
     output_folder(out)
-    place = out
+    out_folder = out.resolve()
     if form is Form.single_file:
-        place = check_checkpoint_folder(out)
+        check_checkpoint_folder(out_folder)
     from fedshow.transfer.connection import Connection
     from fedshow.transfer.folder import pull_release
     from fedshow.transfer.servers import find_server, home_folder
+    from fedshow.transfer.staging import staged
 
     name, _, release = server.partition("@")
     found = find_server(name, home_folder())
-    with (
-        Connection(found) as connection,
-        byte_progress("pulling") as on_progress,
-    ):
-        manifest = pull_release(
-            connection,
-            release or "latest",
-            place,
-            only=FILES_OF[form],
-            patience_seconds=wait,
-            on_wait=say_waiting,
-            on_progress=on_progress,
-            others=[found.copy_folder(home_folder(), kept) for kept in Form],
-        )
+
+    def fetch(place: Path) -> "Manifest":
+        with (
+            Connection(found) as connection,
+            byte_progress("pulling") as on_progress,
+        ):
+            return pull_release(
+                connection,
+                release or "latest",
+                place,
+                only=FILES_OF[form],
+                patience_seconds=wait,
+                on_wait=say_waiting,
+                on_progress=on_progress,
+                others=[found.copy_folder(home_folder(), kept) for kept in Form],
+            )
+
     if form is Form.single_file:
-        with elapsed_progress("converting"):
-            make_checkpoint_folder(place, out)
+        with staged(out_folder) as staging:
+            manifest = fetch(staging / RELEASE)
+            with elapsed_progress("converting"):
+                make_checkpoint_folder(out_folder, staging)
+    else:
+        manifest = fetch(out)
     concepts = [member.name for member in manifest.concepts]
     if as_json:
         return print_json({"release": manifest.release, "concepts": concepts, "folder": str(out)})

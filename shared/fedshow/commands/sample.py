@@ -1,5 +1,6 @@
 """`fedshow sample`: pictures from a release, a concept file or a base."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import typer
 from fedshow.commands.completing import BASE, words
 from fedshow.commands.destination import output_file
 from fedshow.commands.options import DEVICE_OPTION, JSON_OPTION
-from fedshow.commands.output import print_json, say, step_progress
+from fedshow.commands.output import elapsed_progress, print_json, say, step_progress
 from fedshow.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -234,7 +235,8 @@ def _draw(
         check(model, recipe)
     with step_progress("drawing") as on_step:
         drawing = model.draw(recipe, on_step)
-    scores = judge(drawing.images, recipe) if judge else None
+    with elapsed_progress("scoring") if judge else nullcontext():
+        scores = judge(drawing.images, recipe) if judge else None
     paths = _save(model, recipe, drawing, scores, out, tell)
     return _report(paths, drawing, scores)
 

@@ -12,7 +12,7 @@ from fedshow.demo.folders import Person
 from fedshow.demo.measuring import (
     Reference,
     held_out_references,
-    identity,
+    identities,
     present,
     prompts_for,
     reference,
@@ -46,21 +46,25 @@ def draw(outcome: Outcome, seeds: Sequence[int], joint: int) -> tuple[list[Row],
     rows: list[Row] = [
         (f"{p.node}'s private\nimages of {p.concept}", _private(p)) for p in outcome.people
     ]
-    scores: dict[str, dict[str, float]] = {ref.name: {} for ref in known}
+    scores: dict[str, dict[str, list[float]]] = {ref.name: {} for ref in known}
     for ref, file in zip(known, outcome.singles, strict=True):
         model = load(file, outcome.base)
         rows.append((f"<{ref.name}> alone", _examples(model, ref.name)))
-        scores[ref.name]["single"] = identity(model, ref, encoder, seeds)
+        scores[ref.name]["single"] = identities(model, ref, encoder, seeds)
     shares: dict[str, dict[str, float]] = {}
     for kind, folder in (("fused", outcome.fused), ("average", outcome.average)):
         model = load(folder)
         for ref in known:
             rows.append((f"<{ref.name}>, {kind}", _examples(model, ref.name)))
-            scores[ref.name][kind] = identity(model, ref, encoder, seeds)
+            scores[ref.name][kind] = identities(model, ref, encoder, seeds)
         images, shares[kind] = _joint(model, known, encoder, joint)
         rows.append((f"both, by regions,\n{kind}", images[:COLUMNS]))
     return rows, {
-        "identity": scores,
+        "identity": {
+            name: {kind: fmean(found) for kind, found in kinds.items()}
+            for name, kinds in scores.items()
+        },
+        "identity_of_pictures": scores,
         "both_present": shares["fused"]["both"],
         "both_nearest": shares["fused"]["nearest"],
         "both_present_average": shares["average"]["both"],

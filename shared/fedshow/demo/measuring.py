@@ -4,7 +4,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 import torch
 from PIL import Image
@@ -53,15 +52,15 @@ def prompts_for(name: str) -> list[str]:
 
 
 @torch.no_grad()
-def identity(
+def identities(
     model: Model, concept: Reference, encoder: ToyworldEncoder, seeds: Sequence[int]
-) -> float:
-    """Mean cosine to the private pictures over 20 prompts and all seeds; 1 is the same character."""
-    scores = []
+) -> list[float]:
+    """Cosines to the private pictures, of 20 prompts with each seed; 1 is the same character."""
+    scores: list[float] = []
     for seed in seeds:
         images = model(prompts_for(concept.name), seed=seed).images
         scores += concept.similarity(encoder.identity(images)).tolist()
-    return fmean(scores)
+    return scores
 
 
 def side_by_side(left: str, right: str, place: str) -> tuple[str, list[Region]]:

@@ -8,29 +8,29 @@ from pathlib import Path
 
 from fedshow.errors import InvalidInput
 from fedshow.formats.beside import words_beside
+from fedshow.transfer.staging import INSIDE, put
 
 CHECKPOINT = "model.safetensors"
 WORDS = words_beside(Path(CHECKPOINT)).name
+RELEASE = "release"
+"""In the staging folder: the release that the checkpoint is made of."""
 
 
-def check_checkpoint_folder(out: Path) -> Path:
-    """Where the release goes that `out` is made of; raises InvalidInput when something else lies in `out`."""
+def check_checkpoint_folder(out: Path) -> None:
+    """Raises InvalidInput when something else than an earlier checkpoint lies in `out`."""
     for found in sorted(out.iterdir()) if out.is_dir() else ():
-        if found.name not in (CHECKPOINT, WORDS):
+        if found.name not in (CHECKPOINT, WORDS, INSIDE):
             raise InvalidInput(
                 f"{out} holds {found.name!r}, which is no single file; choose another"
             )
-    return out.absolute().with_name(f".{out.absolute().name}.release")
 
 
-def make_checkpoint_folder(release: Path, out: Path) -> None:
-    """Puts checkpoint and words into `out`, in place of another release's; takes `release` away."""
+def make_checkpoint_folder(out: Path, staging: Path) -> None:
+    """Puts checkpoint and words of the staged release into `out` at once, in place of another release's."""
     from fedshow.formats import export_model
 
-    made = release.with_name(f"{release.name}.made")
+    made = staging / "tree"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
-    export_model(release, "single-file", made / CHECKPOINT)
-    shutil.rmtree(out, ignore_errors=True)
-    made.replace(out)
-    shutil.rmtree(release)
+    export_model(staging / RELEASE, "single-file", made / CHECKPOINT)
+    put(made, out, staging)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fedshow.concepts.header import Sha256
 from fedshow.documents import BadDocument, Moment, read_document
-from fedshow.errors import RefusedRelease
+from fedshow.errors import Damaged, RefusedRelease
 from fedshow.releases import file_names
 
 MANIFEST = b"fedshow release manifest\0"
@@ -75,11 +75,13 @@ def check_manifest(content: bytes, signature: bytes | None, key: PublicKey | Non
 def signer_of(folder: Path) -> PublicKey | None:
     """The key that a release folder's manifest is signed with; None when it is not signed.
 
-    Raises RefusedRelease when what should be the signature is not.
+    Raises RefusedRelease when what should be the signature is not, Damaged when there is nothing signed.
     """
-    file = folder / file_names.SIGNATURE
+    file, manifest = folder / file_names.SIGNATURE, folder / file_names.MANIFEST
     if not file.is_file():
         return None
+    if not manifest.is_file():
+        raise Damaged(f"{file_names.MANIFEST} is missing")
     found = Signature.parse(file.read_bytes())
-    found.check(MANIFEST, (folder / file_names.MANIFEST).read_bytes(), "this manifest")
+    found.check(MANIFEST, manifest.read_bytes(), "this manifest")
     return found.key

@@ -60,7 +60,7 @@ class ConceptServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListConcepts(self, request, context):
-        """All concepts that the calling node may have, newest first.
+        """The calling node's concepts, and of others those that are admitted and that it may have; newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

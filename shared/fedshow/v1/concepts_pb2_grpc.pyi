@@ -32,7 +32,7 @@ class ConceptServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConceptServiceAsyncStub: ...
     ListConcepts: _grpc.UnaryUnaryMultiCallable[_concepts_pb2.ListConceptsRequest, _concepts_pb2.ListConceptsResponse]
-    """All concepts that the calling node may have, newest first."""
+    """The calling node's concepts, and of others those that are admitted and that it may have; newest first."""
     SubmitConcept: _grpc.UnaryUnaryMultiCallable[_concepts_pb2.SubmitConceptRequest, _concepts_pb2.SubmitConceptResponse]
     """Tells the server that this node has a concept to hand over. Repeating it changes nothing."""
     WithdrawConcept: _grpc.UnaryUnaryMultiCallable[_concepts_pb2.WithdrawConceptRequest, _concepts_pb2.WithdrawConceptResponse]
@@ -44,7 +44,7 @@ class ConceptServiceStub:
 class ConceptServiceAsyncStub(ConceptServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListConcepts: _aio.UnaryUnaryMultiCallable[_concepts_pb2.ListConceptsRequest, _concepts_pb2.ListConceptsResponse]  # type: ignore[assignment]
-    """All concepts that the calling node may have, newest first."""
+    """The calling node's concepts, and of others those that are admitted and that it may have; newest first."""
     SubmitConcept: _aio.UnaryUnaryMultiCallable[_concepts_pb2.SubmitConceptRequest, _concepts_pb2.SubmitConceptResponse]  # type: ignore[assignment]
     """Tells the server that this node has a concept to hand over. Repeating it changes nothing."""
     WithdrawConcept: _aio.UnaryUnaryMultiCallable[_concepts_pb2.WithdrawConceptRequest, _concepts_pb2.WithdrawConceptResponse]  # type: ignore[assignment]
@@ -59,7 +59,7 @@ class ConceptServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _concepts_pb2.ListConceptsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_concepts_pb2.ListConceptsResponse, _abc.Awaitable[_concepts_pb2.ListConceptsResponse]]:
-        """All concepts that the calling node may have, newest first."""
+        """The calling node's concepts, and of others those that are admitted and that it may have; newest first."""
 
     @_abc_1.abstractmethod
     def SubmitConcept(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from fedshow.demo.folders import Person
 from fedshow.errors import BaseMismatch, Damaged, FedshowError, InvalidInput
 from fedshow.families import BaseCard
 from fedshow_client.tuning.checkpoint import FILE_NAME, Progress
+from fedshow_client.tuning.data.folder import scan
 from fedshow_client.tuning.trainer import Trainer
 from fedshow_client.tuning.tune import Stopped, tune
 from tests.client.tuning.conftest import MakeRequest, no_space
@@ -44,6 +46,17 @@ def test_another_base_than_the_wanted_one_is_refused_before_any_work(
         tune(request_in(tmp_path, base_sha256="c" * 64))
     assert list(tmp_path.iterdir()) == []
     assert tune(request_in(tmp_path, {"steps": 1}, base_sha256=card.sha256))
+
+
+def test_a_caption_that_cannot_be_read_is_named_before_any_work(
+    request_in: MakeRequest, person: Person, tmp_path: Path
+) -> None:
+    images = shutil.copytree(person.images, tmp_path / "images")
+    first = scan(images).accepted[0].path
+    first.with_suffix(".txt").write_text("a monster, <lora:foo:1>")
+    with pytest.raises(InvalidInput, match=rf"caption of {first.name}: <lora:foo:1> in the prompt"):
+        tune(request_in(tmp_path, images=images))
+    assert not (tmp_path / "work").exists()
 
 
 class Killed(Exception):

@@ -11,8 +11,9 @@ from fedshow.commands.export import FOLDERS, FormatName
 from fedshow.concepts import read_concept
 from fedshow.errors import InvalidInput
 from fedshow.formats import FORMATS
-from fedshow.formats.pulled import check_checkpoint_folder, make_checkpoint_folder
+from fedshow.formats.pulled import RELEASE, check_checkpoint_folder, make_checkpoint_folder
 from fedshow.releases import Manifest
+from fedshow.transfer.staging import staged
 
 WORD = "kohya-embeddings/potter1.safetensors"
 
@@ -132,16 +133,17 @@ def test_import_takes_what_is_given(call, varied, tmp_path: Path) -> None:
     assert (header.words, header.class_word) == (("<snape1>",), "man")
 
 
-@pytest.fixture
-def pulled(release: Path, tmp_path: Path) -> Path:
-    """A release where `pull` puts it."""
-    out = check_checkpoint_folder(tmp_path / "model")
-    return Path(shutil.copytree(release, out))
+def checkpoint(release: Path, out: Path) -> None:
+    """What `pull` does, but for the way."""
+    check_checkpoint_folder(out)
+    with staged(out) as staging:
+        shutil.copytree(release, staging / RELEASE)
+        make_checkpoint_folder(out, staging)
 
 
-def test_a_pulled_release_becomes_a_checkpoint(pulled: Path, tmp_path: Path) -> None:
+def test_a_pulled_release_becomes_a_checkpoint(release: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
-    make_checkpoint_folder(pulled, out)
+    checkpoint(release, out)
     assert {file.name for file in out.iterdir()} == {"model.safetensors", "model-embeddings"}
     assert len(list((out / "model-embeddings").iterdir())) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -163,18 +165,39 @@ def test_pull_makes_a_checkpoint(
     monkeypatch.setattr("fedshow.transfer.folder.pull_release", pull_release)
     code, out, _ = call("pull", "home", "--format", "single-file", "-o", "model")
     assert (code, out.startswith("model: release ")) == (0, True)
-    assert seen == [tmp_path / ".model.release"]
+    assert seen == [tmp_path / ".model.part" / RELEASE]
     assert (tmp_path / "model" / "model.safetensors").is_file()
-    assert not seen[0].exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_the_next_release_takes_its_place(pulled: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stays", [False, True], ids=["beside", "working folder"])
+def test_the_next_release_takes_its_place(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
     out = tmp_path / "model"
     (out / "model-embeddings").mkdir(parents=True)
     (out / "model-embeddings" / "withdrawn1.safetensors").write_bytes(b"")
-    assert check_checkpoint_folder(out) == pulled
-    make_checkpoint_folder(pulled, out)
+    (out / "model.safetensors").write_bytes(b"the last release")
+    if stays:  # like a mount point, it can neither be moved nor replaced
+        monkeypatch.chdir(out)
+    before = out.stat().st_ino
+    checkpoint(release, out)
+    assert (out.stat().st_ino == before) is stays
+    assert {file.name for file in out.iterdir()} == {"model.safetensors", "model-embeddings"}
     assert not (out / "model-embeddings" / "withdrawn1.safetensors").exists()
+    assert (out / "model.safetensors").stat().st_size > 1_000_000
+
+
+def test_a_checkpoint_that_fails_leaves_the_last_one(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model"
+    out.mkdir()
+    (out / "model.safetensors").write_bytes(b"the last release")
+    monkeypatch.setattr("fedshow.formats.export_model", MagicMock(side_effect=OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        checkpoint(release, out)
+    assert (out / "model.safetensors").read_bytes() == b"the last release"
 
 
 def test_what_is_somebody_elses_stays(tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ def _nearest(model: Model, subject: Subject, captions: Sequence[str], seed: int)
 def _draw(
     model: Model, subject: Subject, captions: Sequence[str], seed: int
 ) -> Iterator[tuple[Bucket, Tensor]]:
-    """SAMPLES in all, as many for each private picture, in its size and with its caption."""
-    factor = model.base.factor
-    asked = [image % len(captions) for image in range(SAMPLES)]
+    """SAMPLES in all, spread over the private pictures, in the size of each and with its caption."""
+    factor, count = model.base.factor, len(captions)
+    asked = [n * count // SAMPLES if count > SAMPLES else n % count for n in range(SAMPLES)]
     for bucket in subject.latents.buckets:
         height, width = bucket.mean.shape[-2:]
         prompts = [captions[image] for image in asked if image in bucket.images]

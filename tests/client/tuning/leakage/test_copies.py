@@ -92,6 +92,16 @@ def test_whoever_draws_the_private_pictures_copies_wholly_and_the_base_does_not(
     assert {"a <gloop> at sea", "a monster at sea", "monster, snow"} <= copyist.asked
 
 
+def test_of_more_pictures_than_samples_the_last_are_asked_for_too() -> None:
+    count = SAMPLES + 4
+    private = bucket(noise(count, 1, 4, 8, 16))
+    captions = Captions("gloop", "monster", [f"place {n}" for n in range(count)])
+    subject = Subject("gloop", "monster", captions, LatentSet([private]))
+    copyist = Copyist(private.mean[:, 0])
+    assert len(copying(copyist, subject, seed=0).tuned) == SAMPLES  # type: ignore[arg-type]
+    assert {"monster, place 0", "monster, place 18"} <= copyist.asked
+
+
 def copied(private: Tensor, drawn: Tensor) -> list[float]:
     """Shares of a model that draws `drawn [M, C, h, w]`, tuned on `private [N, C, h, w]`."""
     captions = Captions("gloop", "monster", [None] * len(private))
