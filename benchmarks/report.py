@@ -34,7 +34,7 @@ def write_result(name: str, figures: Mapping[str, Any], folder: Path = RESULTS) 
 
 
 def commit() -> str:
-    """The commit that is checked out, with '+' if tracked files differ from it, but for what benchmarks write."""
+    """The commit that is checked out, with '+' if tracked files but those that benchmarks write differ."""
     head = _git("rev-parse", "--short=12", "HEAD")
     status = ("status", "--porcelain", "--untracked-files=no")
     changed = _git(*status, "--", ":/", *(f":(top,exclude){path}" for path in WRITTEN))
