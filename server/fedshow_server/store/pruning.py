@@ -6,7 +6,7 @@ more; pruning again deletes the rest of it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, select, union
 
@@ -58,7 +58,8 @@ class Pruning:
                 connection.execute(delete(table).where(table.c.release_id == release.id))
             connection.execute(delete(releases).where(same))
             note(connection, "release.deleted", release.id, concepts=" ".join(release.concepts))
-            return self._free(connection, {row.sha256: row.size_bytes for row in rows}, ids)
+            freed = self._free(connection, {row.sha256: row.size_bytes for row in rows})
+            return replace(freed, drawings=ids)
 
     def concept(self, concept: Concept) -> Freed:
         """Deletes the file of a concept, unless it is one that the server counts on."""
@@ -68,9 +69,8 @@ class Pruning:
                 note(connection, "concept.deleted", concept.name, sha256=concept.sha256)
             return freed
 
-    def _free(
-        self, connection: Connection, sizes: Mapping[str, int], drawn: tuple[str, ...] = ()
-    ) -> Freed:
+    def _free(self, connection: Connection, sizes: Mapping[str, int]) -> Freed:
+        """Deletes content, by digest, that no release and no concept in use needs any more."""
         of_releases = select(release_files.c.sha256).where(release_files.c.sha256.in_(sizes))
         of_concepts = select(concepts.c.sha256).where(
             concepts.c.sha256.in_(sizes), concepts.c.state.in_(LIVE)
@@ -79,4 +79,4 @@ class Pruning:
         spent = [digest for digest in sizes if digest not in needed and self._blobs.has(digest)]
         for digest in spent:
             self._blobs.delete(digest)
-        return Freed(len(spent), sum(sizes[digest] for digest in spent), drawn)
+        return Freed(len(spent), sum(sizes[digest] for digest in spent))

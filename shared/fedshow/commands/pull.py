@@ -1,5 +1,6 @@
 """`fedshow pull`: a server's fused checkpoint, verified, in one piece."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from fedshow.transfer.forms import FILES_OF, Form
 
 if TYPE_CHECKING:
     from fedshow.releases import Manifest
+    from fedshow.transfer.servers import KnownServer
 
 
 def register(app: typer.Typer) -> None:
@@ -44,30 +46,12 @@ def pull(
     out_folder = out.resolve()
     if form is Form.single_file:
         check_checkpoint_folder(out_folder)
-    from fedshow.transfer.connection import Connection
-    from fedshow.transfer.folder import pull_release
     from fedshow.transfer.servers import find_server, home_folder
     from fedshow.transfer.staging import staged
 
     name, _, release = server.partition("@")
     found = find_server(name, home_folder())
-
-    def fetch(place: Path) -> "Manifest":
-        with (
-            Connection(found) as connection,
-            byte_progress("pulling") as on_progress,
-        ):
-            return pull_release(
-                connection,
-                release or "latest",
-                place,
-                only=FILES_OF[form],
-                patience_seconds=wait,
-                on_wait=say_waiting,
-                on_progress=on_progress,
-                others=[found.copy_folder(home_folder(), kept) for kept in Form],
-            )
-
+    fetch = partial(_fetch, found, release or "latest", form, wait)
     if form is Form.single_file:
         with staged(out_folder) as staging:
             manifest = fetch(staging / RELEASE)
@@ -79,3 +63,25 @@ def pull(
     if as_json:
         return print_json({"release": manifest.release, "concepts": concepts, "folder": str(out)})
     return print(f"{out}: release {manifest.release} with {', '.join(concepts) or 'no concepts'}")
+
+
+def _fetch(found: "KnownServer", release: str, form: Form, wait: float, place: Path) -> "Manifest":
+    """Pulls the release, or what the form takes of it, into the folder `place`."""
+    from fedshow.transfer.connection import Connection
+    from fedshow.transfer.folder import pull_release
+    from fedshow.transfer.servers import home_folder
+
+    with (
+        Connection(found) as connection,
+        byte_progress("pulling") as on_progress,
+    ):
+        return pull_release(
+            connection,
+            release,
+            place,
+            only=FILES_OF[form],
+            patience_seconds=wait,
+            on_wait=say_waiting,
+            on_progress=on_progress,
+            others=[found.copy_folder(home_folder(), kept) for kept in Form],
+        )

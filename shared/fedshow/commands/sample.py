@@ -1,6 +1,5 @@
 """`fedshow sample`: pictures from a release, a concept file or a base."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,8 +234,10 @@ def _draw(
         check(model, recipe)
     with step_progress("drawing") as on_step:
         drawing = model.draw(recipe, on_step)
-    with elapsed_progress("scoring") if judge else nullcontext():
-        scores = judge(drawing.images, recipe) if judge else None
+    scores = None
+    if judge:
+        with elapsed_progress("scoring"):
+            scores = judge(drawing.images, recipe)
     paths = _save(model, recipe, drawing, scores, out, tell)
     return _report(paths, drawing, scores)
 

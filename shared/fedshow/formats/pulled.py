@@ -3,12 +3,11 @@
 Importing this costs nothing; making one loads torch.
 """
 
-import shutil
 from pathlib import Path
 
 from fedshow.errors import InvalidInput
 from fedshow.formats.beside import words_beside
-from fedshow.transfer.staging import INSIDE, put
+from fedshow.transfer.staging import INSIDE, new_tree, put
 
 CHECKPOINT = "model.safetensors"
 WORDS = words_beside(Path(CHECKPOINT)).name
@@ -29,8 +28,6 @@ def make_checkpoint_folder(out: Path, staging: Path) -> None:
     """Puts checkpoint and words of the staged release into `out` at once, in place of another release's."""
     from fedshow.formats import export_model
 
-    made = staging / "tree"
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
+    made = new_tree(staging)
     export_model(staging / RELEASE, "single-file", made / CHECKPOINT)
     put(made, out, staging)

@@ -13,12 +13,12 @@ from fedshow.releases.contents import check_contents
 from fedshow.releases.file_names import MANIFEST, SIGNATURE
 from fedshow.releases.manifest import BESIDE
 from fedshow.releases.signing import check_manifest
-from fedshow.saying import OnProgress
+from fedshow.saying import OnProgress, counter
 from fedshow.transfer.backoff import OnWait, Patience, patiently
 from fedshow.transfer.connection import Connection
 from fedshow.transfer.download import download_file
 from fedshow.transfer.releases import get_release
-from fedshow.transfer.staging import INSIDE, put, staged
+from fedshow.transfer.staging import INSIDE, new_tree, put, staged
 from fedshow.v1.releases_pb2 import Release, ReleaseFile
 
 
@@ -205,12 +205,8 @@ def _fetch(
     here = total - sum(file.size_bytes for file in missing.values())
     _check_space(staging, total - here)
 
-    def arrived(size_bytes: int) -> None:
-        nonlocal here
-        here += size_bytes
-        on_progress(here, total)
-
-    arrived(0)
+    arrived = counter(total, on_progress)
+    arrived(here)
     for sha256, file in missing.items():
         pieces = manifest.pieces.get(file.path, b"")
         download_file(connection, file, staging / sha256, patience, arrived, pieces)
@@ -224,8 +220,7 @@ def _check_space(staging: Path, needed_bytes: int) -> None:
 
 
 def _assemble(wanted: dict[str, ReleaseFile], staging: Path) -> Path:
-    tree = staging / "tree"
-    shutil.rmtree(tree, ignore_errors=True)
+    tree = new_tree(staging)
     for path, file in wanted.items():
         target = tree / path
         target.parent.mkdir(parents=True, exist_ok=True)

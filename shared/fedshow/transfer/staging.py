@@ -10,6 +10,7 @@ from fedshow.errors import InvalidInput
 from fedshow.locks import locked
 from fedshow.releases.file_names import MANIFEST
 
+TREE = "tree"
 INSIDE = ".fedshow.part"
 """The staging folder's name in a folder that must stay itself."""
 
@@ -42,6 +43,14 @@ def staged(out: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def new_tree(staging: Path) -> Path:
+    """An empty folder for what `put` swaps in."""
+    tree = staging / TREE
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    return tree
+
+
 def put(tree: Path, out: Path, staging: Path) -> None:
     """Swaps the new folder in; a crash between the moves is mended by the next pull."""
     if staging.parent != out:
@@ -68,7 +77,7 @@ def _stays(out: Path) -> bool:
 
 def _mend(out: Path, staging: Path) -> None:
     """Undoes what a crash left half done, or ends it where all that was before has left."""
-    old, leaving, tree = (staging / name for name in ("old", "leaving", "tree"))
+    old, leaving, tree = (staging / name for name in ("old", "leaving", TREE))
     if staging.parent == out:
         if leaving.exists():
             _fill(out, leaving)
