@@ -2,7 +2,8 @@
 
 `python -m tests.docs.blocks` counts them and lists those that are not run, with their reasons. A page
 says in an HTML comment above a block what cannot be seen in it: `<!-- not run: WHY -->`, or
-`<!-- until it shows this -->` for a command that is typed again until its output is the one below.
+`<!-- until it shows this -->` for a command that is typed again until its output is the one below,
+`<!-- in any order -->` for one whose lines nobody knows the order of: it depends on who was first.
 """
 
 import re
@@ -27,6 +28,7 @@ HERE = "here"
 FENCE = re.compile(r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]*)\")?$")
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
 UNTIL = "<!-- until it shows this -->"
+UNORDERED = "<!-- in any order -->"
 
 
 @dataclass
@@ -42,6 +44,8 @@ class Block:
     """Why it is not run; empty for those that are."""
     until: bool
     """It is typed again and again until it shows `output`."""
+    unordered: bool
+    """Its `output` may come in any order of its lines."""
     output: str = ""
     """What stands in the `output` block right after it; `…` there is anything."""
 
@@ -105,6 +109,7 @@ def _block(page: str, line: int, opened: re.Match[str], body: list[str], above: 
         text="\n".join(body) + "\n",
         reason=reason[1] if reason else "",
         until=above == UNTIL,
+        unordered=above == UNORDERED,
     )
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 
 from tests.stage.waiting import eventually
@@ -110,6 +111,11 @@ def shows(wanted: str, printed: str) -> bool:
     pattern = pattern.replace("\n\0", r"(?:\n[^\n]*)*").replace("\0\n", r"(?:[^\n]*\n)*")
     pattern = pattern.replace("\0", "[^\0]*")
     return re.fullmatch(pattern, "\n".join(_narrow(printed))) is not None
+
+
+def shows_in_any_order(wanted: str, printed: str) -> bool:
+    """Whether these lines were printed, whichever came first; for a few lines."""
+    return any(shows("\n".join(lines), printed) for lines in permutations(wanted.splitlines()))
 
 
 def _narrow(text: str) -> list[str]:

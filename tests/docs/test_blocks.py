@@ -3,7 +3,7 @@
 import pytest
 
 from tests.docs.blocks import PAGES, RUN, all_blocks, blocks_of
-from tests.docs.machines import shows
+from tests.docs.machines import shows, shows_in_any_order
 
 NOT_RUN_AT_MOST = 6
 
@@ -39,3 +39,17 @@ def test_few_blocks_are_not_run() -> None:
 )
 def test_what_is_shown_is_what_was_printed(wanted: str, printed: str, is_shown: bool) -> None:
     assert shows(wanted, printed) == is_shown
+
+
+@pytest.mark.parametrize(
+    ("printed", "is_shown"),
+    [
+        ("name  age\nbolt  1\ngloop  2", True),
+        ("name  age\ngloop  2\nbolt  1", True),
+        ("name  age\ngloop  2", False),
+        ("name  age\ngloop  2\ngloop  3", False),
+        ("name  age\ngloop  2\nbolt  1\nzorp  3", False),
+    ],
+)
+def test_in_any_order_every_line_is_there_once_and_no_other(printed: str, is_shown: bool) -> None:
+    assert shows_in_any_order("name  age\nbolt  …\ngloop  …", printed) == is_shown
