@@ -133,8 +133,38 @@ def test_what_a_look_raises_is_heard_where_the_run_is():
         raise ConnectionError(message_id)
 
     found = looks.Looks(fail)
-    found.start("a")
+    found.start("a", "anna")
     with pytest.raises(ConnectionError, match="a"):
         wait_for(lambda: list(found.ended()))
     assert not found.under_way
+    found.close()
+
+
+def test_a_node_that_leaves_all_its_uploads_unfinished_holds_nobody_else_up():
+    hung = Event()
+    found = looks.Looks(lambda message_id: message_id == "bob's" or hung.wait(60))
+    for number in range(looks.AT_ONCE + 1):
+        found.start(f"anna's {number}", "anna")
+    found.start("bob's", "bob")
+    wait_for(lambda: list(found.ended()) == [("bob's", True)])
+    hung.set()
+    seen = []
+    wait_for(lambda: seen.extend(found.ended()) or len(seen) == looks.AT_ONCE + 1)
+    assert {message_id for message_id, _ in seen} == {
+        f"anna's {number}" for number in range(looks.AT_ONCE + 1)
+    }
+    assert not found.under_way
+    found.close()
+
+
+def test_an_upload_that_broke_off_does_not_hold_the_same_nodes_next_one_up():
+    hung = Event()
+    found = looks.Looks(lambda message_id: message_id != "broken" or hung.wait(60))
+    for message_id in ("broken", "next", "last"):
+        found.start(message_id, "anna")
+    seen = []
+    wait_for(lambda: seen.extend(found.ended()) or len(seen) == 2)
+    assert seen == [("next", True), ("last", True)]
+    assert found.under_way
+    hung.set()
     found.close()

@@ -34,7 +34,7 @@ def collect(grid: Grid, context: Context) -> None:
 
 
 def _end_soon() -> None:
-    """Ends this process although Flower would wait in it, for hours, for an upload that broke off."""
+    """Ends this process although Flower would wait in it, for two hours, for an upload that broke off."""
     timer = Timer(LAST_SECONDS, os._exit, (0,))
     timer.daemon = True
     timer.start()

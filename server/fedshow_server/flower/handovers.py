@@ -91,8 +91,8 @@ class Handovers:
     def _take(self) -> int:
         """How many questions were answered or are past hoping since the last time."""
         before = len(self._open)
-        for message_id in self._open:
-            self._looks.start(message_id)
+        for message_id, question in self._open.items():
+            self._looks.start(message_id, question.concept.owner)
         for message_id, is_taken in self._looks.ended():
             if is_taken:
                 self._open.pop(message_id, None)
