@@ -62,7 +62,8 @@ class RayWorkers:
         cards = int(resources.get("GPU", 0))
         slots = max(1, cards or int(resources.get("CPU", 1)))
         settings = {"num_cpus": 1, "num_gpus": 1 if cards else 0, "max_restarts": RETRIES}
-        remote = ray.remote(Recorder).options(**settings, max_task_retries=RETRIES)
+        # Restarts bound the tries: until a busy head says that one died, asking the dead again is none.
+        remote = ray.remote(Recorder).options(**settings, max_task_retries=-1)
         base = (self._base, self._base_sha256, "cuda" if cards else "cpu")
         recorders: list[Any] = []
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 from unittest.mock import MagicMock
 
 import psutil
@@ -46,6 +47,9 @@ HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 QUICK = Plan(fit_seeds=(0,), heldout_seeds=(1,), steps=2, fit_prompts=2, texts=4, things=2)
 
 
+BUSY_SECONDS = 3.0
+"""Longer than the second that Ray waits for news of a worker that is lost."""
+
 POLITENESS = {"RAY_worker_niceness": "0"}
 """Ray's default of 15 lets workers starve beside whatever else runs here."""
 
@@ -57,10 +61,9 @@ class Cluster:
     address: str
     process: psutil.Process
 
-    def recorder(self) -> psutil.Process | None:
-        """A worker process that records, if there is one."""
-        children = self.process.children(recursive=True)
-        return next((p for p in children if "Recorder" in _title(p)), None)
+    def titled(self, mark: str) -> list[psutil.Process]:
+        """Those of its processes whose title has this mark."""
+        return [p for p in self.process.children(recursive=True) if mark in _title(p)]
 
     def end(self) -> None:
         """Ends everything that belongs to it, and nothing else."""
@@ -179,21 +182,27 @@ def test_an_error_in_a_worker_is_the_callers(workers: Workers) -> None:
 def test_a_worker_that_dies(
     cluster: Cluster, workers: Workers, monkeypatch: pytest.MonkeyPatch, retries: int, tools
 ) -> None:
-    """It is replaced, and when that does not help, the error says so."""
+    """It is replaced, and when that does not help, the error says so; also when a busy head tells so late."""
     monkeypatch.setattr(ray_workers, "RETRIES", retries)
+    tools.eventually(lambda: not cluster.titled("Recorder"))  # those of the test before are gone
     recording = workers.record(
         [""], dataclasses.replace(QUICK, steps=200)
     )  # long enough to be met at work
+    (head,) = cluster.titled("gcs_server")
     with ThreadPoolExecutor() as threads:
         result = threads.submit(next, recording)
-        worker = tools.eventually(lambda: cluster.recorder() or (result.done() and result))
-        assert worker is not result, f"over before it could be killed: {result}"
-        worker.kill()
+        found = tools.eventually(lambda: cluster.titled("Recorder.record") or result.done())
+        assert found is not True, f"over before it could be killed: {result}"
+        head.suspend()
+        resuming = Timer(BUSY_SECONDS, head.resume)
+        resuming.start()
+        found[0].kill()
         if retries:
             assert isinstance(result.result(tools.patience_seconds)[1], Seen)
         else:
             with pytest.raises(FedshowError, match="died"):
                 result.result(tools.patience_seconds)
+        resuming.join()
     recording.close()
 
 
