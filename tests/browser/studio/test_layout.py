@@ -20,7 +20,9 @@ def test_a_box_and_its_prompt_by_keys_alone(studio):
     studio.page.one("#add-box").send_keys(Keys.ENTER)
     field = driver.switch_to.active_element
     assert field.get_attribute("aria-label") == "Prompt of region 1"
-    field.send_keys("a <pett", Keys.ENTER, " in the snow")
+    field.send_keys("a <pett")
+    eventually(lambda: studio.page.texts("#names li") == ["pettigrew"])
+    field.send_keys(Keys.ENTER, " in the snow")
     box = studio.page.one(".box")
     for keys in (Keys.ARROW_RIGHT, Keys.SHIFT + Keys.ARROW_LEFT, Keys.SHIFT + Keys.ARROW_UP):
         box.send_keys(keys)
@@ -44,15 +46,24 @@ window.fetch = async (path, how) => {
 """
 """What is ordered is counted, and refused."""
 
+TYPE_AT_ONCE = """
+const [field, text] = arguments;
+field.value = text;
+field.dispatchEvent(new Event("input", {bubbles: true}));
+field.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+"""
+"""With Enter in no time: whoever pauses before it is answered already."""
+
 
 def test_enter_in_a_field_orders_nothing(studio):
     studio.write(prompt="a beach")
     studio.pull((0.1, 0.1), (0.5, 0.5))
     studio.page.driver.execute_script(COUNT)
     before = studio.page.calls("find=pott")
-    studio.page.one("#find").send_keys("pott", Keys.ENTER)
+    studio.page.driver.execute_script(TYPE_AT_ONCE, studio.page.one("#find"), "pott")
     eventually(lambda: len(studio.page.all("#tray .chip")) == 1)
     assert studio.page.calls("find=pott") == before + 1, "asked at once, and not again"
+    studio.page.one("#find").send_keys(Keys.ENTER)
     studio.page.one("#regions summary").click()
     right = studio.page.all("#regions [data-part=edges] input")[2]
     right.clear()
@@ -91,7 +102,7 @@ def test_with_a_finger_on_a_phone(studio):
 def test_names_complete_while_one_types(studio):
     field = studio.page.one("#prompt")
     field.send_keys("two: <")
-    assert [found.text for found in studio.page.all("#names li")] == ["pettigrew", "potter"]
+    eventually(lambda: studio.page.texts("#names li") == ["pettigrew", "potter"])
     field.send_keys("P", Keys.ARROW_DOWN)
     active = studio.page.one(f"#{field.get_attribute('aria-activedescendant')}")
     assert (active.text, active.get_attribute("aria-selected")) == ("potter", "true")
@@ -100,6 +111,28 @@ def test_names_complete_while_one_types(studio):
     field.send_keys(Keys.ENTER)
     assert studio.read("prompt") == ["two: <potter> and <pettigrew>"]
     assert not studio.page.one("#names").is_displayed()
+
+
+LATE = """
+const real = window.fetch;
+const told = new Promise((done) => (window.tell = done));
+window.fetch = async (path, how) => {
+  if (String(path).startsWith("/api/releases/")) await told;
+  return real(path, how);
+};
+"""
+"""What a release holds is not known before `tell()`."""
+
+
+def test_names_that_come_late_are_offered_to_who_types_already(studio):
+    driver = studio.page.driver
+    late = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": LATE})
+    driver.refresh()
+    driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", late)
+    studio.page.one("#prompt").send_keys("a <gr")
+    assert not studio.page.one("#names").is_displayed()
+    driver.execute_script("tell()")
+    eventually(lambda: studio.page.texts("#names li") == ["pettigrew"])
 
 
 def test_a_mask_is_painted_and_a_sketch_added(studio, tmp_path):

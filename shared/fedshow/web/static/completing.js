@@ -7,6 +7,7 @@ const BEGUN = /<([a-z0-9-]*)$/i;
 /**
  * @param {HTMLElement} list an empty listbox of the page
  * @param {() => readonly string[]} names all there are
+ * @returns {() => void} to be called when there are others: who types already is offered them
  */
 export function complete(list, names) {
   /** @type {HTMLInputElement | HTMLTextAreaElement | null} */
@@ -53,11 +54,14 @@ export function complete(list, names) {
     mark();
   };
 
-  document.addEventListener("input", ({ target }) => {
-    if (target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement) {
-      if ("completes" in target.dataset) offer(target);
+  /** @param {EventTarget | null} where */
+  const offerIn = (where) => {
+    if (where instanceof HTMLInputElement || where instanceof HTMLTextAreaElement) {
+      if ("completes" in where.dataset) offer(where);
     }
-  });
+  };
+
+  document.addEventListener("input", ({ target }) => offerIn(target));
   document.addEventListener("focusout", close);
   document.addEventListener("keydown", (event) => {
     if (!field || event.isComposing) return;
@@ -71,6 +75,7 @@ export function complete(list, names) {
     mark();
   }, true);
   for (const one of document.querySelectorAll("[data-completes]")) one.setAttribute("aria-autocomplete", "list");
+  return () => offerIn(document.activeElement);
 }
 
 /**

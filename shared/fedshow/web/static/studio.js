@@ -136,8 +136,10 @@ function wireTray(parts) {
     url.search = new URLSearchParams({ release: field("release").value, find: field("find").value }).toString();
     return replacePart(url, "tray").catch(complain);
   };
+  const offerAnew = complete(element("names"), () => names);
   const learn = async () => {
     names = (await ask(`/api/releases/${field("release").value}`)).concepts;
+    offerAnew();
   };
   field("find").addEventListener("input", () => {
     clearTimeout(timer);
@@ -150,7 +152,6 @@ function wireTray(parts) {
   });
   field("release").addEventListener("change", () => Promise.all([renew(), learn()]).catch(complain));
   learn().catch(complain);
-  complete(element("names"), () => names);
 
   /** @param {string} name @param {{clientX: number, clientY: number}} where */
   const drop = (name, where) => {
