@@ -6,6 +6,7 @@ from selenium.webdriver.support.select import Select
 
 from fedshow.roles import Role
 from tests.stage.gallery import ODD, SPECIAL
+from tests.stage.waiting import eventually
 
 NAMES = ".card h2"
 
@@ -106,6 +107,6 @@ def test_all_by_keyboard(enter, stocked):
     page.driver.switch_to.active_element.send_keys(Keys.TAB)
     assert page.driver.switch_to.active_element.get_attribute("id") == "q"
     page.driver.switch_to.active_element.send_keys("thing-007x", Keys.ENTER)
-    page.sees("1 concept")
-    page.one(".card a").send_keys(Keys.ENTER)
+    eventually(lambda: page.texts(NAMES) == ["thing-007x"])
+    page.press(".card a", Keys.ENTER)
     page.sees("In prompts")

@@ -1,10 +1,12 @@
 """A real browser: Debian's Chromium, driven by its own driver, and what a person sees in it."""
 
 import base64
+import fcntl
 import os
 import shutil
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -32,11 +34,18 @@ def prepare_chromium() -> str:
     wanted = f"apt-get install {' '.join(PACKAGES)}"
     if not shutil.which("apt-get") or os.geteuid() != 0:
         return f"no Chromium and driver here, and they cannot be installed: {wanted} (as root)"
+    with (Path(tempfile.gettempdir()) / "fedshow-apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the suite that runs beside this one may want them, too
+        return _install(wanted)
+
+
+def _install(wanted: str) -> str:
+    tried = ""
     for arguments in (("install", *PACKAGES), ("update",), ("install", *PACKAGES)):
-        tried = _apt_get(*arguments)
         if all(map(shutil.which, PROGRAMS)):
             return ""
-    return f"{wanted} failed: {tried.strip()[-300:]}"
+        tried = _apt_get(*arguments)
+    return "" if all(map(shutil.which, PROGRAMS)) else f"{wanted} failed: {tried.strip()[-300:]}"
 
 
 def _apt_get(command: str, *packages: str) -> str:

@@ -69,6 +69,15 @@ class Page:
             field.clear()
         field.send_keys(text)
 
+    def press(self, where: str, *keys: str) -> None:
+        """Types into the element there, also when the page replaces it just now."""
+
+        def pressed(_: Chrome) -> bool:
+            self.one(where).send_keys(*keys)
+            return True
+
+        self._wait().until(pressed)
+
     def sign_in(self, token: str) -> None:
         """Signs in with the form that is shown."""
         self.fill("Token", token)
@@ -103,8 +112,9 @@ class Page:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        """What they say."""
-        return [found.text for found in self.all(selector)]
+        """What they say, also when the page replaces them just now."""
+        said = self._wait().until(lambda _: ([found.text for found in self.all(selector)],))
+        return said[0]
 
     def sees(self, words: str) -> None:
         """Waits until these words can be read."""

@@ -1,5 +1,9 @@
 """A server that draws with releases of toyworld, and a browser that knows it."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,7 @@ from tests.stage.browser import chromium, key_of, prepare_chromium
 from tests.stage.concepts import make_data, random_concept
 from tests.stage.gallery import MEMBERS
 from tests.stage.member import Member
+from tests.stage.processes import children
 from tests.stage.server import Server
 from tests.stage.studio import Studio
 
@@ -102,6 +107,22 @@ def tuned(release, releases, people, tmp_path_factory):
         )
         tune(request)
     return release(files, "average", folder / "release")
+
+
+@pytest.fixture
+def held(server):
+    """Within the block the worker stands still: what it draws is not done before the block ends."""
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        (worker,) = children(server.process.pid, "fedshow_server.drawing.worker")
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
+    return hold
 
 
 @pytest.fixture
