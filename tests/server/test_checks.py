@@ -3,11 +3,12 @@
 import fcntl
 import socket
 from datetime import timedelta
-from threading import Timer
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
 
+from fedshow import locks
 from fedshow.doctor.authority import expiry
 from fedshow.doctor.finding import Question, State
 from fedshow.doctor.reaching import ask, ask_grpc, fetch_authority
@@ -58,11 +59,12 @@ def test_a_server_that_runs_is_fine(look, folder, port):
     assert found["server database"].facts["version"] == found["server database"].facts["newest"]
 
 
-def test_being_looked_at_does_not_keep_a_server_from_starting(look, folder):
+def test_being_looked_at_does_not_keep_a_server_from_starting(look, folder, monkeypatch):
     assert look(folder)["server"].facts["running"] is False
     with (folder.path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        Timer(0.1, lambda: fcntl.flock(lock, fcntl.LOCK_UN)).start()
+        pause = SimpleNamespace(sleep=lambda _: fcntl.flock(lock, fcntl.LOCK_UN))
+        monkeypatch.setattr(locks, "time", pause)
         with folder.claimed():
             assert folder.is_claimed()
 

