@@ -193,4 +193,4 @@ class Page:
 
     def _wait(self) -> WebDriverWait[Chrome]:
         changing = (StaleElementReferenceException,)
-        return WebDriverWait(self.driver, PATIENCE_SECONDS / 4, POLL_SECONDS, changing)
+        return WebDriverWait(self.driver, PATIENCE_SECONDS, POLL_SECONDS, changing)

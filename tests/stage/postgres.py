@@ -12,6 +12,7 @@ from secrets import token_hex
 from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
+PATIENTLY = ("-w", "-t", str(PATIENCE_SECONDS))
 
 
 @dataclass
@@ -41,11 +42,11 @@ class Postgres:
             f"-p {self.port} -c listen_addresses=127.0.0.1 -c fsync=off "
             f"-c unix_socket_directories='{self.folder}'"
         )
-        self._run("pg_ctl", "start", "-w", "-D", "data", "-l", "log", "-o", options)
+        self._run("pg_ctl", "start", *PATIENTLY, "-D", "data", "-l", "log", "-o", options)
 
     def stop(self) -> None:
         """Ends it at once, with all connections."""
-        self._run("pg_ctl", "stop", "-w", "-D", "data", "-m", "immediate")
+        self._run("pg_ctl", "stop", *PATIENTLY, "-D", "data", "-m", "immediate")
 
     def remove(self) -> None:
         """Stops it and takes everything away."""
