@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_pem_x509_certificate
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
+from tests.stage.waiting import PATIENCE_SECONDS
+
 PACKAGES = ("chromium", "chromium-driver")
 PROGRAMS = ("chromium", "chromedriver")
 INSTALL_SECONDS = 600
@@ -71,6 +73,7 @@ def chromium(home: Path, trusted: tuple[str, ...], downloads: Path) -> Iterator[
     environment = os.environ | {"HOME": str(home)}
     service = ChromeService(shutil.which("chromedriver"), log_output=log, env=environment)
     driver = Chrome(options, service)
+    driver.set_script_timeout(PATIENCE_SECONDS)
     try:
         yield driver
     finally:

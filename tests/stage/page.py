@@ -58,9 +58,14 @@ class Page:
     def click(self, words: str) -> None:
         """Clicks the link or button that says just this."""
         says = f"normalize-space()={words!r}"
-        found = self.one(f"//a[{says}] | //button[{says}]")
-        self.driver.execute_async_script(COME_NEAR, found)
-        found.click()
+
+        def clicked(_: Chrome) -> bool:
+            found = self.one(f"//a[{says}] | //button[{says}]")
+            self.driver.execute_async_script(COME_NEAR, found)
+            found.click()
+            return True
+
+        self._wait().until(clicked)  # again, if the page has put another in its place meanwhile
 
     def fill(self, label: str, text: str) -> None:
         """Types into the field with this label."""
