@@ -24,10 +24,17 @@ from benchmarks.federating.fuzzing.mutating import Pairs, Raw, planted, written
 from benchmarks.federating.fuzzing.target import Outcome, Target, generate
 from fedshow.concepts import header, read_concept
 from fedshow.errors import InvalidInput
+from tests.stage.waiting import PATIENCE_SECONDS
 
 FEW = 150
 MAKERS = (concept_files.target, join_codes.target, manifests.target)
 CONTENT = bytes(range(256))
+
+
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no hang."""
+    monkeypatch.setattr(target, "HANG_SECONDS", float(PATIENCE_SECONDS))
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__module__)
