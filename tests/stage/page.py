@@ -69,10 +69,16 @@ class Page:
 
     def fill(self, label: str, text: str) -> None:
         """Types into the field with this label."""
-        field = self.one(f"//*[@id=//label[normalize-space()={label!r}]/@for]")
-        if field.tag_name == "input":
-            field.clear()
-        field.send_keys(text)
+        where = f"//*[@id=//label[normalize-space()={label!r}]/@for]"
+
+        def filled(_: Chrome) -> bool:
+            field = self.one(where)
+            if field.tag_name == "input":
+                field.clear()
+            field.send_keys(text)
+            return True
+
+        self._wait().until(filled)
 
     def sign_in(self, token: str) -> None:
         """Signs in with the form that is shown."""
