@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from fedshow.cli import main
 from fedshow.concepts import ConceptFile
@@ -14,7 +14,12 @@ from fedshow.families import Base, BaseCard
 from tests.stage.concepts import random_concept
 
 BASE = os.environ.get("FEDSHOW_TEST_BASE", "toyworld")
-settings.register_profile("fedshow", deadline=None)  # a busy machine is no failure
+settings.register_profile(
+    "fedshow",
+    deadline=None,  # a busy machine is no failure
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,  # the same cases everywhere: what is red here is red there
+)
 settings.load_profile("fedshow")
 Call = Callable[..., tuple[int, str, str]]
 MakeConcept = Callable[..., ConceptFile]

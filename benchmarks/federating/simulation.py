@@ -30,7 +30,8 @@ from tests.stage.waiting import eventually
 
 BASE = "toyworld"
 LONGEST_SECONDS = 3600.0
-RAY_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+RAY_APART = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": "local"}
+"""Ray tells nobody, and joins no cluster that somebody else has started here."""
 
 
 def measure(work: Path, size: Size) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def _run_apart(data: Path, outboxes: Path, count: int) -> None:
             [*command, str(data), str(outboxes), str(count)],
             env=os.environ
             | QUIET
-            | RAY_QUIET
+            | RAY_APART
             | {DATA_VARIABLE: str(data), OUTBOXES: str(outboxes)},
             stdout=log,
             stderr=log,

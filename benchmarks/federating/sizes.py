@@ -6,7 +6,7 @@ Everything has Stable Diffusion 1.5's shapes and random weights, which are as la
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 from benchmarks.federating.broadcasting import make_base, measure_broadcast
@@ -50,13 +50,15 @@ def measure_upload(
                 _offer(node, blob, card)
                 eventually(lambda: server.store_state(digest) == "admitted")
                 fleet_up, fleet_down = fleet.counts()
+                since = monotonic()
                 sleep(idle_seconds)
-                idle = fleet.counts()[0].since(fleet_up)
+                eventually(lambda: fleet.counts()[0] != fleet_up)  # it asks every few seconds
+                idle = fleet.counts()[0].since(fleet_up).wire_bytes / (monotonic() - since)
             offer_up = services.counts()[0]
     finally:
         server.end()
     return _upload_figures(len(blob), fleet_up, fleet_down, offer_up) | {
-        "idle_bytes_per_minute": round(idle.wire_bytes / idle_seconds * 60) if idle_seconds else 0
+        "idle_bytes_per_minute": round(idle * 60)
     }
 
 

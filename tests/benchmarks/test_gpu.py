@@ -27,6 +27,7 @@ from fedshow_server.fusion.workers import solve_layers
 SET_OF_CONCEPTS = ("recording_seconds", "sums_seconds", "solve_seconds", "release_seconds")
 WORK = ("pass", "grams", "recorded", "solve", "tune_step", "region_step")
 STAGES = ("base", "tune", "fuse", "release", "load", "sample", "export")
+pytestmark = pytest.mark.timeout(1800)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, out: Path, *words: str) -> int:
@@ -100,7 +101,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part in ("fusion-as-shipped", "scaling-sdxl"):
         keep(out, part, whole=True)
     with pytest.MonkeyPatch.context() as patch:
-        assert run(patch, out) == 0
+        assert run(patch, out, "--limit", "1800") == 0  # a busy machine is no failure
     assert not (out / "gpu.json").exists(), "a dry run writes no result"
     return out
 
@@ -132,14 +133,14 @@ def test_a_part_that_is_stopped_leaves_nothing_behind(
     """A killed process cannot remove what it has made for a while."""
     asked, temporary = tmp_path / "asked", tmp_path / "temporary"
     temporary.mkdir()
-    asked.write_text(f"#!/bin/sh\nmktemp -d > {tmp_path}/made\nexec sleep 60\n")
+    asked.write_text(f"#!/bin/sh\nmktemp -d > {tmp_path}/made\nexec sleep 600\n")
     asked.chmod(0o700)
     monkeypatch.setattr("sys.executable", str(asked))
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    monkeypatch.setattr(gpu, "LONG", {"sdxl": 2.0})
+    monkeypatch.setattr(gpu, "LONG", {"sdxl": 10.0})
     gpu._run("sdxl", Namespace(out=tmp_path, device="cpu", tiny=True, limit=None))
-    assert "sdxl: stopped after 2 s" in capsys.readouterr().err
+    assert "sdxl: stopped after 10 s" in capsys.readouterr().err
     assert (tmp_path / "made").read_text().startswith(str(temporary))
     assert not list(temporary.iterdir())
 

@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.study import gate
 
+pytestmark = pytest.mark.timeout(1800)
+
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:

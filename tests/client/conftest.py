@@ -38,7 +38,7 @@ from fedshow_server.releasing.signing import Signer
 from tests.client.stand_in import stand_in  # noqa: F401  # a fixture
 from tests.releases import standin_manifest
 from tests.stage.certificates import Certificates, make_certificates
-from tests.stage.waiting import PATIENCE_SECONDS
+from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 TOKEN = "t" * 43
 CHUNK_BYTES = 64 << 10
@@ -49,7 +49,7 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
     """The services, with content and faults that a test sets."""
 
     certificates: Certificates
-    port: int = 0
+    port: int = field(default_factory=free_port)
     files: dict[str, bytes] = field(default_factory=dict)
     releases: list[releases_pb2.Release] = field(default_factory=list)
     concepts: dict[str, concepts_pb2.Concept] = field(default_factory=dict)
@@ -78,13 +78,13 @@ class ReleaseHost(ReleaseServiceServicer, ConceptServiceServicer):
         return manifest
 
     def start(self) -> None:
-        """Listens, on the port of last time if there was one."""
+        """Listens, each time on the same port."""
         self._server = grpc.server(ThreadPoolExecutor(8))
         add_ReleaseServiceServicer_to_server(self, self._server)
         add_ConceptServiceServicer_to_server(self, self._server)
         own = self.certificates
         credentials = grpc.ssl_server_credentials([(own.key, own.server)])
-        self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", credentials)
+        self._server.add_secure_port(f"127.0.0.1:{self.port}", credentials)
         self._server.start()
 
     def stop(self) -> None:

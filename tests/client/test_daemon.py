@@ -20,6 +20,7 @@ from fedshow_client.queue import JobState, NewJob, Queue
 from fedshow_client.settings import load_settings
 from fedshow_client.status import read_status
 from tests.client.conftest import wait_for
+from tests.stage.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def running_daemon() -> Iterator[Daemon]:
         yield daemon
     finally:
         daemon.stop.set()
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
 
 

@@ -20,6 +20,7 @@ from fedshow_client.home import Home
 from fedshow_client.locks import Busy, card_of, lock_file, one_run
 from tests.client.conftest import wait_for
 from tests.conftest import Call
+from tests.stage.waiting import PATIENCE_SECONDS
 
 CARD = "GPU-11111111"
 HOLD = (
@@ -103,7 +104,7 @@ def test_whoever_waits_says_so_in_the_progress(other, monkeypatch, tmp_path: Pat
         assert "in use by fedshow tune --name ron" in found.waiting
         assert (found.step, found.steps, found.rate) == (50, 200, 2.0)
         other.kill()
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
         assert read_progress(progress).waiting == ""
 

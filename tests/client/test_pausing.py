@@ -1,6 +1,7 @@
 """Pausing for real: `fedshow tune` stops at its next step, and goes on from there."""
 
 import json
+import os
 from pathlib import Path
 from threading import Event
 
@@ -8,6 +9,7 @@ import pytest
 
 from fedshow.concepts import read_concept
 from fedshow.demo.folders import Person, draw_images
+from fedshow_client.daemon import tuner as tuner_module
 from fedshow_client.daemon.tuner import Tuner
 from fedshow_client.queue import JobState, NewJob
 from fedshow_client.settings import load_settings
@@ -15,7 +17,26 @@ from tests.client.conftest import wait_for
 from tests.conftest import BASE
 from tests.stage.waiting import in_a_thread
 
-STEPS = 100
+STEPS, HALF = 40, 20
+WAITING = f"""
+import time
+from fedshow_client.daemon.tune_child import main
+from fedshow_client.tuning.trainer import Trainer
+
+run = Trainer.run
+
+def run_to_half(trainer, progress, report, stop):
+    def stops():
+        while progress.step == {HALF} and not stop():
+            time.sleep(0.05)
+        return stop()
+
+    run(trainer, progress, report, stops)
+
+Trainer.run = run_to_half
+"""
+"""`fedshow tune` that goes no further than half before it is told to stop, however fast it is."""
+
 OPTIONS = {"steps": STEPS, "samples": False, "leakage": False, "set": ["variants=2"]}
 
 
@@ -27,8 +48,10 @@ def person(tmp_path: Path) -> Person:
 
 
 def test_a_paused_run_goes_on_from_its_checkpoint(
-    call, queue, place, known, card, person: Person
+    call, queue, place, known, card, person: Person, tmp_path: Path, monkeypatch
 ) -> None:
+    (tmp_path / "waiting_tuner.py").write_text(WAITING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     servers = {"home": known.model_copy(update={"base": card})}
     tuner = Tuner(place, queue, load_settings(device="cpu"), "test")
     job = queue.add(NewJob("home", "gloop", "monster", person.images, BASE, options=OPTIONS))
@@ -37,9 +60,11 @@ def test_a_paused_run_goes_on_from_its_checkpoint(
     def tune(stop: Event) -> None:
         tuner.tune_next(servers, stop)
 
-    with in_a_thread(tune):
-        wait_for(told.exists)
-        assert call("client", "pause", "gloop")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(tuner_module, "ENTRY", "waiting_tuner:main")
+        with in_a_thread(tune):
+            wait_for(told.exists)
+            assert call("client", "pause", "gloop")[0] == 0
     assert queue.get(job.id).state == JobState.QUEUED
     assert (place.job(job.id).work / "checkpoint.safetensors").exists()
     paused_after = len(told.read_text().splitlines())

@@ -18,6 +18,7 @@ from fedshow.transfer.folder import pull_release
 from fedshow.transfer.part import DAMAGED_TRIES, PartFile
 from fedshow.v1.releases_pb2 import ReleaseFile
 from tests.client.conftest import CHUNK_BYTES
+from tests.stage.waiting import PATIENCE_SECONDS
 
 BIG = Random(5).randbytes(5 * PIECE_BYTES + 123_457)
 NAME = "unet/weights.safetensors"
@@ -26,7 +27,9 @@ SMALL_CHANGE = 64 << 10
 
 
 def pull(connection, out: Path, **options):
-    return pull_release(connection, "latest", out, **{"patience_seconds": 20.0, **options})
+    return pull_release(
+        connection, "latest", out, **{"patience_seconds": PATIENCE_SECONDS, **options}
+    )
 
 
 @pytest.fixture

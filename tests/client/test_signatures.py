@@ -16,6 +16,7 @@ from fedshow.transfer.folder import pull_release
 from fedshow.transfer.releases import get_release, watch_releases
 from fedshow.transfer.servers import save_server
 from fedshow_server.releasing.signing import Signer
+from tests.stage.waiting import PATIENCE_SECONDS
 
 
 def new_signer(now=lambda: datetime.now(UTC)) -> Signer:
@@ -43,7 +44,7 @@ def files() -> dict[str, bytes]:
 
 
 def pull(connection: Connection, out: Path, release: str = "latest"):
-    return pull_release(connection, release, out, patience_seconds=20.0)
+    return pull_release(connection, release, out, patience_seconds=PATIENCE_SECONDS)
 
 
 def test_a_signed_release_is_taken_and_says_whose_it_is(

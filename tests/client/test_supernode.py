@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fedshow.children import QUIET
-from fedshow.ports import free_port
 from fedshow_client.supernode import PIECE_BYTES, contents, installed_bundle
+from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 PROJECT = """
 [project]
@@ -44,8 +44,8 @@ def main(grid, context):
     while len(nodes := list(grid.get_node_ids())) < 2:
         time.sleep(0.5)
     content = RecordDict({"request": ConfigRecord({"sha256": "0" * 64})})
-    asked = [Message(content, node, "query.handover", ttl=60.0) for node in nodes]
-    replies = list(grid.send_and_receive(asked, timeout=60))
+    asked = [Message(content, node, "query.handover", ttl=240.0) for node in nodes]
+    replies = list(grid.send_and_receive(asked, timeout=240))
     codes = [reply.error.code if reply.has_error() else 0 for reply in replies]
     Path(os.environ["FOREIGN_RESULT"]).write_text(json.dumps(sorted(codes)))
 """
@@ -139,7 +139,7 @@ def node_command(script: str, superlink: str) -> list[str]:
     return [sys.executable, "-c", script, *arguments]
 
 
-def wait_for(path: Path, programs: Programs, seconds: float = 150) -> str:
+def wait_for(path: Path, programs: Programs, seconds: float = PATIENCE_SECONDS) -> str:
     deadline = time.monotonic() + seconds
     while not (path.exists() and path.read_text()):
         logs = "\n".join(log.read_text() for log in programs.folder.glob("*.log"))
@@ -175,7 +175,7 @@ def test_a_foreign_bundle_is_refused(programs: Programs, tmp_path: Path, foreign
         ["flwr", "run", str(foreign_app), "here", "--format", "json"],
         env=programs.env,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr

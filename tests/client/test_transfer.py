@@ -27,6 +27,7 @@ from fedshow.transfer.releases import get_release, list_releases, watch_releases
 from fedshow.transfer.servers import KnownServer, find_server, known_servers
 from tests.client.conftest import digest
 from tests.releases import concepts_json
+from tests.stage.waiting import PATIENCE_SECONDS
 
 BIG = bytes(range(256)) * 4096  # 16 chunks
 FILES = {
@@ -37,7 +38,7 @@ FILES = {
 
 
 def pull(connection: Connection, out: Path, **options):
-    options = {"patience_seconds": 20.0, **options}
+    options = {"patience_seconds": PATIENCE_SECONDS, **options}
     return pull_release(connection, "latest", out, **options)
 
 

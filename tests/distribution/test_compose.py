@@ -15,6 +15,7 @@ from distribution.building import ROOT
 from distribution.images.building import Image
 from distribution.images.dockerfile import read
 from tests.server.backends import S3, _s3_server, s3  # noqa: F401  # fixtures
+from tests.stage.waiting import PATIENCE_SECONDS
 
 DOCKER = ROOT / "docker"
 MADE_HERE = {"server", "bucket", "alice", "bob"}
@@ -121,4 +122,4 @@ def test_the_bucket_is_made_once(compose: dict, s3: S3) -> None:  # noqa: F811  
         subprocess.run([sys.executable, *arguments], env=os.environ | s3.environment, check=True)
     store = compose["services"]["server"]["environment"]["FEDSHOW_SERVER_STORE"]
     bucket = store.removeprefix("s3://").partition("/")[0]
-    assert httpx.head(f"{s3.address}/{bucket}").is_success
+    assert httpx.head(f"{s3.address}/{bucket}", timeout=PATIENCE_SECONDS).is_success

@@ -22,6 +22,8 @@ from fedshow import __version__
 from fedshow.files import digest
 
 EPOCH = 1_700_000_000
+PASSING = ("__pycache__", ".hypothesis")
+"""What other tests, at the same time, put into the source tree and take away again."""
 
 
 @pytest.fixture(scope="module")
@@ -120,5 +122,5 @@ def _needed(facts: Message, extra: str) -> set[str]:
 
 def _ignored(folder: str, names: list[str]) -> set[str]:
     """What git ignores, as far as it is in the way here."""
-    made = {name for name in names if name == "__pycache__" or name.endswith("_cache")}
+    made = {name for name in names if name in PASSING or name.endswith("_cache")}
     return made | ({".git", ".venv", "build", "demo", "dist"} if Path(folder) == ROOT else set())

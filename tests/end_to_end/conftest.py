@@ -24,6 +24,7 @@ from fedshow_server.releasing.publishing import publish
 from fedshow_server.releasing.signing import open_signer
 from tests.conftest import BASE, MakeConcept
 from tests.stage.tuned import keep_tuned
+from tests.stage.waiting import free_port
 
 FEDSHOW = str(Path(sys.executable).with_name("fedshow"))
 OWN_BASE = ("--base", BASE) if Path(BASE).is_dir() else ()
@@ -31,14 +32,6 @@ OWN_BASE = ("--base", BASE) if Path(BASE).is_dir() else ()
 
 SECONDS = 400.0
 """For anything that a federation does on a busy machine."""
-
-
-def free_ports() -> tuple[int, int]:
-    """Two free ports."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 def wait_for(what: Callable[[], Any], describe: Callable[[], str], seconds: float = SECONDS) -> Any:
@@ -69,7 +62,7 @@ class Federation:
     def start_server(self, **env: str) -> subprocess.Popen[bytes]:
         """A server that answers; it does not fuse by itself."""
         if not self.listen:
-            self.listen, self.grpc = (f"127.0.0.1:{port}" for port in free_ports())
+            self.listen, self.grpc = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self.data.make()
         self.data.keep_base(DescribedBase(base=BASE, fedshow=__version__, card=self.card))
         arguments = ["--data", str(self.data.path), "--listen", self.listen, "--base", BASE]
@@ -173,7 +166,7 @@ class Federation:
     def end_process(self, process: subprocess.Popen[bytes]) -> None:
         """Ends one process in order."""
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, self.logs()
+        assert process.wait(SECONDS) == 0, self.logs()
 
     def logs(self) -> str:
         """The end of every log, for a test that fails."""

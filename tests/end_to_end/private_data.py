@@ -49,7 +49,7 @@ class PrivateData:
         words = [word for word in re.findall(r"[A-Za-z]+", CAPTION) if len(word) > 6]
         names = [*FOLDERS, USER, STEM.format(3), CAPTION]
         host = socket.gethostname()
-        if len(host) > 3 and host != "localhost":
+        if len(host) > 6 and not host.isalpha():  # a plain word may be one of the protocol's
             names.append(host)
         return words + names
 

@@ -17,6 +17,7 @@ def admitted(data: DataFolder) -> dict[str, str]:
         store.close()
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.slow  # Flower takes a killed node for online for up to a minute
 def test_concepts_arrive_although_both_sides_are_killed(federation) -> None:
     alice = federation.home("alice")

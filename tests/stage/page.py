@@ -58,16 +58,27 @@ class Page:
     def click(self, words: str) -> None:
         """Clicks the link or button that says just this."""
         says = f"normalize-space()={words!r}"
-        found = self.one(f"//a[{says}] | //button[{says}]")
-        self.driver.execute_async_script(COME_NEAR, found)
-        found.click()
+
+        def clicked(_: Chrome) -> bool:
+            found = self.one(f"//a[{says}] | //button[{says}]")
+            self.driver.execute_async_script(COME_NEAR, found)
+            found.click()
+            return True
+
+        self._wait().until(clicked)  # again, if the page has put another in its place meanwhile
 
     def fill(self, label: str, text: str) -> None:
         """Types into the field with this label."""
-        field = self.one(f"//*[@id=//label[normalize-space()={label!r}]/@for]")
-        if field.tag_name == "input":
-            field.clear()
-        field.send_keys(text)
+        where = f"//*[@id=//label[normalize-space()={label!r}]/@for]"
+
+        def filled(_: Chrome) -> bool:
+            field = self.one(where)
+            if field.tag_name == "input":
+                field.clear()
+            field.send_keys(text)
+            return True
+
+        self._wait().until(filled)
 
     def press(self, where: str, *keys: str) -> None:
         """Types into the element there, also when the page replaces it just now."""

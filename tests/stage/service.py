@@ -63,3 +63,5 @@ class Service:
             if self._stop.wait(PAUSE_SECONDS):
                 return
             self._process = self._start()
+            if self._stop.is_set():  # it came just now, and this one has not heard of it
+                self._process.terminate()

@@ -20,7 +20,7 @@ from tests.client.conftest import ReleaseHost, wait_for
 from tests.conftest import Call
 from tests.stage.browser import chromium, prepare_chromium
 from tests.stage.page import DESK, PHONE, Page
-from tests.stage.waiting import free_port
+from tests.stage.waiting import PATIENCE_SECONDS, free_port
 
 SCREENSHOTS = os.environ.get("FEDSHOW_SCREENSHOTS")
 IMAGES = Path(__file__).parents[3] / "docs" / "images"
@@ -47,7 +47,7 @@ class LivingDaemon:
     def end(self) -> None:
         if self.process:
             self.process.terminate()
-            assert self.process.wait(60) == 0
+            assert self.process.wait(PATIENCE_SECONDS) == 0
         self.process = None
 
 
@@ -138,8 +138,10 @@ def looks_well(page: Page) -> None:
 
 def natural_width(page: Page, where: str) -> int:
     """Of a picture that the browser has loaded; 0 of one that it has not."""
-    script = "const i = arguments[0]; return i.complete ? i.naturalWidth : 0"
-    return int(page.driver.execute_script(script, page.one(where)))
+    script = (
+        "const i = document.querySelector(arguments[0]); return i?.complete ? i.naturalWidth : 0"
+    )
+    return int(page.driver.execute_script(script, where))
 
 
 def add_folder(page: Page, folder: Path) -> None:
