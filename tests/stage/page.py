@@ -1,13 +1,14 @@
 """What a person does with a page and sees on it."""
 
 import io
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from PIL import Image
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -19,7 +20,10 @@ from tests.stage.waiting import PATIENCE_SECONDS
 AXE = files("axe_core_python") / "axe.min.js"
 POLL_SECONDS, COLOURS = 0.05, 200
 FAULTS = ("serious", "critical")
+OF_A_PAGE_BEFORE = "does not belong to the document"
+"""What the driver also says of a stale element, when a whole page took its page's place."""
 PHONE, DESK = (360, 740), (1280, 900)
+T = TypeVar("T")
 RUN_AXE = """
 const done = arguments[0];
 axe.run(document, {resultTypes: ["violations"]}).then(
@@ -65,7 +69,7 @@ class Page:
             found.click()
             return True
 
-        self._wait().until(clicked)  # again, if the page has put another in its place meanwhile
+        self._until(clicked)  # again, if the page has put another in its place meanwhile
 
     def fill(self, label: str, text: str) -> None:
         """Types into the field with this label."""
@@ -78,7 +82,7 @@ class Page:
             field.send_keys(text)
             return True
 
-        self._wait().until(filled)
+        self._until(filled)
 
     def press(self, where: str, *keys: str) -> None:
         """Types into the element there, also when the page replaces it just now."""
@@ -87,7 +91,7 @@ class Page:
             self.one(where).send_keys(*keys)
             return True
 
-        self._wait().until(pressed)
+        self._until(pressed)
 
     def sign_in(self, token: str) -> None:
         """Signs in with the form that is shown."""
@@ -111,12 +115,12 @@ class Page:
     @property
     def text(self) -> str:
         """All that can be read."""
-        return self.driver.find_element(By.TAG_NAME, "body").text
+        return self._until(lambda driver: (driver.find_element(By.TAG_NAME, "body").text,))[0]
 
     def one(self, where: str) -> WebElement:
         """The element at this XPath or, without slashes, CSS selector; waits for it."""
         kind = (By.XPATH, where) if "/" in where else (By.CSS_SELECTOR, where)
-        return self._wait().until(lambda driver: driver.find_elements(*kind), f"no {where}")[0]
+        return self._until(lambda driver: driver.find_elements(*kind), f"no {where}")[0]
 
     def all(self, selector: str) -> list[WebElement]:
         """The elements of this CSS selector that are there now."""
@@ -124,17 +128,17 @@ class Page:
 
     def texts(self, selector: str) -> list[str]:
         """What they say, also when the page replaces them just now."""
-        said = self._wait().until(lambda _: ([found.text for found in self.all(selector)],))
+        said = self._until(lambda _: ([found.text for found in self.all(selector)],))
         return said[0]
 
     def sees(self, words: str) -> None:
         """Waits until these words can be read."""
-        self._wait().until(lambda _: words in self.text, f"nobody sees {words!r}")
+        self._until(lambda _: words in self.text, f"nobody sees {words!r}")
 
     def is_painted(self, selector: str) -> bool:
         """Whether the first picture there has come and can be seen."""
         shown = f"const it = document.querySelector({selector!r}); return it.naturalWidth > 0"
-        return bool(self._wait().until(lambda driver: driver.execute_script(shown)))
+        return bool(self._until(lambda driver: driver.execute_script(shown)))
 
     def pasted(self) -> str:
         """What was copied last."""
@@ -202,6 +206,17 @@ class Page:
         said = [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
         return [text for text in said if not any(words in text for words in self._excused)]
 
-    def _wait(self) -> WebDriverWait[Chrome]:
-        changing = (StaleElementReferenceException,)
-        return WebDriverWait(self.driver, PATIENCE_SECONDS, POLL_SECONDS, changing)
+    def _until(self, check: Callable[[Chrome], T], message: str = "") -> T:
+        """What `check` returns, once it is true; asked again when the page it looked at was replaced."""
+
+        def checked(driver: Chrome) -> T | Literal[False]:
+            try:
+                return check(driver)
+            except StaleElementReferenceException:
+                return False
+            except WebDriverException as error:
+                if OF_A_PAGE_BEFORE in str(error.msg):
+                    return False
+                raise
+
+        return WebDriverWait(self.driver, PATIENCE_SECONDS, POLL_SECONDS).until(checked, message)
